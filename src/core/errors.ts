@@ -1,0 +1,73 @@
+/** The one catalogue of errors: every stable code, its HTTP status and title, and the class that carries it. */
+
+const CATALOGUE = {
+  bad_request: { status: 400, title: "The request is malformed" },
+  malformed_body: { status: 400, title: "The body cannot be parsed" },
+  malformed_cursor: { status: 400, title: "The cursor is not one of ours" },
+  unauthorized: { status: 401, title: "A valid token is required" },
+  foreign_host: { status: 403, title: "The Host header is not allowed" },
+  foreign_origin: { status: 403, title: "Calls from other web sites are not allowed" },
+  route_not_found: { status: 404, title: "There is no such route" },
+  job_not_found: { status: 404, title: "There is no such job" },
+  run_not_found: { status: 404, title: "There is no such run" },
+  attempt_not_found: { status: 404, title: "There is no such attempt" },
+  schedule_not_found: { status: 404, title: "There is no such schedule" },
+  method_not_allowed: { status: 405, title: "The route does not take this method" },
+  job_exists: { status: 409, title: "A job of this name exists already" },
+  job_disabled: { status: 409, title: "The job is disabled" },
+  job_in_use: { status: 409, title: "Another job triggers this job" },
+  body_too_large: { status: 413, title: "The body is too large" },
+  unsupported_media_type: { status: 415, title: "The body must be JSON or YAML" },
+  invalid_document: { status: 422, title: "The document is not valid" },
+  internal: { status: 500, title: "Something went wrong on our side" },
+  unavailable: { status: 503, title: "The service cannot answer right now" },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+/** A stable code that clients may rely on. */
+export type ErrorCode = keyof typeof CATALOGUE;
+
+/** Where in the caller's input something is wrong, such as `jobs.coffee.cron`, and what to do about it. */
+export interface FieldError {
+  path: string;
+  message: string;
+}
+
+/** An error with a catalogued code; the API answers it as problem+json. */
+export class CarillonError extends Error {
+  override readonly name = "CarillonError";
+  readonly code: ErrorCode;
+  readonly errors: readonly FieldError[];
+
+  /**
+   * @param detail what happened and what the caller can do about it
+   * @param errors the fields at fault, where the input has fields
+   */
+  constructor(code: ErrorCode, detail: string, errors: readonly FieldError[] = []) {
+    super(detail);
+    this.code = code;
+    this.errors = errors;
+  }
+
+  /** The HTTP status of the code. */
+  get status(): number {
+    return CATALOGUE[this.code].status;
+  }
+
+  /** The title of the code, the same for every occurrence. */
+  get title(): string {
+    return CATALOGUE[this.code].title;
+  }
+}
+
+/** A document that is refused because of its fields. */
+export function invalidDocument(errors: readonly FieldError[]): CarillonError {
+  const first = errors[0];
+  const where = first === undefined ? "" : `${first.path}: ${first.message}`;
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
+  return new CarillonError("invalid_document", `${where}${more}`, errors);
+}
+
+/** Every code with its status and title, for the documentation. */
+export function errorCatalogue(): { code: ErrorCode; status: number; title: string }[] {
+  return Object.entries(CATALOGUE).map(([code, entry]) => ({ code: code as ErrorCode, ...entry }));
+}

@@ -1,0 +1,10 @@
+/** Runs the test suite. */
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    pool: "forks",
+    sequence: { shuffle: { files: true, tests: false } },
+  },
+});
