@@ -1,0 +1,35 @@
+/** Pages of lists: the query, opaque cursors and the Link header. */
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { CarillonError } from "../core/errors.ts";
+
+export const pageQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
+});
+
+/** An opaque cursor that stands after the last item of a page. */
+export function writeCursor(last: string | undefined): string | null {
+  return last === undefined ? null : Buffer.from(JSON.stringify([last])).toString("base64url");
+}
+
+/** What a cursor stands after. Throws malformed_cursor. */
+export function readCursor(cursor: string | undefined): string | undefined {
+  if (cursor === undefined) return undefined;
+  try {
+    return z.tuple([z.string()]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
+  } catch {
+    throw new CarillonError(
+      "malformed_cursor",
+      "take next_cursor of the page before as it is, or leave cursor out",
+    );
+  }
+}
+
+/** `Link: <...>; rel="next"`, so that a loop needs no JSON. */
+export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): void {
+  if (cursor === null) return;
+  const next = new URL(request.url, "http://localhost");
+  next.searchParams.set("cursor", cursor);
+  reply.header("link", `<${next.pathname}${next.search}>; rel="next"`);
+}

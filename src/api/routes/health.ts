@@ -1,0 +1,40 @@
+/** The open calls: is it alive, is it ready, which version. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import packageJson from "../../../package.json" with { type: "json" };
+
+const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health" });
+const Ready = z
+  .object({
+    status: z.enum(["ready", "not ready"]),
+    not_ready: z.array(z.string()).describe("What is not ready, and why"),
+  })
+  .meta({ id: "Readiness" });
+const Version = z.object({ name: z.literal("carillon"), version: z.string() }).meta({ id: "Version" });
+
+/** @param notReady names what is not ready; empty when all is */
+export const healthRoutes =
+  (notReady: () => Promise<string[]>): FastifyPluginAsyncZod =>
+  async (app) => {
+    const config = { public: true };
+    const tags = ["health"];
+    app.get(
+      "/healthz",
+      { config, schema: { summary: "Alive", tags, response: { 200: Healthy } } },
+      async () => ({ status: "ok" as const }),
+    );
+    app.get(
+      "/readyz",
+      { config, schema: { summary: "Ready to work", tags, response: { 200: Ready, 503: Ready } } },
+      async (_request, reply) => {
+        const reasons = await notReady();
+        if (reasons.length === 0) return { status: "ready" as const, not_ready: [] };
+        return reply.code(503).send({ status: "not ready", not_ready: reasons });
+      },
+    );
+    app.get(
+      "/version",
+      { config, schema: { summary: "Version", tags, response: { 200: Version } } },
+      async () => ({ name: "carillon" as const, version: packageJson.version }),
+    );
+  };

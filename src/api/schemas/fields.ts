@@ -1,0 +1,74 @@
+/** The fields that documents share: names, durations, environments, crons, zones and URLs. */
+import { z } from "zod";
+import { CronError, parseCron } from "../../core/cron.ts";
+import { parseDuration } from "../../core/duration.ts";
+import { isTimeZone } from "../../core/zone.ts";
+
+const MAX_URL_LENGTH = 2_048;
+
+/** A name of a job or schedule: anything printable that can stand in a path, so that names of cheek files pass. */
+export const nameSchema = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^(?!\.{1,2}$)[^\s\p{C}/\\?#%](?:[^\p{C}/\\?#%]*[^\s\p{C}/\\?#%])?$/u, {
+    error: "a name is printable, does not begin or end with a space, and has none of / \\ ? # %",
+  })
+  .meta({ examples: ["coffee"] });
+
+/** A duration such as `5s`; in milliseconds once parsed. */
+export function durationSchema(maxMs: number, longest: string) {
+  return z
+    .string()
+    .transform((text, context) => {
+      const ms = parseDuration(text);
+      if (ms !== undefined && ms <= maxMs) return ms;
+      context.issues.push({
+        code: "custom",
+        input: text,
+        message: `must be a duration such as 500ms, 5s, 10m or 1h30m, at most ${longest}`,
+      });
+      return z.NEVER;
+    })
+    .meta({ examples: ["5s"] });
+}
+
+export const cronSchema = z
+  .string()
+  .superRefine((text, context) => {
+    try {
+      parseCron(text);
+    } catch (error) {
+      if (!(error instanceof CronError)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+    }
+  })
+  .meta({ examples: ["*/5 * * * *"] });
+
+export const timezoneSchema = z
+  .string()
+  .refine(isTimeZone, { error: "must be an IANA time zone such as Europe/Brussels or UTC" })
+  .meta({ examples: ["Europe/Brussels"] });
+
+/** Environment variables; numbers and booleans are taken as they are written. */
+export const envSchema = z
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" }),
+    z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String),
+  )
+  .meta({ examples: [{ CUP: "large" }] });
+
+export const labelsSchema = z
+  .record(z.string().min(1).max(100), z.string().max(500))
+  .meta({ examples: [{ team: "coffee" }] });
+
+export const webhookUrlSchema = z
+  .string()
+  .max(MAX_URL_LENGTH)
+  .refine(isWebhookUrl, { error: "must be an http or https URL without a user name or password" })
+  .meta({ examples: ["https://example.org/hook"] });
+
+function isWebhookUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
+}

@@ -1,0 +1,135 @@
+/** Runs of the history as the wire has them. */
+import type { z } from "zod";
+import { type EventBody, thawBody } from "../../core/payloads.ts";
+import { endInBytes } from "../../core/text.ts";
+import type { RunDetail, RunSummary } from "../../db/history.ts";
+import type { FullRun } from "../../orchestrator/read-history.ts";
+import type { ParentRun, runSchema, runSummarySchema } from "./run.ts";
+
+/** A run's own log within its JSON; the whole of it is at `/runs/{id}/log`. */
+const LOG_BYTES = 64 * 1024;
+
+type Summary = z.input<typeof runSummarySchema>;
+type Run = z.input<typeof runSchema>;
+
+/** A run in a list. */
+export function runSummaryView(run: RunSummary): Summary {
+  return { ...commonView(run), ...parentView(run) };
+}
+
+/** A whole run. */
+export function runView({ run, log, omittedBytes }: FullRun): Run {
+  const shown = endInBytes(log, LOG_BYTES);
+  return {
+    ...commonView(run),
+    env: run.env as Record<string, string>,
+    attempts: run.attempts.map(attemptView),
+    deliveries: run.events.flatMap((event) => event.deliveries.map((one) => deliveryView(event, one))),
+    log: shown,
+    log_truncated: omittedBytes > 0n || shown !== log,
+    ...(run.parentEvent && { triggered_by_job_run: frozenParentView(thawBody(run.parentEvent.body)) }),
+  };
+}
+
+function commonView(run: RunSummary): Omit<Summary, "triggered_by_job_run"> {
+  const children = run.events.flatMap(({ event, children: runs }) =>
+    runs.map(({ id, state, job }) => ({ id, name: job.name, event, state })),
+  );
+  return {
+    id: run.id,
+    name: run.job.name,
+    schedule: run.job.schedule.name,
+    revision: run.revision.number,
+    state: run.state,
+    status: run.status,
+    triggered_at: run.triggeredAt.toISOString(),
+    triggered_by: run.triggeredBy,
+    trigger: {
+      type: run.trigger,
+      ...(run.parentEvent && { run_id: run.parentEvent.run.id, event: run.parentEvent.event }),
+    },
+    scheduled_for: isoOrNull(run.scheduledFor),
+    started_at: isoOrNull(run.startedAt),
+    finished_at: isoOrNull(run.finishedAt),
+    duration_ms: durationMs(run.startedAt, run.finishedAt),
+    next_attempt_at: isoOrNull(run.nextAttemptAt),
+    retry_attempt: run.attempt,
+    retries: run.revision.retryLimit,
+    retries_exhausted: run.retriesExhausted,
+    reason: run.reason,
+    triggered: [...new Set(children.map((child) => child.name))],
+    triggered_runs: children,
+    not_triggered: run.events.flatMap(({ event, refusals }) =>
+      (refusals as { name: string; reason: string }[]).map((refusal) => ({ ...refusal, event })),
+    ),
+  };
+}
+
+function parentView({ parentEvent }: RunSummary): Pick<Summary, "triggered_by_job_run"> {
+  if (parentEvent === null) return {};
+  const { event, attempt, ofAttempt, run } = parentEvent;
+  return {
+    triggered_by_job_run: {
+      id: run.id,
+      name: run.job.name,
+      status: ofAttempt.status,
+      triggered_at: run.triggeredAt.toISOString(),
+      triggered_by: run.triggeredBy,
+      event,
+      retry_attempt: attempt,
+      retries_exhausted: event === "on_retries_exhausted",
+    },
+  };
+}
+
+function frozenParentView(body: EventBody): ParentRun {
+  const { run_id: id, triggered_by_job_run: parent, ...shown } = body;
+  return { ...shown, id, ...(parent && { triggered_by_job_run: frozenParentView(parent) }) };
+}
+
+function attemptView(attempt: RunDetail["attempts"][number]): Run["attempts"][number] {
+  return {
+    attempt: attempt.number,
+    state: attempt.state,
+    status: attempt.status,
+    reason: attempt.reason,
+    worker: attempt.worker,
+    started_at: attempt.startedAt.toISOString(),
+    finished_at: isoOrNull(attempt.finishedAt),
+    duration_ms: durationMs(attempt.startedAt, attempt.finishedAt),
+  };
+}
+
+type EventDetail = RunDetail["events"][number];
+
+function deliveryView(
+  of: EventDetail,
+  delivery: EventDetail["deliveries"][number],
+): Run["deliveries"][number] {
+  return {
+    id: delivery.id,
+    event: of.event,
+    attempt: of.attempt,
+    action: delivery.action,
+    url: delivery.url,
+    state: delivery.state,
+    next_try_at: isoOrNull(delivery.nextTryAt),
+    created_at: delivery.createdAt.toISOString(),
+    finished_at: isoOrNull(delivery.finishedAt),
+    tries: delivery.history.map(({ startedAt, durationMs: duration_ms, status, error, response }) => ({
+      started_at: startedAt.toISOString(),
+      duration_ms,
+      status,
+      error,
+      response,
+    })),
+  };
+}
+
+function isoOrNull(time: Date | null): string | null {
+  return time === null ? null : time.toISOString();
+}
+
+function durationMs(from: Date | null, to: Date | null): number | null {
+  return from === null || to === null ? null : to.getTime() - from.getTime();
+}

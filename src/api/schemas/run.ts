@@ -1,0 +1,173 @@
+/** A run as the API answers it, and what triggers and lists take. */
+import { z } from "zod";
+import { ACTIONS, EVENTS } from "../../core/job.ts";
+import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
+import { durationSchema, envSchema } from "./fields.ts";
+
+const MAX_WAIT_MS = 55_000;
+const time = z.iso.datetime();
+const attemptStates = Object.keys(ATTEMPT_TRANSITIONS) as AttemptState[];
+
+/** The body of a trigger; may be absent. */
+export const triggerSchema = z
+  .strictObject({
+    triggered_by: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .describe("Who asks: stands in the history and in notifications"),
+    env: envSchema.optional().describe("Joins the job's env and wins over it"),
+    events: z.boolean().optional().describe("false: fire no actions"),
+  })
+  .optional()
+  .meta({ id: "Trigger", example: { triggered_by: "CoffeeRequestButton", env: { CUP: "small" } } });
+
+export const waitQuerySchema = z.strictObject({
+  wait: durationSchema(MAX_WAIT_MS, "55s")
+    .optional()
+    .describe("Answer when the run has ended, or after so long"),
+});
+
+export const runListQuerySchema = z.strictObject({
+  job: z.string().max(200).optional(),
+  state: z
+    .union([z.enum(RUN_STATES), z.array(z.enum(RUN_STATES))])
+    .optional()
+    .describe("May be given several times"),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(200).optional().describe("From `next_cursor` of the page before"),
+});
+
+export const logQuerySchema = z.strictObject({
+  attempt: z
+    .union([z.literal("all"), z.coerce.number().int().min(0)])
+    .optional()
+    .describe("0 = first; default: the latest"),
+});
+
+const childSchema = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  event: z.enum(EVENTS),
+  state: z.enum(RUN_STATES),
+});
+
+const parentFields = {
+  id: z.uuid(),
+  name: z.string(),
+  status: z.int().nullable(),
+  triggered_at: time,
+  triggered_by: z.string(),
+  event: z.enum(EVENTS),
+  retry_attempt: z.int(),
+  retries_exhausted: z.boolean(),
+};
+
+const triggerView = z.object({
+  type: z.enum(["cron", "api", "job", "rerun", "catch_up"]),
+  run_id: z.uuid().optional().describe("The run that triggered it"),
+  event: z.enum(EVENTS).optional().describe("The event of that run"),
+});
+
+const summaryFields = {
+  id: z.uuid(),
+  name: z.string(),
+  schedule: z.string(),
+  revision: z.int(),
+  state: z.enum(RUN_STATES),
+  status: z
+    .int()
+    .nullable()
+    .describe("Exit code; 128+n signal, 124 timed out, 126/127 could not start, -1 lost"),
+  triggered_at: time,
+  triggered_by: z.string(),
+  trigger: triggerView,
+  scheduled_for: time.nullable(),
+  started_at: time.nullable(),
+  finished_at: time.nullable(),
+  duration_ms: z.int().nullable().describe("From the start of the first attempt to the end"),
+  next_attempt_at: time.nullable(),
+  retry_attempt: z.int().describe("0 = first attempt"),
+  retries: z.int(),
+  retries_exhausted: z.boolean(),
+  reason: z.string().nullable(),
+  triggered: z.array(z.string()),
+  triggered_runs: z.array(childSchema),
+  not_triggered: z
+    .array(z.object({ name: z.string(), event: z.enum(EVENTS), reason: z.string() }))
+    .describe("trigger_job actions that made no run, and why"),
+};
+
+/** A run in a list: no logs. */
+export const runSummarySchema = z
+  .object({ ...summaryFields, triggered_by_job_run: z.object(parentFields).optional() })
+  .meta({ id: "RunSummary" });
+
+export const runListSchema = z
+  .object({ items: z.array(runSummarySchema), next_cursor: z.string().nullable() })
+  .meta({ id: "RunList" });
+
+const attemptSchema = z.object({
+  attempt: z.int().describe("0 = first"),
+  state: z.enum(attemptStates),
+  status: z.int().nullable(),
+  reason: z.string().nullable(),
+  worker: z.string(),
+  started_at: time,
+  finished_at: time.nullable(),
+  duration_ms: z.int().nullable(),
+});
+
+const deliverySchema = z.object({
+  id: z.uuid(),
+  event: z.enum(EVENTS),
+  attempt: z.int(),
+  action: z.enum(ACTIONS),
+  url: z.string(),
+  state: z.enum(["pending", "delivered", "failed", "blocked"]),
+  next_try_at: time.nullable(),
+  created_at: time,
+  finished_at: time.nullable(),
+  tries: z.array(
+    z.object({
+      started_at: time,
+      duration_ms: z.int(),
+      status: z.int().nullable().describe("HTTP status of the answer"),
+      error: z.string().nullable(),
+      response: z.string().nullable().describe("Its first 2 KiB"),
+    }),
+  ),
+});
+
+/** The run that triggered another one, as it was then, and so on up the chain. */
+export interface ParentRun extends z.output<typeof nearParentSchema> {
+  triggered_by_job_run?: ParentRun | undefined;
+}
+
+const nearParentSchema = z.object({
+  ...parentFields,
+  log: z.string(),
+  log_truncated: z.boolean(),
+  triggered: z.array(z.string()),
+});
+const parentSchema = nearParentSchema
+  .extend({
+    get triggered_by_job_run(): z.ZodOptional<z.ZodType<ParentRun, ParentRun>> {
+      return parentSchema.optional();
+    },
+  })
+  .meta({ id: "ParentRun", description: "The run that triggered this one, as it was then" });
+
+/** A whole run. */
+export const runSchema = z
+  .object({
+    ...summaryFields,
+    env: z.record(z.string(), z.string()).describe("What the trigger added to the job's env"),
+    attempts: z.array(attemptSchema),
+    deliveries: z.array(deliverySchema),
+    log: z.string().describe("Of the latest attempt; its end, when it is long"),
+    log_truncated: z.boolean(),
+    triggered_by_job_run: parentSchema.optional(),
+  })
+  .meta({ id: "Run" });

@@ -1,0 +1,68 @@
+/** What a job definition says, once parsed: the shape that all parts share. */
+
+export type EventName = "on_success" | "on_error" | "on_retries_exhausted";
+export type NotifyAction = "notify_webhook" | "notify_slack_webhook" | "notify_discord_webhook";
+export type ActionName = NotifyAction | "trigger_job";
+
+export const EVENTS = ["on_success", "on_error", "on_retries_exhausted"] as const satisfies EventName[];
+export const ACTIONS = [
+  "trigger_job",
+  "notify_webhook",
+  "notify_slack_webhook",
+  "notify_discord_webhook",
+] as const satisfies ActionName[];
+
+/** One action of one event: a URL to notify, or the name of a job to trigger. */
+export interface EventAction {
+  event: EventName;
+  action: ActionName;
+  target: string;
+}
+
+/** A shell command line, or argv without a shell. */
+export type Command = { kind: "shell"; text: string } | { kind: "argv"; argv: readonly string[] };
+
+export interface RetryPolicy {
+  /** Attempts after the first. */
+  limit: number;
+  delayMs: number;
+  backoff: "constant" | "exponential";
+  maxDelayMs: number | null;
+  /** Share of the delay by which it varies either way, 0 to 1. */
+  jitter: number;
+  /** Only these codes are retried; empty = every failure is. */
+  exitCodes: readonly number[];
+}
+
+/** Everything that a job revision fixes. */
+export interface JobDefinition {
+  name: string;
+  /** null: `default` for a new job, where it is for an existing one. */
+  schedule: string | null;
+  command: Command;
+  cron: readonly string[];
+  timezone: string | null;
+  env: Readonly<Record<string, string>>;
+  workingDirectory: string | null;
+  retry: RetryPolicy;
+  timeoutMs: number | null;
+  enabled: boolean;
+  description: string | null;
+  labels: Readonly<Record<string, string>>;
+  actions: readonly EventAction[];
+}
+
+/** A whole schedule document. */
+export interface ScheduleDefinition {
+  name: string;
+  tzLocation: string | null;
+  actions: readonly EventAction[];
+  jobs: readonly JobDefinition[];
+}
+
+export const DEFAULT_SCHEDULE = "default";
+export const DEFAULT_POOL = "default";
+export const DEFAULT_RETRY_DELAY_MS = 5_000;
+/** The engine ends an attempt's message after 24 h, so an attempt ends before that. */
+export const MAX_TIMEOUT_MS = 23 * 3_600_000;
+export const MAX_RETRIES = 1_000;

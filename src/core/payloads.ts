@@ -1,0 +1,77 @@
+/** The bodies of notifications: the generic one that is frozen with its event, and Slack's and Discord's. */
+import type { EventName, NotifyAction } from "./job.ts";
+import { endInBytes, endInUnits } from "./text.ts";
+
+/** Bytes of log that the run itself and the one that triggered it may each have in a body. */
+const NEAR_LOG_BYTES = 64 * 1024;
+/** Bytes of log that all older ancestors share. */
+const FAR_LOGS_BYTES = 128 * 1024;
+const SLACK_MAX_UNITS = 40_000;
+const DISCORD_MAX_UNITS = 2_000;
+
+/** The generic webhook body (DESIGN 3); also what a child run shows of the run that triggered it. */
+export interface EventBody {
+  status: number | null;
+  log: string;
+  name: string;
+  triggered_at: string;
+  triggered_by: string;
+  /** Names of the jobs that this event triggers. */
+  triggered: string[];
+  /** 0 = first attempt. */
+  retry_attempt: number;
+  retries_exhausted: boolean;
+  event: EventName;
+  run_id: string;
+  log_truncated: boolean;
+  triggered_by_job_run?: EventBody;
+}
+
+/** The body as text, its logs cut to what they may take together (256 KiB). */
+export function freezeBody(body: EventBody): string {
+  const generations = lineage(body);
+  const farShare = Math.floor(FAR_LOGS_BYTES / Math.max(1, generations.length - 2));
+  const cut = generations.map((one, age) => withLogWithin(one, age < 2 ? NEAR_LOG_BYTES : farShare));
+  return JSON.stringify(cut.reduceRight((parent, one) => ({ ...one, triggered_by_job_run: parent })));
+}
+
+/** Reads a frozen body back. */
+export function thawBody(text: string): EventBody {
+  return JSON.parse(text) as EventBody;
+}
+
+/** What is sent for one delivery of a frozen body, as JSON text. */
+export function deliveryBody(action: NotifyAction, frozen: string, deliveryId: string): string {
+  switch (action) {
+    case "notify_webhook":
+      // The frozen text is an object; the delivery's own id joins it without touching the rest.
+      return `${frozen.slice(0, -1)},"delivery_id":${JSON.stringify(deliveryId)}}`;
+    case "notify_slack_webhook":
+      return JSON.stringify({ text: chatMessage(thawBody(frozen), SLACK_MAX_UNITS) });
+    case "notify_discord_webhook":
+      return JSON.stringify({
+        content: chatMessage(thawBody(frozen), DISCORD_MAX_UNITS),
+        allowed_mentions: { parse: [] },
+      });
+  }
+}
+
+/** `TeapotTask (exitcode 0):` and the end of the log that fits after it. */
+function chatMessage(body: EventBody, maxUnits: number): string {
+  const head = `${body.name} (exitcode ${body.status}):\n`;
+  return head + endInUnits(body.log, maxUnits - head.length);
+}
+
+function lineage(body: EventBody): EventBody[] {
+  const generations: EventBody[] = [];
+  for (let one: EventBody | undefined = body; one !== undefined; one = one.triggered_by_job_run) {
+    generations.push(one);
+  }
+  return generations;
+}
+
+function withLogWithin(body: EventBody, maxBytes: number): EventBody {
+  const { triggered_by_job_run: _, ...own } = body;
+  const log = endInBytes(own.log, maxBytes);
+  return { ...own, log, log_truncated: own.log_truncated || log !== own.log };
+}

@@ -1,0 +1,53 @@
+/** The states of runs and attempts, and the one table of allowed transitions. */
+
+/** Where a run can go from each state; states that lead nowhere are final. */
+export const RUN_TRANSITIONS = {
+  queued: ["running", "cancelled"],
+  running: ["succeeded", "failed", "retrying", "queued", "cancelled"],
+  retrying: ["running", "cancelled"],
+  succeeded: [],
+  failed: [],
+  cancelled: [],
+  skipped: [],
+  missed: [],
+} as const satisfies Record<string, readonly string[]>;
+
+/** Where an attempt can go from each state. */
+export const ATTEMPT_TRANSITIONS = {
+  running: ["succeeded", "failed", "timed_out", "cancelled", "lost", "start_failed", "handed_back"],
+  succeeded: [],
+  failed: [],
+  timed_out: [],
+  cancelled: [],
+  lost: [],
+  start_failed: [],
+  handed_back: [],
+} as const satisfies Record<string, readonly string[]>;
+
+export type RunState = keyof typeof RUN_TRANSITIONS;
+export type AttemptState = keyof typeof ATTEMPT_TRANSITIONS;
+
+/** Why a run exists. */
+export type Trigger = "cron" | "api" | "job" | "rerun" | "catch_up";
+
+export const RUN_STATES = Object.keys(RUN_TRANSITIONS) as RunState[];
+
+/** The states from which `to` may be reached: the guard of every update of a run's state. */
+export function runStatesBefore(to: RunState): RunState[] {
+  return RUN_STATES.filter((from) => (RUN_TRANSITIONS[from] as readonly RunState[]).includes(to));
+}
+
+/** Whether nothing more will happen to a run in this state. */
+export function isFinal(state: RunState): boolean {
+  return RUN_TRANSITIONS[state].length === 0;
+}
+
+/** How an attempt ended, with its status (DESIGN 3): exit code, 128+n for signal n, 124, 126, 127 or -1. */
+export type AttemptOutcome =
+  | { state: "succeeded"; status: 0 }
+  | { state: "failed"; status: number }
+  | { state: "timed_out"; status: 124 }
+  | { state: "start_failed"; status: 126 | 127 }
+  | { state: "lost"; status: -1 }
+  | { state: "cancelled"; status: -1 }
+  | { state: "handed_back"; status: null };

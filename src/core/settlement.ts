@@ -1,0 +1,166 @@
+/** The second pure heart: what follows from the end of an attempt. */
+import { MAX_CHAIN } from "./chain.ts";
+import type { ActionName, EventName, NotifyAction, RetryPolicy } from "./job.ts";
+import { type EventBody, freezeBody } from "./payloads.ts";
+import { isRetryable, retryDelayMs } from "./retry.ts";
+import type { AttemptOutcome } from "./run.ts";
+
+/** The run as it stands when its attempt ends. */
+export interface SettlingRun {
+  id: string;
+  jobId: string;
+  jobName: string;
+  triggeredAt: Date;
+  triggeredBy: string;
+  /** Its place in the chain; 1 = triggered by no other run. */
+  depth: number;
+  /** The attempt that ended, 0 = first. */
+  attempt: number;
+  /** false: the trigger asked for no actions. */
+  fireEvents: boolean;
+  /** The body of the event that triggered it, as it was then. */
+  parent: EventBody | undefined;
+}
+
+/** An action as settlement needs it; job-level ones first, then those of the schedule. */
+export interface SettlingAction {
+  level: "job" | "schedule";
+  event: EventName;
+  action: ActionName;
+  /** The URL, or the name of the job to trigger. */
+  target: string;
+  /** The job to trigger, as it is now. */
+  job?: { id: string; enabled: boolean; deleted: boolean };
+}
+
+export interface Settlement {
+  attempt: AttemptOutcome;
+  run:
+    | { state: "succeeded" | "failed" | "cancelled"; status: number; retriesExhausted: boolean }
+    | { state: "retrying"; status: number; nextAttempt: number; nextAttemptAt: Date }
+    | { state: "queued" };
+  /** Events that have at least one action, in the order in which they fire. */
+  events: SettledEvent[];
+}
+
+export interface SettledEvent {
+  event: EventName;
+  /** The frozen body, shared by the deliveries and shown by the runs that it triggers. */
+  body: string;
+  deliveries: { action: NotifyAction; url: string }[];
+  triggers: { jobId: string; name: string; triggeredBy: string }[];
+  /** trigger_job actions that make no run, and why. */
+  refusals: { name: string; reason: string }[];
+}
+
+/**
+ * The whole settlement of one attempt, by the table of DESIGN 3.
+ * @param random a number in [0, 1) that places the retry delay within its jitter
+ */
+export function settle(input: {
+  run: SettlingRun;
+  retry: RetryPolicy;
+  actions: readonly SettlingAction[];
+  outcome: AttemptOutcome;
+  log: string;
+  logTruncated: boolean;
+  now: Date;
+  random: number;
+}): Settlement {
+  const { run, retry, outcome } = input;
+  const decision = decide(run.attempt, retry, outcome, input.now, input.random);
+  const actions = run.fireEvents ? input.actions : [];
+  const events = decision.events.flatMap((event) => {
+    const own = actions.filter((a) => a.event === event && !retriggersItself(a, run.jobId));
+    return own.length === 0 ? [] : [settleEvent(event, own, input)];
+  });
+  return { attempt: outcome, run: decision.run, events };
+}
+
+function decide(
+  attempt: number,
+  retry: RetryPolicy,
+  outcome: AttemptOutcome,
+  now: Date,
+  random: number,
+): { run: Settlement["run"]; events: EventName[] } {
+  switch (outcome.state) {
+    case "succeeded":
+      return { run: { state: "succeeded", status: 0, retriesExhausted: false }, events: ["on_success"] };
+    case "cancelled":
+      return { run: { state: "cancelled", status: outcome.status, retriesExhausted: false }, events: [] };
+    case "handed_back":
+      return { run: { state: "queued" }, events: [] };
+    case "failed":
+    case "timed_out":
+    case "start_failed":
+    case "lost": {
+      const { status } = outcome;
+      if (attempt < retry.limit && isRetryable(retry, outcome.state, status)) {
+        const nextAttemptAt = new Date(now.getTime() + retryDelayMs(retry, attempt, random));
+        return {
+          run: { state: "retrying", status, nextAttempt: attempt + 1, nextAttemptAt },
+          events: ["on_error"],
+        };
+      }
+      const retriesExhausted = retry.limit > 0;
+      return {
+        run: { state: "failed", status, retriesExhausted },
+        events: retriesExhausted ? ["on_error", "on_retries_exhausted"] : ["on_error"],
+      };
+    }
+  }
+}
+
+function settleEvent(
+  event: EventName,
+  actions: readonly SettlingAction[],
+  input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
+): SettledEvent {
+  const { run } = input;
+  const distinct = [...new Map(actions.map((a) => [`${a.action} ${a.target}`, a])).values()];
+  const triggers: SettledEvent["triggers"] = [];
+  const refusals: SettledEvent["refusals"] = [];
+  const deliveries: SettledEvent["deliveries"] = [];
+  for (const { action, target, job } of distinct) {
+    if (action !== "trigger_job") {
+      deliveries.push({ action, url: target });
+      continue;
+    }
+    const reason = refusal(job, run.depth);
+    if (reason !== undefined) refusals.push({ name: target, reason });
+    else if (job !== undefined)
+      triggers.push({ jobId: job.id, name: target, triggeredBy: childLabel(event, run.jobName) });
+  }
+  const body: EventBody = {
+    status: input.outcome.status,
+    log: input.log,
+    name: run.jobName,
+    triggered_at: run.triggeredAt.toISOString(),
+    triggered_by: run.triggeredBy,
+    triggered: triggers.map((t) => t.name),
+    retry_attempt: run.attempt,
+    retries_exhausted: event === "on_retries_exhausted",
+    event,
+    run_id: run.id,
+    log_truncated: input.logTruncated,
+    ...(run.parent === undefined ? {} : { triggered_by_job_run: run.parent }),
+  };
+  return { event, body: freezeBody(body), deliveries, triggers, refusals };
+}
+
+function retriggersItself(action: SettlingAction, jobId: string): boolean {
+  return action.level === "schedule" && action.job?.id === jobId;
+}
+
+function refusal(job: SettlingAction["job"], depth: number): string | undefined {
+  if (job === undefined || job.deleted) return "the job has been deleted";
+  if (!job.enabled) return "the job is disabled";
+  if (depth >= MAX_CHAIN) return `a chain has at most ${MAX_CHAIN} runs`;
+  return undefined;
+}
+
+/** The `triggered_by` of a run that an event of job `parent` triggers. */
+function childLabel(event: EventName, parent: string): string {
+  return event === "on_retries_exhausted" ? `retries_exhausted[${parent}]` : `job[${parent}]`;
+}

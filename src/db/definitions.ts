@@ -1,0 +1,219 @@
+/** Queries of schedules, jobs, their revisions and event actions. */
+import type { Command, EventAction, JobDefinition } from "../core/job.ts";
+import type { Tx } from "./client.ts";
+import type { Prisma } from "./generated/client.ts";
+
+/** A live job with its current revision, its own actions and those of its schedule. */
+export interface StoredJob {
+  id: string;
+  scheduleId: string;
+  revisionId: string;
+  revision: number;
+  definition: JobDefinition & { schedule: string };
+  scheduleTimezone: string | null;
+  createdAt: Date;
+  /** When the current revision was written. */
+  updatedAt: Date;
+}
+
+export interface StoredSchedule {
+  id: string;
+  name: string;
+  tzLocation: string | null;
+  actions: EventAction[];
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+const ACTION_ROWS = {
+  include: { targetJob: { select: { name: true } } },
+  orderBy: { position: "asc" },
+} as const;
+const JOB_ROWS = { schedule: true, currentRevision: { include: { actions: ACTION_ROWS } } } as const;
+const SCHEDULE_ROWS = { actions: ACTION_ROWS } as const;
+
+type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
+type ScheduleRow = Prisma.ScheduleGetPayload<{ include: typeof SCHEDULE_ROWS }>;
+type RevisionRow = Prisma.JobRevisionGetPayload<object>;
+
+/**
+ * One writer of definitions at a time, so that names, targets and cycles are checked against the truth; and
+ * a new version number, by which schedulers see that something has changed.
+ */
+export async function lockDefinitions(tx: Tx): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO definition_version (id, version) VALUES (1, 1)
+    ON CONFLICT (id) DO UPDATE SET version = definition_version.version + 1`;
+}
+
+/** The live jobs that match, by name; `FOR SHARE` is not taken. */
+export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: Page): Promise<StoredJob[]> {
+  const rows = await tx.job.findMany({
+    where: { ...where, deletedAt: null, ...(page?.after === undefined ? {} : { name: { gt: page.after } }) },
+    include: JOB_ROWS,
+    orderBy: { name: "asc" },
+    ...(page === undefined ? {} : { take: page.limit }),
+  });
+  return rows.map(storedJob);
+}
+
+export interface Page {
+  /** The last name of the page before. */
+  after?: string | undefined;
+  limit: number;
+}
+
+/** The live job of this name. */
+export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefined> {
+  const [job] = await findJobs(tx, { name });
+  return job;
+}
+
+export async function findSchedules(
+  tx: Tx,
+  where: Prisma.ScheduleWhereInput = {},
+): Promise<StoredSchedule[]> {
+  const rows = await tx.schedule.findMany({ where, include: SCHEDULE_ROWS, orderBy: { name: "asc" } });
+  return rows.map(storedSchedule);
+}
+
+/** Makes the schedule if there is none of this name; changes nothing otherwise. */
+export async function ensureSchedule(tx: Tx, name: string): Promise<{ id: string }> {
+  return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
+}
+
+/** Replaces what a schedule says beside its jobs. */
+export async function writeSchedule(
+  tx: Tx,
+  id: string,
+  said: { tzLocation: string | null; actions: readonly EventAction[]; now: Date },
+  jobIds: ReadonlyMap<string, string>,
+): Promise<void> {
+  await tx.schedule.update({ where: { id }, data: { tzLocation: said.tzLocation, updatedAt: said.now } });
+  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
+  await tx.eventAction.createMany({
+    data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
+  });
+}
+
+export async function insertJob(
+  tx: Tx,
+  job: { name: string; scheduleId: string; now: Date },
+): Promise<string> {
+  const row = await tx.job.create({
+    data: { name: job.name, scheduleId: job.scheduleId, createdAt: job.now, updatedAt: job.now },
+    select: { id: true },
+  });
+  return row.id;
+}
+
+/** Writes the next revision of a job and makes it the current one. */
+export async function writeRevision(
+  tx: Tx,
+  job: { id: string; scheduleId: string; number: number; now: Date },
+  definition: JobDefinition,
+  jobIds: ReadonlyMap<string, string>,
+): Promise<void> {
+  const revision = await tx.jobRevision.create({
+    data: { jobId: job.id, number: job.number, createdAt: job.now, ...revisionColumns(definition) },
+    select: { id: true },
+  });
+  await tx.eventAction.createMany({
+    data: actionRows(definition.actions, jobIds).map((row) => ({ ...row, jobRevisionId: revision.id })),
+  });
+  await tx.job.update({
+    where: { id: job.id },
+    data: { currentRevisionId: revision.id, scheduleId: job.scheduleId, updatedAt: job.now },
+  });
+}
+
+/** Hides jobs; their history stays. */
+export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date): Promise<void> {
+  await tx.job.updateMany({ where: { id: { in: [...jobIds] } }, data: { deletedAt: now, updatedAt: now } });
+}
+
+function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
+  return actions.map(({ event, action, target }, position) => {
+    if (action !== "trigger_job") return { event, action, position, url: target };
+    const targetJobId = jobIds.get(target);
+    if (targetJobId === undefined) throw new Error(`trigger_job target ${target} has no row`);
+    return { event, action, position, targetJobId };
+  });
+}
+
+function revisionColumns(d: JobDefinition) {
+  return {
+    shell: d.command.kind === "shell",
+    command: d.command.kind === "shell" ? [d.command.text] : [...d.command.argv],
+    cron: [...d.cron],
+    timezone: d.timezone,
+    env: d.env,
+    workingDirectory: d.workingDirectory,
+    retryLimit: d.retry.limit,
+    retryDelayMs: d.retry.delayMs,
+    retryBackoff: d.retry.backoff,
+    retryMaxDelayMs: d.retry.maxDelayMs,
+    retryJitter: d.retry.jitter,
+    retryExitCodes: [...d.retry.exitCodes],
+    timeoutMs: d.timeoutMs,
+    enabled: d.enabled,
+    description: d.description,
+    labels: d.labels,
+  };
+}
+
+/** What a revision says, without its name, schedule and actions. */
+export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule" | "actions"> {
+  const command: Command = row.shell
+    ? { kind: "shell", text: row.command[0] ?? "" }
+    : { kind: "argv", argv: row.command };
+  return {
+    command,
+    cron: row.cron,
+    timezone: row.timezone,
+    env: row.env as Record<string, string>,
+    workingDirectory: row.workingDirectory,
+    retry: {
+      limit: row.retryLimit,
+      delayMs: row.retryDelayMs,
+      backoff: row.retryBackoff,
+      maxDelayMs: row.retryMaxDelayMs,
+      jitter: row.retryJitter,
+      exitCodes: row.retryExitCodes,
+    },
+    timeoutMs: row.timeoutMs,
+    enabled: row.enabled,
+    description: row.description,
+    labels: row.labels as Record<string, string>,
+  };
+}
+
+function storedJob(row: JobRow): StoredJob {
+  const revision = row.currentRevision;
+  if (revision === null) throw new Error(`job ${row.name} has no revision`);
+  return {
+    id: row.id,
+    scheduleId: row.scheduleId,
+    revisionId: revision.id,
+    revision: revision.number,
+    definition: {
+      name: row.name,
+      schedule: row.schedule.name,
+      ...definitionOf(revision),
+      actions: revision.actions.map(eventAction),
+    },
+    scheduleTimezone: row.schedule.tzLocation,
+    createdAt: row.createdAt,
+    updatedAt: revision.createdAt,
+  };
+}
+
+function storedSchedule(row: ScheduleRow): StoredSchedule {
+  const { id, name, tzLocation, createdAt, updatedAt } = row;
+  return { id, name, tzLocation, createdAt, updatedAt, actions: row.actions.map(eventAction) };
+}
+
+function eventAction(row: JobRowAction): EventAction {
+  return { event: row.event, action: row.action, target: row.url ?? row.targetJob?.name ?? "" };
+}
+type JobRowAction = ScheduleRow["actions"][number];

@@ -1,0 +1,182 @@
+/** Queries of runs, attempts and their output: creating, locking, and the named transitions. */
+import type { AttemptOutcome, AttemptState, RunState, Trigger } from "../core/run.ts";
+import { runStatesBefore } from "../core/run.ts";
+import type { Tx } from "./client.ts";
+import type { Prisma } from "./generated/client.ts";
+
+/** A run to insert. */
+export interface NewRun {
+  id: string;
+  jobId: string;
+  revisionId: string;
+  trigger: Trigger;
+  triggeredBy: string;
+  triggeredAt: Date;
+  messageId: string;
+  scheduledFor?: Date | undefined;
+  env?: Readonly<Record<string, string>> | undefined;
+  fireEvents?: boolean | undefined;
+  parentEventId?: string | undefined;
+  depth?: number | undefined;
+}
+
+/** Inserts runs; answers the ids of those that are new: a slot that has its run already is left out (promise 1). */
+export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
+  const data = runs.map((run) => ({
+    ...run,
+    scheduledFor: run.scheduledFor ?? null,
+    env: run.env ?? {},
+    fireEvents: run.fireEvents ?? true,
+    parentEventId: run.parentEventId ?? null,
+    depth: run.depth ?? 1,
+  }));
+  const rows = await tx.run.createManyAndReturn({ data, skipDuplicates: true, select: { id: true } });
+  return new Set(rows.map((row) => row.id));
+}
+
+const LOCKED_RUN = {
+  job: { select: { id: true, name: true, scheduleId: true } },
+  revision: true,
+  parentEvent: { select: { body: true } },
+} as const;
+export type LockedRun = Prisma.RunGetPayload<{ include: typeof LOCKED_RUN }>;
+
+/** Locks a run until the transaction ends, and reads it. */
+export async function lockRun(tx: Tx, id: string): Promise<LockedRun | undefined> {
+  await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR UPDATE`;
+  return (await tx.run.findUnique({ where: { id }, include: LOCKED_RUN })) ?? undefined;
+}
+
+/** The state did not allow the transition: the caller had not locked the run or misread it. */
+export class TransitionRefused extends Error {
+  override readonly name = "TransitionRefused";
+}
+
+/** The only way to change a run's state: guarded by the transition table. */
+async function moveRun(
+  tx: Tx,
+  id: string,
+  to: RunState,
+  data: Prisma.RunUncheckedUpdateManyInput,
+): Promise<void> {
+  const from = runStatesBefore(to);
+  const { count } = await tx.run.updateMany({
+    where: { id, state: { in: from } },
+    data: { ...data, state: to },
+  });
+  if (count !== 1) throw new TransitionRefused(`run ${id} cannot become ${to}`);
+}
+
+export async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
+  await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
+}
+
+export async function finishRun(
+  tx: Tx,
+  run: {
+    id: string;
+    state: "succeeded" | "failed" | "cancelled";
+    status: number;
+    retriesExhausted: boolean;
+    finishedAt: Date;
+  },
+): Promise<void> {
+  const { id, state, ...data } = run;
+  await moveRun(tx, id, state, { ...data, messageId: null, nextAttemptAt: null });
+}
+
+/** Cancels a run that waits; the status of an earlier attempt stays. */
+export async function cancelWaitingRun(
+  tx: Tx,
+  run: { id: string; finishedAt: Date; reason: string },
+): Promise<void> {
+  const { id, ...data } = run;
+  await moveRun(tx, id, "cancelled", { ...data, messageId: null, nextAttemptAt: null });
+}
+
+export async function retryRun(
+  tx: Tx,
+  run: { id: string; status: number; nextAttempt: number; nextAttemptAt: Date; messageId: string },
+): Promise<void> {
+  const { status, nextAttempt, nextAttemptAt, messageId } = run;
+  await moveRun(tx, run.id, "retrying", { status, attempt: nextAttempt, nextAttemptAt, messageId });
+}
+
+export async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
+  await moveRun(tx, run.id, "queued", { messageId: run.messageId });
+}
+
+/** Gives a waiting run another message, its state unchanged. */
+export async function replaceMessage(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
+  await tx.run.update({ where: { id: run.id }, data: { messageId: run.messageId } });
+}
+
+/** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
+export async function lockWaitingRuns(
+  tx: Tx,
+  jobIds: readonly string[],
+): Promise<{ id: string; messageId: string | null }[]> {
+  return tx.$queryRaw`
+    SELECT id, message_id AS "messageId" FROM run
+    WHERE job_id = ANY(${[...jobIds]}::uuid[]) AND state IN ('queued', 'retrying') ORDER BY id FOR UPDATE`;
+}
+
+export async function insertAttempt(
+  tx: Tx,
+  attempt: { id: string; runId: string; number: number; worker: string; startedAt: Date },
+): Promise<void> {
+  const claim = await tx.attempt.count({ where: { runId: attempt.runId, number: attempt.number } });
+  await tx.attempt.create({ data: { ...attempt, claim } });
+}
+
+/** The attempt of this run that is running; there is at most one. */
+export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: string } | undefined> {
+  return (
+    (await tx.attempt.findFirst({ where: { runId, state: "running" }, select: { id: true } })) ?? undefined
+  );
+}
+
+export async function finishAttempt(
+  tx: Tx,
+  attempt: { id: string; outcome: AttemptOutcome; finishedAt: Date; reason?: string | undefined },
+): Promise<void> {
+  const state: AttemptState = attempt.outcome.state;
+  const { count } = await tx.attempt.updateMany({
+    where: { id: attempt.id, state: "running" },
+    data: {
+      state,
+      status: attempt.outcome.status,
+      finishedAt: attempt.finishedAt,
+      reason: attempt.reason ?? null,
+    },
+  });
+  if (count !== 1) throw new TransitionRefused(`attempt ${attempt.id} cannot become ${state}`);
+}
+
+/** Stores an attempt's output. */
+export async function insertLog(
+  tx: Tx,
+  attemptId: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  omittedBytes: number,
+): Promise<void> {
+  if (bytes.length === 0) return;
+  await tx.attemptLog.create({ data: { attemptId, sequence: 0, bytes, omittedBytes: BigInt(omittedBytes) } });
+}
+
+/** Ids and messages of runs that should have a live message, oldest first, after `afterId`. */
+export async function activeRuns(
+  tx: Tx,
+  afterId: string | undefined,
+  limit: number,
+): Promise<{ id: string; messageId: string | null }[]> {
+  return tx.run.findMany({
+    where: {
+      state: { in: ["queued", "running", "retrying"] },
+      ...(afterId === undefined ? {} : { id: { gt: afterId } }),
+    },
+    select: { id: true, messageId: true },
+    orderBy: { id: "asc" },
+    take: limit,
+  });
+}

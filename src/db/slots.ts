@@ -1,0 +1,41 @@
+/** Queries of what cron needs: which jobs are due by the clock, and their current revisions. */
+import type { Tx } from "./client.ts";
+
+/** A job with a cron expression, as the scheduler keeps it in memory. */
+export interface CronJob {
+  id: string;
+  revisionId: string;
+  cron: string[];
+  timezone: string | null;
+  scheduleTimezone: string | null;
+  /** When this revision was written: it has no slots before. */
+  since: Date;
+}
+
+/** The database's clock, and the number that grows with every save of a definition. */
+export async function clockAndVersion(tx: Tx): Promise<{ now: Date; version: bigint }> {
+  const [row] = await tx.$queryRaw<{ now: Date; version: bigint }[]>`
+    SELECT now() AS now, coalesce((SELECT version FROM definition_version), 0) AS version`;
+  if (row === undefined) throw new Error("the database did not tell its time");
+  return row;
+}
+
+/** All live, enabled jobs that have a cron expression. */
+export async function cronJobs(tx: Tx): Promise<CronJob[]> {
+  return tx.$queryRaw<CronJob[]>`
+    SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone", r.created_at AS since
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
+    WHERE j.deleted_at IS NULL AND r.enabled AND cardinality(r.cron) > 0`;
+}
+
+/**
+ * Current revisions of those of the jobs that are live and enabled, by job. The jobs stay as they are until
+ * the transaction ends: deleting one waits, and then sees the runs that were made meanwhile.
+ */
+export async function currentRevisions(tx: Tx, jobIds: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.$queryRaw<{ id: string; revisionId: string }[]>`
+    SELECT j.id, r.id AS "revisionId" FROM job j JOIN job_revision r ON r.id = j.current_revision_id
+    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled
+    ORDER BY j.id FOR SHARE OF j`;
+  return new Map(rows.map((row) => [row.id, row.revisionId]));
+}

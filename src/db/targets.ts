@@ -1,0 +1,39 @@
+/** Queries of which job triggers which. */
+import type { Tx } from "./client.ts";
+
+/** Ids of the live jobs of these names. */
+export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.job.findMany({
+    where: { name: { in: [...names] }, deletedAt: null },
+    select: { id: true, name: true },
+  });
+  return new Map(rows.map((row) => [row.name, row.id]));
+}
+
+/** Names of jobs and schedules that trigger this job now. */
+export async function whoTriggers(tx: Tx, jobId: string): Promise<string[]> {
+  const rows = await tx.$queryRaw<{ name: string }[]>`
+    SELECT DISTINCT 'job ' || j.name AS name FROM event_action a
+    JOIN job j ON j.current_revision_id = a.job_revision_id AND j.deleted_at IS NULL
+    WHERE a.target_job_id = ${jobId}::uuid AND j.id <> a.target_job_id
+    UNION SELECT 'schedule ' || s.name FROM event_action a JOIN schedule s ON s.id = a.schedule_id
+    WHERE a.target_job_id = ${jobId}::uuid ORDER BY 1`;
+  return rows.map((row) => row.name);
+}
+
+/** One arrow of the graph of triggers: job-level, or a schedule-level one for each job of the schedule. */
+export interface TriggerEdge {
+  job: string;
+  target: string;
+}
+
+/** All arrows between live jobs; a schedule-level action never re-triggers the job that it names. */
+export async function triggerEdges(tx: Tx): Promise<TriggerEdge[]> {
+  return tx.$queryRaw<TriggerEdge[]>`
+    SELECT j.name AS job, t.name AS target FROM event_action a
+    JOIN job j ON j.current_revision_id = a.job_revision_id AND j.deleted_at IS NULL
+    JOIN job t ON t.id = a.target_job_id
+    UNION SELECT j.name, t.name FROM event_action a
+    JOIN job j ON j.schedule_id = a.schedule_id AND j.deleted_at IS NULL AND j.id <> a.target_job_id
+    JOIN job t ON t.id = a.target_job_id`;
+}

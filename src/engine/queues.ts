@@ -1,0 +1,52 @@
+/** The queues: their names, what their messages carry, and how pg-boss is to treat them. */
+import type { QueueOptions } from "pg-boss";
+
+/** Messages carry ids only; the tables are the truth. */
+export interface AttemptMessage {
+  run_id: string;
+  /** The message's own id: its dead letter is another message with the same data. */
+  message_id: string;
+}
+export interface DeliveryMessage {
+  delivery_id: string;
+  message_id: string;
+}
+
+/** Where the messages of attempts go whose worker fell silent. */
+export const LOST_QUEUE = "lost";
+export const DELIVERY_QUEUE = "delivery";
+
+/** The queue that the workers of one pool claim from. */
+export function attemptQueue(pool: string): string {
+  return `attempt.${pool}`;
+}
+
+/** Seconds without a heartbeat after which pg-boss takes an attempt from its worker. */
+export const HEARTBEAT_SECONDS = 15;
+/** How often a worker renews its claims; several fit into the heartbeat. */
+export const RENEW_EVERY_MS = 4_000;
+/** A worker that could not renew for so long kills its commands: before another may take over. */
+export const RENEW_DEADLINE_MS = 12_000;
+
+/** Queued messages never expire, finished ones are of no use: the history is ours. */
+const KEPT = { retentionSeconds: 10 * 365 * 86_400, deleteAfterSeconds: 60 };
+/** Work that any node may simply do again. */
+const REPEATABLE = { ...KEPT, retryLimit: 1_000, expireInSeconds: 60 };
+
+/** Every queue with its options, dead letters first since others name them. */
+export function queueOptions(
+  pools: readonly string[],
+): [name: string, options: QueueOptions & { deadLetter?: string }][] {
+  const attempts = {
+    ...KEPT,
+    retryLimit: 0,
+    heartbeatSeconds: HEARTBEAT_SECONDS,
+    expireInSeconds: 86_400,
+    deadLetter: LOST_QUEUE,
+  };
+  return [
+    [LOST_QUEUE, REPEATABLE],
+    [DELIVERY_QUEUE, REPEATABLE],
+    ...pools.map((pool): [string, typeof attempts] => [attemptQueue(pool), attempts]),
+  ];
+}

@@ -1,0 +1,61 @@
+/** The process: starts the roles named in ROLES, says where it listens, and drains on SIGTERM. */
+import pino from "pino";
+import packageJson from "../package.json" with { type: "json" };
+import { type Config, ConfigError, readConfig } from "./config.ts";
+import { type Service, startService } from "./service.ts";
+
+try {
+  const config = readConfig();
+  // Standard output is for people; the log goes to standard error.
+  const log = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
+  const service = await startService(config, log, fail);
+  stopOnSignals(service);
+  console.log(greeting(config, service));
+} catch (error) {
+  fail(error);
+}
+
+/** The first signal drains, a second one ends at once. */
+function stopOnSignals(service: Service): void {
+  let stopping = false;
+  const stop = () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    console.log("Stopping: running commands get their grace; once more ends them at once.");
+    service.stop().then(() => process.exit(0), fail);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+function fail(error: unknown): never {
+  console.error(`Carillon cannot go on: ${explain(error)}`);
+  process.exit(1);
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof ConfigError) return `the environment is wrong.\n${error.message}\nSee .env.example.`;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === "EADDRINUSE")
+    return `port ${port} is in use. Stop what listens there, or set PORT to another one.`;
+  if (code === "EACCES" && port !== undefined)
+    return `port ${port} is not open to this user. Set PORT to another one.`;
+  return error.stack ?? error.message;
+}
+
+function greeting(config: Config, { url, token }: Service): string {
+  const title = `Carillon ${packageJson.version}`;
+  if (url === undefined) return `${title} works as ${config.roles.join(" and ")}.`;
+  const auth = token.file === undefined ? "$ADMIN_TOKEN" : `$(cat '${token.file.replaceAll("'", `'\\''`)}')`;
+  const curl = `curl -sS -H "Authorization: Bearer ${auth}"`;
+  return `${title} listens on ${url}
+The token is ${token.file === undefined ? "that of ADMIN_TOKEN" : `in ${token.file}`}
+
+Save a job, run it, look at its history:
+
+  ${curl} --json '{"command": "echo Hello from Carillon"}' -X PUT ${url}/api/v1/jobs/hello
+  ${curl} -X POST '${url}/api/v1/jobs/hello/trigger?wait=30s'
+  ${curl} '${url}/api/v1/runs?job=hello'
+`;
+}

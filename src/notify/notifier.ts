@@ -1,0 +1,60 @@
+/** Claims due deliveries, sends them and records how each try went. */
+import type { Logger } from "pino";
+import { startClaimLoop } from "../engine/claim-loop.ts";
+import { ClaimLost, type Message } from "../engine/engine.ts";
+import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
+import type { Deps } from "../orchestrator/deps.ts";
+import { closeDelivery, openDelivery, type TryResult } from "../orchestrator/send-delivery.ts";
+import type { Send, SendResult } from "./send-webhook.ts";
+
+/** Deliveries under way at once: receivers are slow, and slow ones must not hold up the others. */
+const CONCURRENCY = 32;
+
+export interface Notifier {
+  /** Claims nothing more and breaks off what is under way; that is tried again later. */
+  stop(): Promise<void>;
+}
+
+export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
+  const aborted = new AbortController();
+  const handle = async (message: Message<DeliveryMessage>) => {
+    const notification = await openDelivery(deps, message);
+    if (notification === undefined) return;
+    const startedAt = await deps.db.now();
+    const result = await send({ ...notification, signal: aborted.signal });
+    if (aborted.signal.aborted && result.outcome === "failed") return;
+    await closeDelivery(deps, message, tryResult(startedAt, result));
+  };
+  const onError = (error: Error) => {
+    if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");
+    else log.error({ err: error }, "a delivery had an error; it is tried again");
+  };
+  const { engine, signals } = deps;
+  const loop = startClaimLoop({
+    engine,
+    signals,
+    queue: DELIVERY_QUEUE,
+    concurrency: CONCURRENCY,
+    handle,
+    onError,
+  });
+  return {
+    async stop() {
+      aborted.abort();
+      await loop.stop();
+    },
+  };
+}
+
+function tryResult(startedAt: Date, sent: SendResult): TryResult {
+  const { durationMs } = sent;
+  switch (sent.outcome) {
+    case "answered": {
+      const result = sent.status >= 200 && sent.status < 300 ? "delivered" : "failed";
+      return { result, startedAt, durationMs, status: sent.status, error: null, response: sent.response };
+    }
+    case "failed":
+    case "blocked":
+      return { result: sent.outcome, startedAt, durationMs, status: null, error: sent.error, response: null };
+  }
+}

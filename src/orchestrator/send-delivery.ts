@@ -1,0 +1,73 @@
+/** One try of a delivery: what to send, and what follows from how it went. */
+import { deliveryDelayMs } from "../core/delivery.ts";
+import type { NotifyAction } from "../core/job.ts";
+import { deliveryBody } from "../core/payloads.ts";
+import { databaseNow } from "../db/client.ts";
+import { findDelivery, lockDelivery, recordTry, type Try } from "../db/deliveries.ts";
+import type { Message } from "../engine/engine.ts";
+import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
+import { publish } from "../engine/signals.ts";
+import { type Deps, newId, type Tx } from "./deps.ts";
+import { deliveryMessage } from "./settle-attempt.ts";
+
+/** What to POST. */
+export interface Notification {
+  url: string;
+  body: string;
+}
+
+/** The notification that a claimed message stands for; undefined (and acknowledged) when it is not due any more. */
+export async function openDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+): Promise<Notification | undefined> {
+  const delivery = await findDelivery(deps.db.prisma, message.data.delivery_id);
+  if (delivery?.state === "pending" && delivery.messageId === message.id) {
+    // The table holds notifications only; the column is shared with trigger_job.
+    const action = delivery.action as NotifyAction;
+    return { url: delivery.url, body: deliveryBody(action, delivery.event.body, delivery.id) };
+  }
+  await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
+  return undefined;
+}
+
+/** How a try went, as it is recorded; `blocked`: the guard refused the address. */
+export interface TryResult extends Omit<Try, "number"> {
+  result: "delivered" | "failed" | "blocked";
+}
+
+/** Records a try and plans the next one. Throws ClaimLost, with nothing changed, when another node has the delivery. */
+export async function closeDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+  made: TryResult,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    await closeInTransaction(deps, tx, message, made);
+  });
+}
+
+async function closeInTransaction(
+  deps: Deps,
+  tx: Tx,
+  message: Message<DeliveryMessage>,
+  made: TryResult,
+): Promise<void> {
+  const { result, ...tryMade } = made;
+  const delivery = await lockDelivery(tx, message.data.delivery_id);
+  await deps.engine.acknowledge(tx, message);
+  if (delivery?.state !== "pending" || delivery.messageId !== message.id) return;
+  const now = await databaseNow(tx);
+  const number = delivery.tries + 1;
+  const delay =
+    result === "failed" ? deliveryDelayMs(number, deps.random(), deps.deliveryDelaysMs) : undefined;
+  if (delay === undefined) {
+    await recordTry(tx, delivery.id, { ...tryMade, number }, { state: result, finishedAt: now });
+  } else {
+    const next = deliveryMessage(delivery.id, newId(), new Date(now.getTime() + delay));
+    const pending = { state: "pending", nextTryAt: next.startAfter as Date, messageId: next.id } as const;
+    await recordTry(tx, delivery.id, { ...tryMade, number }, pending);
+    await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+  }
+  await publish(tx, { type: "run_changed", run: delivery.event.runId });
+}

@@ -1,0 +1,163 @@
+/** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
+import { thawBody } from "../core/payloads.ts";
+import type { AttemptOutcome } from "../core/run.ts";
+import { type SettledEvent, type Settlement, settle } from "../core/settlement.ts";
+import { textFromBytes } from "../core/text.ts";
+import { settlingActions } from "../db/actions.ts";
+import { databaseNow } from "../db/client.ts";
+import { definitionOf } from "../db/definitions.ts";
+import { insertDeliveries, insertRunEvent } from "../db/deliveries.ts";
+import * as runs from "../db/runs.ts";
+import { ClaimLost, type Message } from "../engine/engine.ts";
+import { type AttemptMessage, DELIVERY_QUEUE } from "../engine/queues.ts";
+import { publish } from "../engine/signals.ts";
+import { type Deps, newId, type Tx } from "./deps.ts";
+import { attemptMessage, createRuns, sendAttempt } from "./trigger-run.ts";
+
+/** How an attempt ended and what it printed. */
+export interface AttemptResult {
+  outcome: AttemptOutcome;
+  output: Uint8Array<ArrayBuffer>;
+  omittedBytes: number;
+  /** For people: why it did not end by itself. */
+  reason?: string | undefined;
+}
+
+/**
+ * Settles the running attempt of a run. `message` is the claim that is acknowledged with it: the attempt's own
+ * message, or the dead letter of it. Throws ClaimLost, with nothing changed, when the claim is no longer
+ * ours (promise 3).
+ */
+export async function settleAttempt(
+  deps: Deps,
+  message: Message<AttemptMessage>,
+  result: AttemptResult,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    const run = await runs.lockRun(tx, message.data.run_id);
+    const attempt = await runs.runningAttempt(tx, message.data.run_id);
+    if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {
+      throw new ClaimLost(
+        `run ${message.data.run_id} is not being run under message ${message.data.message_id}`,
+      );
+    }
+    const now = await databaseNow(tx);
+    const settlement = await decide(deps, tx, run, result, now);
+    await runs.finishAttempt(tx, {
+      id: attempt.id,
+      outcome: result.outcome,
+      finishedAt: now,
+      reason: result.reason,
+    });
+    await runs.insertLog(tx, attempt.id, result.output, result.omittedBytes);
+    await moveRun(deps, tx, run.id, settlement.run, now);
+    for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
+    await deps.engine.acknowledge(tx, message);
+    await publish(tx, { type: "run_changed", run: run.id });
+  });
+}
+
+async function decide(
+  deps: Deps,
+  tx: Tx,
+  run: runs.LockedRun,
+  result: AttemptResult,
+  now: Date,
+): Promise<Settlement> {
+  return settle({
+    run: {
+      id: run.id,
+      jobId: run.jobId,
+      jobName: run.job.name,
+      triggeredAt: run.triggeredAt,
+      triggeredBy: run.triggeredBy,
+      depth: run.depth,
+      attempt: run.attempt,
+      fireEvents: run.fireEvents,
+      parent: run.parentEvent === null ? undefined : thawBody(run.parentEvent.body),
+    },
+    retry: definitionOf(run.revision).retry,
+    actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
+    outcome: result.outcome,
+    log: textFromBytes(result.output),
+    logTruncated: result.omittedBytes > 0,
+    now,
+    random: deps.random(),
+  });
+}
+
+async function moveRun(deps: Deps, tx: Tx, id: string, next: Settlement["run"], now: Date): Promise<void> {
+  switch (next.state) {
+    case "succeeded":
+    case "failed":
+    case "cancelled":
+      return runs.finishRun(tx, { id, ...next, finishedAt: now });
+    case "retrying": {
+      const message = attemptMessage(id, newId(), next.nextAttemptAt);
+      await runs.retryRun(tx, { id, ...next, messageId: message.id });
+      return sendAttempt(deps, tx, message);
+    }
+    case "queued": {
+      const message = attemptMessage(id, newId());
+      await runs.requeueRun(tx, { id, messageId: message.id });
+      return sendAttempt(deps, tx, message);
+    }
+  }
+}
+
+async function fireEvent(
+  deps: Deps,
+  tx: Tx,
+  run: runs.LockedRun,
+  attemptId: string,
+  fired: SettledEvent,
+  now: Date,
+): Promise<void> {
+  const eventId = newId();
+  const { event, body, refusals } = fired;
+  await insertRunEvent(tx, {
+    id: eventId,
+    runId: run.id,
+    attemptId,
+    attempt: run.attempt,
+    event,
+    body,
+    refusals,
+    createdAt: now,
+  });
+  const deliveries = fired.deliveries.map((delivery) => ({
+    ...delivery,
+    id: newId(),
+    eventId,
+    messageId: newId(),
+    createdAt: now,
+    nextTryAt: now,
+  }));
+  await insertDeliveries(tx, deliveries);
+  await deps.engine.send(
+    tx,
+    DELIVERY_QUEUE,
+    deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),
+  );
+  await createRuns(
+    deps,
+    tx,
+    fired.triggers.map(({ jobId, triggeredBy }) => ({
+      jobId,
+      trigger: "job",
+      triggeredBy,
+      triggeredAt: now,
+      parentEventId: eventId,
+      depth: run.depth + 1,
+    })),
+  );
+}
+
+/** The message that lets any node make the next try of a delivery, now or from a time on. */
+export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
+  return {
+    id: messageId,
+    data: { delivery_id: deliveryId, message_id: messageId },
+    ...(startAfter && { startAfter }),
+  };
+}

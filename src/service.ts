@@ -1,0 +1,168 @@
+/** One Carillon process: its parts started in order, and stopped in reverse. */
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { type AdminToken, adminToken } from "./api/admin-token.ts";
+import { buildApp } from "./api/app.ts";
+import { routes } from "./api/routes/index.ts";
+import type { Config } from "./config.ts";
+import { DELIVERY_DELAYS_MS } from "./core/delivery.ts";
+import { DEFAULT_POOL } from "./core/job.ts";
+import { type Database, openDatabase } from "./db/client.ts";
+import { startEmbeddedPostgres } from "./db/embedded-postgres.ts";
+import { applyMigrations } from "./db/migrations.ts";
+import { SESSION_OPTIONS } from "./db/session.ts";
+import { openEngine } from "./engine/engine.ts";
+import { openSignals } from "./engine/signals.ts";
+import { createAddressGuard, parseCidrs } from "./notify/address-guard.ts";
+import { startNotifier } from "./notify/notifier.ts";
+import { createSender } from "./notify/send-webhook.ts";
+import type { Deps } from "./orchestrator/deps.ts";
+import { startRecovery } from "./orchestrator/recovery.ts";
+import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
+import { startWorker } from "./worker/worker.ts";
+
+/** A beat older than this means that slots are late. */
+const LATE_BEAT_MS = 5_000;
+
+export interface Service {
+  /** Where the API listens; undefined without the role api. */
+  url: string | undefined;
+  token: AdminToken;
+  /** Drains and stops; running commands get the configured grace. */
+  stop(): Promise<void>;
+}
+
+/** What tests inject. */
+export interface Overrides {
+  deliveryDelaysMs?: readonly number[];
+}
+
+/**
+ * Starts the roles of the configuration.
+ * @param onFatal told when the service cannot go on: its embedded Postgres has ended
+ */
+export async function startService(
+  config: Config,
+  log: Logger,
+  onFatal: (error: Error) => void,
+  overrides: Overrides = {},
+): Promise<Service> {
+  await using failure = new AsyncDisposableStack();
+  const token = await adminToken(config.adminToken, config.dataDir);
+  const connectionString = config.databaseUrl ?? (await embedPostgres(config, log, onFatal, failure));
+  const deps = await openDeps(config, connectionString, log, overrides, failure);
+
+  const recovery = startRecovery(deps, logError(log, "recovery had an error"));
+  failure.defer(() => recovery.stop());
+  let scheduler: Scheduler | undefined;
+  if (config.roles.includes("scheduler")) {
+    scheduler = startScheduler(deps, log);
+    failure.defer(() => scheduler?.stop());
+  }
+  if (config.roles.includes("worker")) startWork(deps, config, log, failure);
+  const url = config.roles.includes("api")
+    ? await startApi(deps, config, token.token, log, scheduler, failure)
+    : undefined;
+
+  const running = failure.move();
+  return { url, token, stop: () => running.disposeAsync() };
+}
+
+async function embedPostgres(
+  config: Config,
+  log: Logger,
+  onFatal: (error: Error) => void,
+  cleanup: AsyncDisposableStack,
+): Promise<string> {
+  const onLog = (line: string) => log.debug({ postgres: line });
+  const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, onLog, onExit: onFatal });
+  cleanup.defer(() => postgres.stop());
+  return postgres.connectionString;
+}
+
+async function openDeps(
+  config: Config,
+  connectionString: string,
+  log: Logger,
+  overrides: Overrides,
+  cleanup: AsyncDisposableStack,
+): Promise<Deps> {
+  const applied = await applyMigrations(connectionString);
+  if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
+  const db = openDatabase(connectionString);
+  cleanup.defer(() => db.close());
+  const engine = await openEngine({
+    connectionString,
+    sessionOptions: SESSION_OPTIONS,
+    pools: [DEFAULT_POOL],
+    onError: logError(log, "the engine had an error"),
+  });
+  cleanup.defer(() => engine.stop());
+  const signals = openSignals(
+    connectionString,
+    logError(log, "signals are lost for a moment; polling goes on"),
+  );
+  cleanup.defer(() => signals.close());
+  return {
+    db,
+    engine,
+    signals,
+    defaultTimezone: config.defaultTimezone,
+    random: Math.random,
+    deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
+  };
+}
+
+function startWork(deps: Deps, config: Config, log: Logger, cleanup: AsyncDisposableStack): void {
+  const guard = createAddressGuard(parseCidrs(config.webhookAllowCidr));
+  const notifier = startNotifier(deps, createSender({ guard, userAgent: "Carillon" }), log);
+  cleanup.defer(() => notifier.stop());
+  const worker = startWorker(deps, {
+    name: config.nodeName,
+    pool: DEFAULT_POOL,
+    concurrency: config.workerConcurrency,
+    baseEnv: config.commandEnv,
+    jobsDir: config.jobsDir,
+    log,
+  });
+  cleanup.defer(() => worker.stop(config.shutdownGraceMs));
+}
+
+async function startApi(
+  deps: Deps,
+  config: Config,
+  token: string,
+  log: Logger,
+  scheduler: Scheduler | undefined,
+  cleanup: AsyncDisposableStack,
+): Promise<string> {
+  const app = await buildApp({
+    token,
+    allowedHosts: config.allowedHosts,
+    logger: log,
+    routes: routes(deps, () => notReady(deps.db, scheduler)),
+  });
+  cleanup.defer(() => app.close());
+  await app.listen({ host: config.host, port: config.port });
+  const { address, port, family } = app.server.address() as AddressInfo;
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+}
+
+/** Names what is not ready, and why. */
+async function notReady(db: Database, scheduler: Scheduler | undefined): Promise<string[]> {
+  const reasons: string[] = [];
+  try {
+    const pending = await db.pendingMigrations();
+    if (pending.length > 0) reasons.push(`migrations: not applied: ${pending.join(", ")}`);
+  } catch {
+    // Readable without a token: the cause stands in the log of whatever else needs the database.
+    reasons.push("database: does not answer");
+  }
+  const age = scheduler?.sinceLastBeat() ?? 0;
+  if (age > LATE_BEAT_MS) reasons.push(`scheduler: the last beat was ${Math.round(age / 1_000)} s ago`);
+  return reasons;
+}
+
+function logError(log: Logger, message: string): (error: Error) => void {
+  return (error) => log.error({ err: error }, message);
+}

@@ -1,0 +1,54 @@
+/** The claims that a worker holds: renewed together, and given up before another worker may take over. */
+import type { Engine, Message } from "../engine/engine.ts";
+import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../engine/queues.ts";
+
+interface Claim {
+  message: Message<unknown>;
+  /** Monotonic ms; the start of the last call that renewed it. */
+  renewedAt: number;
+  giveUp: () => void;
+}
+
+export interface Claims {
+  /** Keeps renewing a claim; `giveUp` is called once when it is lost or could not be renewed in time. */
+  hold(message: Message<unknown>, giveUp: () => void): void;
+  release(message: Message<unknown>): void;
+  /** Whether the claim may still be ours. */
+  has(message: Message<unknown>): boolean;
+  close(): void;
+}
+
+export function createClaims(engine: Engine, queue: string, onError: (error: Error) => void): Claims {
+  const held = new Map<string, Claim>();
+  const renew = async () => {
+    const startedAt = performance.now();
+    const claims = [...held.values()];
+    const renewed = await engine.renew(
+      queue,
+      claims.map(({ message }) => message),
+    );
+    for (const claim of claims) {
+      if (renewed.has(claim.message.id)) claim.renewedAt = startedAt;
+      else if (held.delete(claim.message.id)) claim.giveUp();
+    }
+  };
+  const giveUpOverdue = () => {
+    for (const [id, claim] of held) {
+      if (performance.now() - claim.renewedAt < RENEW_DEADLINE_MS) continue;
+      held.delete(id);
+      claim.giveUp();
+    }
+  };
+  const renewal = setInterval(() => void renew().catch(onError), RENEW_EVERY_MS);
+  // Apart from the renewal, which may itself hang on a database that does not answer.
+  const watch = setInterval(giveUpOverdue, 1_000);
+  return {
+    hold: (message, giveUp) => void held.set(message.id, { message, renewedAt: message.claimedAt, giveUp }),
+    release: (message) => void held.delete(message.id),
+    has: (message) => held.has(message.id),
+    close() {
+      clearInterval(renewal);
+      clearInterval(watch);
+    },
+  };
+}
