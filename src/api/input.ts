@@ -8,9 +8,13 @@ export const TOO_DEEP = `Arrays and objects may be nested at most ${MAX_DEPTH} l
 // Such a key would change what an object is, once it is copied carelessly.
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor"]);
 
+// A path is repeated for each error below it, so a long key could make the answer a thousand times the body.
+const MAX_PATH_LENGTH = 300;
+
 /** A place in an input as people write it: `jobs.coffee.cron.0`; the whole input is `body`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
-  return path.length === 0 ? "body" : path.map(String).join(".").toWellFormed();
+  if (path.length === 0) return "body";
+  return path.map(String).join(".").slice(0, MAX_PATH_LENGTH).toWellFormed();
 }
 
 /**

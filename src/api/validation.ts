@@ -27,7 +27,7 @@ export const compileValidator: FastifySchemaCompiler<Schema> =
   };
 
 /** The fields at fault, at most 50; an unknown field is an error of its own that names the nearest known one. */
-export function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
+function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
   return error.issues.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);
 }
 

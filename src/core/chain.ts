@@ -8,11 +8,10 @@ export const MAX_CHAIN = 16;
  * @param edges who triggers whom
  */
 export function findCycle(edges: readonly { job: string; target: string }[]): string[] | undefined {
-  const targets = new Map<string, string[]>();
-  for (const { job, target } of edges) targets.set(job, [...(targets.get(job) ?? []), target]);
+  const edgesOf = Map.groupBy(edges, (edge) => edge.job);
   const done = new Set<string>();
-  for (const job of targets.keys()) {
-    const cycle = cycleFrom(job, targets, done);
+  for (const job of edgesOf.keys()) {
+    const cycle = cycleFrom(job, edgesOf, done);
     if (cycle !== undefined) return cycle;
   }
   return undefined;
@@ -21,13 +20,13 @@ export function findCycle(edges: readonly { job: string; target: string }[]): st
 /** Depth first with a stack of its own, so that a long chain cannot exhaust the call stack. */
 function cycleFrom(
   start: string,
-  targets: ReadonlyMap<string, readonly string[]>,
+  edgesOf: ReadonlyMap<string, readonly { target: string }[]>,
   done: Set<string>,
 ): string[] | undefined {
   const path: { job: string; next: number }[] = [{ job: start, next: 0 }];
   const onPath = new Set([start]);
   for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
-    const target = done.has(top.job) ? undefined : targets.get(top.job)?.[top.next++];
+    const target = done.has(top.job) ? undefined : edgesOf.get(top.job)?.[top.next++]?.target;
     if (target === undefined) {
       done.add(top.job);
       onPath.delete(top.job);

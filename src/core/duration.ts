@@ -17,7 +17,7 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(total) ? total : undefined;
 }
 
-/** The shortest writing of a duration in whole milliseconds; `parseDuration` reads it back. */
+/** A duration in whole milliseconds, largest units first (`1m30s`); `parseDuration` reads it back. */
 export function formatDuration(ms: number): string {
   let rest = ms;
   let text = "";

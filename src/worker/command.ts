@@ -20,11 +20,11 @@ export interface CommandSpec {
   outputLimitBytes?: number;
 }
 
-export type KillReason = "cancelled" | "handed_back" | "lost";
+type KillReason = "cancelled" | "handed_back" | "lost";
 
 type StartFailed = { kind: "start_failed"; code: 126 | 127; message: string };
 
-export type CommandEnd =
+type CommandEnd =
   | { kind: "exited"; code: number }
   | { kind: "signalled"; signal: NodeJS.Signals; number: number }
   | { kind: "timed_out" }
@@ -40,7 +40,7 @@ export interface RunningCommand {
   pid?: number;
   /** Never rejects because of what the command is or does. */
   finished: Promise<CommandOutcome>;
-  /** Asks the process group to end, and ends it after the grace. Does nothing once the command has ended. */
+  /** Asks the process group to end, and ends it after the grace; `lost` has none. Does nothing once the command has ended. */
   kill(reason: KillReason): void;
 }
 
@@ -92,14 +92,14 @@ function supervise(spec: CommandSpec, child: ChildProcess, pid: number, readFd: 
   let forcedEnd: CommandEnd | undefined;
   let graceTimer: NodeJS.Timeout | undefined;
 
-  function force(end: CommandEnd): void {
+  function force(end: CommandEnd, graceMs = killGraceMs): void {
     if (exited || forcedEnd !== undefined) return;
     forcedEnd = end;
     signalGroup(pid, "SIGTERM");
     graceTimer = setTimeout(() => {
       graceOver = true;
       signalGroup(pid, "SIGKILL");
-    }, killGraceMs);
+    }, graceMs);
   }
 
   async function conclude(ownEnd: CommandEnd): Promise<CommandOutcome> {
@@ -123,7 +123,12 @@ function supervise(spec: CommandSpec, child: ChildProcess, pid: number, readFd: 
     clearTimeout(timeoutTimer);
     finished.resolve(conclude(exitEnd(code, signal)));
   });
-  return { pid, finished: finished.promise, kill: (reason) => force({ kind: "killed", reason }) };
+  return {
+    pid,
+    finished: finished.promise,
+    // A lost claim has no time left: another worker is about to start the same run.
+    kill: (reason) => force({ kind: "killed", reason }, reason === "lost" ? 0 : killGraceMs),
+  };
 }
 
 /** Node gives one of the two, and null for the other. */

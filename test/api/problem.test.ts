@@ -1,5 +1,6 @@
 /** How failures are answered, what never leaves the service, and what the API says about itself. */
 import { once } from "node:events";
+import { connect } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { pino } from "pino";
 import request from "supertest";
@@ -68,6 +69,14 @@ describe("a document", () => {
     expect(body.errors.map(({ path }: { path: string }) => path)).toEqual(["job", "jbos"]);
   });
 
+  test("cannot make the answer larger than itself", async () => {
+    const retry = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x${i}`, 1]));
+    const body = { jobs: { ["a".repeat(100_000)]: { command: "x", retry: { limit: 1, ...retry } } } };
+    const answer = await call("put", "/schedule").send(body);
+    expect(answer.body.errors).toHaveLength(50);
+    expect(answer.text.length).toBeLessThan(50_000);
+  });
+
   test("may be absent where the schema says so", async () => {
     await call("put", "/schedule").expect(200);
     await call("put", "/schedule").set("Content-Type", "application/json").expect(200);
@@ -96,6 +105,10 @@ test.each([
   problemSchema.strict().parse(body);
 });
 
+test("a long parameter is taken", async () => {
+  await call("get", `/private/${"x".repeat(512)}`).expect(200);
+});
+
 test("the limit of a body is exact", async () => {
   const bytes = (size: number) => JSON.stringify("x".repeat(size - 2));
   const send = (body: string) => call("post", "/echo").set("Content-Type", "application/json").send(body);
@@ -113,6 +126,7 @@ test.each([
   expect(body).toMatchObject({ status: 500, code: "internal" });
   expect(text).not.toMatch(/internal-detail|FST_|expected|stack|node_modules/);
   const entry = JSON.parse(log[0] ?? "{}");
+  expect(entry.reqId).toMatch(/^[0-9a-f-]{36}$/);
   expect(body.detail).toContain(entry.reqId);
   expect(entry.err.stack).toEqual(expect.any(String));
   expect(JSON.stringify(entry.err)).toContain(cause);
@@ -159,6 +173,27 @@ describe("what the HTTP parser refuses", () => {
       expect(answer).not.toMatch(/^HTTP\/1.1 5/);
     }
   });
+});
+
+test("a body that breaks off is no failure of ours", async () => {
+  const aborted = Promise.withResolvers<void>();
+  const lines: string[] = [];
+  const { app: cut, port: cutPort } = await listen({
+    logger: pino({ level: "error" }, { write: (line: string) => lines.push(line) }),
+    routes: async (scope) => {
+      scope.addHook("onRequestAbort", async (_) => aborted.resolve());
+      scope.post("/echo", async () => "never");
+    },
+  });
+  const arrived = once(cut.server, "request");
+  const socket = connect(cutPort, "127.0.0.1");
+  const head = `POST /echo HTTP/1.1\r\nHost: localhost:${cutPort}\r\nAuthorization: ${BEARER}\r\n`;
+  socket.write(`${head}Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{`);
+  await arrived;
+  socket.destroy();
+  await aborted.promise;
+  expect(lines).toEqual([]);
+  await cut.close();
 });
 
 test("a service that is closing says so", async () => {

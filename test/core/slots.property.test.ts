@@ -1,10 +1,12 @@
 /** Holds slots to their laws, and to the oracle, on random expressions around clock changes. */
 
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { parseCron } from "../../src/core/cron.ts";
 import { dueSlots, nextSlots } from "../../src/core/slots.ts";
 import { anyKnownCron, slotsByWalking } from "../support/slot-oracle.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const HOUR = 3_600_000;
 
@@ -67,7 +69,7 @@ test("the slots of one expression are those that a walk over the wall clock find
     fc.property(anyKnownCron, anyWindow, (cron, { zone, after, until }) => {
       expect(slots([cron.text], zone, after, until)).toEqual(slotsByWalking(cron, zone, after, until));
     }),
-    { numRuns: 250 },
+    { numRuns: 150 },
   );
 });
 
@@ -84,7 +86,7 @@ test("the slots of several expressions are the distinct, ascending union of thei
       expect(union).toEqual([...new Set(each)].sort((a, b) => a - b));
       expect(union.every((slot) => after < slot && slot <= until)).toBe(true);
     }),
-    { numRuns: 250 },
+    { numRuns: 100 },
   );
 });
 
@@ -104,7 +106,7 @@ test("cutting a window anywhere, on a slot too, changes no slot", () => {
         }
       },
     ),
-    { numRuns: 250 },
+    { numRuns: 150 },
   );
 });
 
@@ -122,6 +124,6 @@ test("the next slots are the first due slots, one after the other", () => {
       const due = dueSlots({ crons, zone, after: new Date(after), until: previous, limit: 3 });
       expect(due).toEqual(next.slice(0, 3));
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });

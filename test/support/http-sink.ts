@@ -92,11 +92,13 @@ export async function startSink(handler: Handler = answer(200)): Promise<Sink> {
       return connections;
     },
     url: (path = "/") => `http://127.0.0.1:${port}${path}`,
-    async next(matches = () => true, deadlineMs = DEADLINE_MS) {
-      const untaken = () => received.find((request) => !taken.has(request) && matches(request));
-      const request = await until("such request", untaken, deadlineMs);
-      taken.add(request);
-      return request;
+    next(matches = () => true, deadlineMs = DEADLINE_MS) {
+      const take = () => {
+        const request = received.find((one) => !taken.has(one) && matches(one));
+        if (request !== undefined) taken.add(request);
+        return request;
+      };
+      return until("such request", take, deadlineMs);
     },
     waitFor: (count, deadlineMs = DEADLINE_MS) =>
       until(`${count} requests`, () => (received.length >= count ? received : undefined), deadlineMs),

@@ -25,7 +25,7 @@ const routes: FastifyPluginAsyncZod = async (app) => {
   app.get("/healthz", { config: { public: true } }, async () => ({ ok: true }));
   app.get(
     "/private/:name",
-    { schema: { params: z.object({ name: z.string().max(5) }) } },
+    { schema: { params: z.object({ name: z.string().regex(/^[a-z]+$/) }) } },
     async () => "private",
   );
   app.get(
