@@ -37,7 +37,11 @@ describe("textFromBytes", () => {
   });
 
   test("reads back what is UTF-8", () => {
-    fc.assert(fc.property(anyText, (text) => expect(textFromBytes(Buffer.from(text))).toBe(text)));
+    fc.assert(
+      fc.property(anyText, (text) => {
+        expect(textFromBytes(Buffer.from(text))).toBe(text);
+      }),
+    );
   });
 });
 
