@@ -13,11 +13,14 @@ export function writeCursor(last: string | undefined): string | null {
   return last === undefined ? null : Buffer.from(JSON.stringify([last])).toString("base64url");
 }
 
-/** What a cursor stands after. Throws malformed_cursor. */
-export function readCursor(cursor: string | undefined): string | undefined {
+/**
+ * What a cursor stands after. Throws malformed_cursor.
+ * @param last what the last item of a page may be
+ */
+export function readCursor(cursor: string | undefined, last: z.ZodType<string>): string | undefined {
   if (cursor === undefined) return undefined;
   try {
-    return z.tuple([z.string()]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
+    return z.tuple([last]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
   } catch {
     throw new CarillonError(
       "malformed_cursor",

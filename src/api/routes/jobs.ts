@@ -44,7 +44,7 @@ const readingJobs =
       },
       async (request, reply) => {
         const { limit, cursor } = request.query;
-        const jobs = await readJobs(deps, { after: readCursor(cursor), limit: limit + 1 });
+        const jobs = await readJobs(deps, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
         const now = await deps.db.now();
         const items = jobs.slice(0, limit).map((job) => jobView(job, deps.defaultTimezone, now));
         const next = jobs.length > limit ? writeCursor(items.at(-1)?.name) : null;

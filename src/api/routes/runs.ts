@@ -31,7 +31,7 @@ export const runRoutes =
         const runs = await readRuns(
           deps,
           { job, states },
-          { beforeId: readCursor(cursor), limit: limit + 1 },
+          { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 },
         );
         const items = runs.slice(0, limit).map(runSummaryView);
         const next = runs.length > limit ? writeCursor(items.at(-1)?.id) : null;
