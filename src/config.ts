@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { parseDuration } from "./core/duration.ts";
+import { OperatorError } from "./core/errors.ts";
 import { isTimeZone } from "./core/zone.ts";
 
 const ROLES = ["api", "scheduler", "worker"] as const;
@@ -25,6 +26,8 @@ const Environment = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "must begin with postgres:// or postgresql://")
+    // It would replace the options that every session needs.
+    .refine((url) => !new URL(url).searchParams.has("options"), "must not set options")
     .optional(),
   DATA_DIR: z.string().min(1).default("./data"),
   JOBS_DIR: z.string().min(1).default("."),
@@ -80,7 +83,7 @@ export interface Config {
 }
 
 /** A value in the environment is wrong; the message names it and says what it must be. */
-export class ConfigError extends Error {
+export class ConfigError extends OperatorError {
   override readonly name = "ConfigError";
 }
 

@@ -1,7 +1,8 @@
 /** The process: starts the roles named in ROLES, says where it listens, and drains on SIGTERM. */
 import pino from "pino";
 import packageJson from "../package.json" with { type: "json" };
-import { type Config, ConfigError, readConfig } from "./config.ts";
+import { type Config, readConfig } from "./config.ts";
+import { OperatorError } from "./core/errors.ts";
 import { type Service, startService } from "./service.ts";
 
 try {
@@ -35,7 +36,7 @@ function fail(error: unknown): never {
 
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof ConfigError) return `the environment is wrong.\n${error.message}\nSee .env.example.`;
+  if (error instanceof OperatorError) return error.message;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   if (code === "EADDRINUSE")
     return `port ${port} is in use. Stop what listens there, or set PORT to another one.`;

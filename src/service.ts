@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./api/admin-token.ts";
 import { buildApp } from "./api/app.ts";
 import { routes } from "./api/routes/index.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import { DELIVERY_DELAYS_MS } from "./core/delivery.ts";
 import { DEFAULT_POOL } from "./core/job.ts";
 import { type Database, openDatabase } from "./db/client.ts";
@@ -13,7 +13,7 @@ import { applyMigrations } from "./db/migrations.ts";
 import { SESSION_OPTIONS } from "./db/session.ts";
 import { openEngine } from "./engine/engine.ts";
 import { openSignals } from "./engine/signals.ts";
-import { createAddressGuard, parseCidrs } from "./notify/address-guard.ts";
+import { type AddressGuard, createAddressGuard, parseCidrs } from "./notify/address-guard.ts";
 import { startNotifier } from "./notify/notifier.ts";
 import { createSender } from "./notify/send-webhook.ts";
 import type { Deps } from "./orchestrator/deps.ts";
@@ -114,8 +114,8 @@ async function openDeps(
 }
 
 function startWork(deps: Deps, config: Config, log: Logger, cleanup: AsyncDisposableStack): void {
-  const guard = createAddressGuard(parseCidrs(config.webhookAllowCidr));
-  const notifier = startNotifier(deps, createSender({ guard, userAgent: "Carillon" }), log);
+  const send = createSender({ guard: webhookGuard(config), userAgent: "Carillon" });
+  const notifier = startNotifier(deps, send, log);
   cleanup.defer(() => notifier.stop());
   const worker = startWorker(deps, {
     name: config.nodeName,
@@ -126,6 +126,15 @@ function startWork(deps: Deps, config: Config, log: Logger, cleanup: AsyncDispos
     log,
   });
   cleanup.defer(() => worker.stop(config.shutdownGraceMs));
+}
+
+/** Throws ConfigError when WEBHOOK_ALLOW_CIDR cannot be read. */
+function webhookGuard(config: Config): AddressGuard {
+  try {
+    return createAddressGuard(parseCidrs(config.webhookAllowCidr));
+  } catch (error) {
+    throw new ConfigError(`WEBHOOK_ALLOW_CIDR: ${(error as Error).message}`);
+  }
 }
 
 async function startApi(

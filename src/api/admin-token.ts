@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { OperatorError } from "../core/errors.ts";
 
 const BYTES = 32;
 
@@ -23,6 +24,7 @@ export async function adminToken(given: string | undefined, dataDir: string): Pr
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
   const token = (await readFile(file, "utf8")).trim();
-  if (token === "") throw new Error(`${file} is empty: delete it, and the next start makes a new token`);
+  if (token === "")
+    throw new OperatorError(`${file} is empty: delete it, and the next start makes a new token`);
   return { token, file };
 }

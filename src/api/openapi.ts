@@ -1,12 +1,33 @@
 /** The API's description of itself: OpenAPI 3.1 made from the routes' schemas, and a page that shows it. */
+import { STATUS_CODES } from "node:http";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifyInstance } from "fastify";
-import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { z } from "zod";
 import packageJson from "../../package.json" with { type: "json" };
 
-type Transform = typeof jsonSchemaTransform;
-type TransformObject = typeof jsonSchemaTransformObject;
+type Transform = ReturnType<typeof createJsonSchemaTransform>;
+type TransformObject = ReturnType<typeof createJsonSchemaTransformObject>;
+type Options = Parameters<typeof createJsonSchemaTransform>[0];
+type Operations = Record<string, { requestBody?: { required: boolean }; [OPTIONAL_BODY]?: true }>;
+
+const BODY_TYPES = ["application/json", "application/yaml"];
+// Goes from describeRoute to describeDocument: @fastify/swagger calls every body required.
+const OPTIONAL_BODY = "x-optional-body";
+
+// What zod adds to say what `format` and `integer` say already.
+const options: Options = {
+  zodToJsonConfig: {
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    },
+  },
+};
+const routeToJson = createJsonSchemaTransform(options);
+const documentToJson = createJsonSchemaTransformObject(options);
 
 /** Registers `GET /openapi.json` and `/docs`; to be called before the routes that they describe. */
 export async function describeApi(app: FastifyInstance): Promise<void> {
@@ -18,7 +39,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
       security: [{ bearer: [] }],
     },
     transform: describeRoute,
-    transformObject: describeComponents,
+    transformObject: describeDocument,
   });
   // A scope of its own, so that only the routes of the documentation are marked as such.
   await app.register(async (scope) => {
@@ -31,28 +52,59 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
 }
 
 const describeRoute: Transform = (document) => {
-  const { schema, url } = jsonSchemaTransform(document);
-  return document.route.config?.public === true
-    ? { schema: { ...schema, security: [] }, url }
-    : { schema, url };
+  const { schema, url } = routeToJson(document);
+  const { method, config } = document.route;
+  const { body } = document.schema ?? {};
+  const described = {
+    ...schema,
+    operationId: operationId(String(method), url),
+    consumes: BODY_TYPES,
+    ...(schema?.response !== undefined && { response: describeAnswers(schema.response) }),
+    ...(config?.public === true && { security: [] }),
+    ...(body instanceof z.ZodType && body.safeParse(undefined).success && { [OPTIONAL_BODY]: true }),
+  };
+  return { schema: described, url };
+};
+
+/** `GET /api/v1/jobs/:name` is `getJob`, and `POST /api/v1/jobs/:name/trigger` is `postJobTrigger`. */
+function operationId(method: string, url: string): string {
+  const path = url
+    .replace("/api/v1", "")
+    .replaceAll(/ies\/:\w+/g, "y")
+    .replaceAll(/s\/:\w+/g, "");
+  return method.toLowerCase() + path.replaceAll(/\W+(\w)/g, (_, first: string) => first.toUpperCase());
+}
+
+function describeAnswers(response: unknown): Record<string, object> {
+  const answers = Object.entries(response as Record<string, object>);
+  return Object.fromEntries(
+    answers.map(([status, answer]) => [status, { description: STATUS_CODES[status], ...answer }]),
+  );
+}
+
+const describeDocument: TransformObject = (document) => {
+  const described = documentToJson(document);
+  if (!("components" in described)) return described;
+  const { paths = {}, components } = described;
+  for (const operation of Object.values(paths).flatMap((path) => Object.values(path as Operations))) {
+    if (operation.requestBody && operation[OPTIONAL_BODY]) operation.requestBody.required = false;
+    delete operation[OPTIONAL_BODY];
+  }
+  const schemas = usedSchemas(paths, components?.schemas ?? {});
+  return { ...described, components: { ...components, schemas } } as typeof described;
 };
 
 // The provider writes each named schema twice, as input and as output; most have only one use.
-const describeComponents: TransformObject = (document) => {
-  const described = jsonSchemaTransformObject(document);
-  if (!("components" in described)) return described;
-  const { paths, components } = described;
-  const all = Object.entries(components?.schemas ?? {});
+function usedSchemas(paths: unknown, schemas: Record<string, unknown>): Record<string, unknown> {
   const used = new Set<string>();
   const follow = (part: unknown): void => {
     const text = JSON.stringify(part);
-    for (const [name, schema] of all) {
+    for (const [name, schema] of Object.entries(schemas)) {
       if (used.has(name) || !text.includes(`"#/components/schemas/${name}"`)) continue;
       used.add(name);
       follow(schema);
     }
   };
   follow(paths);
-  const schemas = Object.fromEntries(all.filter(([name]) => used.has(name)));
-  return { ...described, components: { ...components, schemas } } as typeof described;
-};
+  return Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
+}

@@ -34,7 +34,7 @@ function cycleFrom(
     } else if (onPath.has(target)) {
       const jobs = path.map((step) => step.job);
       return [...jobs.slice(jobs.indexOf(target)), target];
-    } else if (!done.has(target)) {
+    } else {
       path.push({ job: target, next: 0 });
       onPath.add(target);
     }

@@ -69,6 +69,11 @@ export function invalidDocument(errors: readonly FieldError[]): CarillonError {
   return new CarillonError("invalid_document", `${where}${more}`, errors);
 }
 
+/** Something that whoever runs the service can mend: the message says how, and no stack is needed. */
+export class OperatorError extends Error {
+  override readonly name: string = "OperatorError";
+}
+
 /** Every code with its status and title, for the documentation. */
 export function errorCatalogue(): { code: ErrorCode; status: number; title: string }[] {
   return Object.entries(CATALOGUE).map(([code, entry]) => ({ code: code as ErrorCode, ...entry }));

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import pg from "pg";
+import { OperatorError } from "../core/errors.ts";
 import { SESSION_OPTIONS } from "./session.ts";
 
 const DIRECTORY = path.join(import.meta.dirname, "../../prisma/migrations");
@@ -59,7 +60,13 @@ export async function applyMigrations(
   const client = new pg.Client({ connectionString, options: SESSION_OPTIONS });
   // A lost connection also rejects the query under way; without a listener it would end the process.
   client.on("error", () => undefined);
-  await client.connect();
+  await client.connect().catch((cause: Error) => {
+    const where = `${client.host}:${client.port}`;
+    throw new OperatorError(
+      `the database at ${where} does not answer: ${cause.message || cause}. Check DATABASE_URL.`,
+      { cause },
+    );
+  });
   try {
     await client.query("SELECT pg_advisory_lock($1)", [LOCK_KEY]);
     await client.query(HISTORY_TABLE);
@@ -101,18 +108,20 @@ function checkHistory(history: readonly HistoryRow[], migrations: readonly Migra
   for (const { migration_name: name, checksum, finished_at } of history) {
     const migration = known.get(name);
     if (migration === undefined) {
-      throw new Error(
+      throw new OperatorError(
         `The database has migration ${name}, which this release does not know: a newer release has used it. ` +
           "Start that release, or give this one a database of its own.",
       );
     }
     if (finished_at === null) {
-      throw new Error(
+      throw new OperatorError(
         `Migration ${name} was begun by another tool and not finished: resolve it there first.`,
       );
     }
     if (checksum !== checksumOf(migration)) {
-      throw new Error(`Migration ${name} was changed after it had been applied: restore its migration.sql.`);
+      throw new OperatorError(
+        `Migration ${name} was changed after it had been applied: restore its migration.sql.`,
+      );
     }
   }
 }
@@ -137,7 +146,7 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
   } catch (cause) {
     // Closing the connection rolls back.
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Migration ${migration.name} failed and was rolled back: ${reason}`, { cause });
+    throw new OperatorError(`Migration ${migration.name} failed and was rolled back: ${reason}`, { cause });
   }
 }
 

@@ -33,7 +33,7 @@ const anyRetry: fc.Arbitrary<RetryPolicy> = fc.record({
   delayMs: fc.integer({ min: 0, max: 60_000 }),
   backoff: fc.constantFrom("constant", "exponential"),
   maxDelayMs: fc.option(fc.integer({ min: 0, max: 100_000 })),
-  jitter: fc.double({ min: 0, max: 1, noNaN: true }),
+  jitter: fc.constantFrom(0, 0.2, 1),
   exitCodes: fc.subarray([1, 2, 75]),
 });
 

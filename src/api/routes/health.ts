@@ -3,14 +3,16 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
 
-const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health" });
+const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 const Ready = z
   .object({
     status: z.enum(["ready", "not ready"]),
     not_ready: z.array(z.string()).describe("What is not ready, and why"),
   })
-  .meta({ id: "Readiness" });
-const Version = z.object({ name: z.literal("carillon"), version: z.string() }).meta({ id: "Version" });
+  .meta({ id: "Readiness", example: { status: "ready", not_ready: [] } });
+const Version = z
+  .object({ name: z.literal("carillon"), version: z.string() })
+  .meta({ id: "Version", example: { name: "carillon", version: packageJson.version } });
 
 /** @param notReady names what is not ready; empty when all is */
 export const healthRoutes =

@@ -10,15 +10,12 @@ import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts
 import { answerRun, RUN_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobDefinition, jobSchema, putJobSchema } from "../schemas/job.ts";
-import { jobView, jobViewSchema } from "../schemas/job-view.ts";
+import { jobListSchema, jobView, jobViewSchema } from "../schemas/job-view.ts";
 import { problemResponses } from "../schemas/problem.ts";
 import { triggerSchema, waitQuerySchema } from "../schemas/run.ts";
 
 const PATH = "/api/v1/jobs";
 const params = z.object({ name: nameSchema });
-const listSchema = z
-  .object({ items: z.array(jobViewSchema), next_cursor: z.string().nullable() })
-  .meta({ id: "JobList" });
 
 /** All calls on jobs. */
 export const jobRoutes =
@@ -39,7 +36,7 @@ const readingJobs =
           summary: "List the jobs by name",
           tags: ["jobs"],
           querystring: pageQuerySchema,
-          response: { 200: listSchema, ...problemResponses },
+          response: { 200: jobListSchema, ...problemResponses },
         },
       },
       async (request, reply) => {

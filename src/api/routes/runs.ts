@@ -6,7 +6,13 @@ import { readLog, readRuns } from "../../orchestrator/read-history.ts";
 import { linkNext, readCursor, writeCursor } from "../paging.ts";
 import { answerRun, RUN_ANSWERS } from "../run-answer.ts";
 import { problemResponses } from "../schemas/problem.ts";
-import { logQuerySchema, runListQuerySchema, runListSchema, waitQuerySchema } from "../schemas/run.ts";
+import {
+  logQuerySchema,
+  logSchema,
+  runListQuerySchema,
+  runListSchema,
+  waitQuerySchema,
+} from "../schemas/run.ts";
 import { runSummaryView } from "../schemas/run-view.ts";
 
 const PATH = "/api/v1/runs";
@@ -65,7 +71,7 @@ export const runRoutes =
           params,
           querystring: logQuerySchema,
           response: {
-            200: { description: "The output", content: { "text/plain": { schema: z.string() } } },
+            200: { description: "The output", content: { "text/plain": { schema: logSchema } } },
             ...problemResponses,
           },
         },

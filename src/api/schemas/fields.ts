@@ -6,6 +6,8 @@ import { isTimeZone } from "../../core/zone.ts";
 
 const MAX_URL_LENGTH = 2_048;
 
+// In `meta`, `example` and not `examples`: zod leaves the latter out where a value changes as it is parsed.
+
 /** A name of a job or schedule: anything printable that can stand in a path, so that names of cheek files pass. */
 export const nameSchema = z
   .string()
@@ -14,12 +16,13 @@ export const nameSchema = z
   .regex(/^(?!\.{1,2}$)[^\s\p{C}/\\?#%](?:[^\p{C}/\\?#%]*[^\s\p{C}/\\?#%])?$/u, {
     error: "a name is printable, does not begin or end with a space, and has none of / \\ ? # %",
   })
-  .meta({ examples: ["coffee"] });
+  .meta({ example: "coffee" });
 
 /** A duration such as `5s`; in milliseconds once parsed. */
 export function durationSchema(maxMs: number, longest: string) {
   return z
     .string()
+    .meta({ example: "5s" })
     .transform((text, context) => {
       const ms = parseDuration(text);
       if (ms !== undefined && ms <= maxMs) return ms;
@@ -29,8 +32,7 @@ export function durationSchema(maxMs: number, longest: string) {
         message: `must be a duration such as 500ms, 5s, 10m or 1h30m, at most ${longest}`,
       });
       return z.NEVER;
-    })
-    .meta({ examples: ["5s"] });
+    });
 }
 
 export const cronSchema = z
@@ -43,12 +45,12 @@ export const cronSchema = z
       context.addIssue({ code: "custom", message: error.message });
     }
   })
-  .meta({ examples: ["*/5 * * * *"] });
+  .meta({ example: "*/5 * * * *" });
 
 export const timezoneSchema = z
   .string()
   .refine(isTimeZone, { error: "must be an IANA time zone such as Europe/Brussels or UTC" })
-  .meta({ examples: ["Europe/Brussels"] });
+  .meta({ example: "Europe/Brussels" });
 
 /** Environment variables; numbers and booleans are taken as they are written. */
 export const envSchema = z
@@ -56,17 +58,17 @@ export const envSchema = z
     z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" }),
     z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String),
   )
-  .meta({ examples: [{ CUP: "large" }] });
+  .meta({ example: { CUP: "large" } });
 
 export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
-  .meta({ examples: [{ team: "coffee" }] });
+  .meta({ example: { team: "coffee" } });
 
 export const webhookUrlSchema = z
   .string()
   .max(MAX_URL_LENGTH)
   .refine(isWebhookUrl, { error: "must be an http or https URL without a user name or password" })
-  .meta({ examples: ["https://example.org/hook"] });
+  .meta({ example: "https://example.org/hook" });
 
 function isWebhookUrl(text: string): boolean {
   const url = URL.parse(text);

@@ -5,6 +5,7 @@ import { formatDuration } from "../../core/duration.ts";
 import { ACTIONS, EVENTS, type EventAction, type RetryPolicy } from "../../core/job.ts";
 import { nextSlots } from "../../core/slots.ts";
 import type { StoredJob } from "../../db/definitions.ts";
+import { JOB_VIEW } from "./examples.ts";
 import { eventFields, type eventsSchema } from "./job.ts";
 
 const NEXT_RUNS = 3;
@@ -37,7 +38,11 @@ export const jobViewSchema = z
     updated_at: z.iso.datetime(),
     next_runs: z.array(z.iso.datetime()).describe("The next slots, in UTC"),
   })
-  .meta({ id: "JobView" });
+  .meta({ id: "JobView", example: JOB_VIEW });
+
+export const jobListSchema = z
+  .object({ items: z.array(jobViewSchema), next_cursor: z.string().nullable() })
+  .meta({ id: "JobList", example: { items: [JOB_VIEW], next_cursor: null } });
 
 /** The events of a document, as they were given. */
 export function eventsView(actions: readonly EventAction[]): z.input<typeof eventsSchema> {

@@ -9,6 +9,7 @@ import {
   MAX_RETRIES,
   MAX_TIMEOUT_MS,
 } from "../../core/job.ts";
+import { JOB } from "./examples.ts";
 import {
   cronSchema,
   durationSchema,
@@ -86,16 +87,6 @@ export const jobInScheduleSchema = z
   .refine(sameRetries, retriesClash)
   .meta({ id: "JobInSchedule", example: { command: "echo cleaning", cron: "@daily" } });
 
-const coffee = {
-  name: "coffee",
-  command: "echo $CUP coffee",
-  cron: "*/5 * * * *",
-  timezone: "Europe/Brussels",
-  env: { CUP: "large" },
-  retries: 3,
-  on_error: { notify_webhook: ["https://example.org/hook"] },
-};
-
 /** A job by itself. */
 export const jobSchema = z
   .strictObject({
@@ -104,13 +95,13 @@ export const jobSchema = z
     ...jobFields,
   })
   .refine(sameRetries, retriesClash)
-  .meta({ id: "Job", example: coffee });
+  .meta({ id: "Job", example: JOB });
 
 /** A job to PUT: its name stands in the path already. */
 export const putJobSchema = z
   .strictObject({ name: nameSchema.optional(), schedule: nameSchema.optional(), ...jobFields })
   .refine(sameRetries, retriesClash)
-  .meta({ id: "PutJob", example: coffee });
+  .meta({ id: "PutJob", example: JOB });
 
 type JobDocument = Omit<z.output<typeof putJobSchema>, "name">;
 

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { ACTIONS, EVENTS } from "../../core/job.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
+import { RUN, RUN_SUMMARY } from "./examples.ts";
 import { durationSchema, envSchema } from "./fields.ts";
 
 const MAX_WAIT_MS = 55_000;
@@ -45,6 +46,9 @@ export const logQuerySchema = z.strictObject({
     .optional()
     .describe("0 = first; default: the latest"),
 });
+
+/** What a command printed. */
+export const logSchema = z.string().meta({ example: RUN.log });
 
 const childSchema = z.object({
   id: z.uuid(),
@@ -102,11 +106,11 @@ const summaryFields = {
 /** A run in a list: no logs. */
 export const runSummarySchema = z
   .object({ ...summaryFields, triggered_by_job_run: z.object(parentFields).optional() })
-  .meta({ id: "RunSummary" });
+  .meta({ id: "RunSummary", example: RUN_SUMMARY });
 
 export const runListSchema = z
   .object({ items: z.array(runSummarySchema), next_cursor: z.string().nullable() })
-  .meta({ id: "RunList" });
+  .meta({ id: "RunList", example: { items: [RUN_SUMMARY], next_cursor: null } });
 
 const attemptSchema = z.object({
   attempt: z.int().describe("0 = first"),
@@ -170,4 +174,4 @@ export const runSchema = z
     log_truncated: z.boolean(),
     triggered_by_job_run: parentSchema.optional(),
   })
-  .meta({ id: "Run" });
+  .meta({ id: "Run", example: RUN });

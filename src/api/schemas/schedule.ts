@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ScheduleDefinition } from "../../core/job.ts";
 import type { StoredJob, StoredSchedule } from "../../db/definitions.ts";
+import { SCHEDULE, SCHEDULE_VIEW } from "./examples.ts";
 import { nameSchema, timezoneSchema } from "./fields.ts";
 import { eventActions, eventFields, jobDefinition, jobInScheduleSchema } from "./job.ts";
 import { eventsView, jobView, jobViewSchema } from "./job-view.ts";
@@ -13,22 +14,7 @@ export const scheduleSchema = z
     ...eventFields,
     jobs: z.record(nameSchema, jobInScheduleSchema),
   })
-  .meta({
-    id: "Schedule",
-    example: {
-      tz_location: "Europe/Brussels",
-      on_success: { notify_webhook: ["https://example.org/all"] },
-      jobs: {
-        coffee: {
-          command: "this fails",
-          cron: "* * * * *",
-          retries: 3,
-          on_retries_exhausted: { trigger_job: ["cleanup_job"] },
-        },
-        cleanup_job: { command: ["echo", "cleaning"] },
-      },
-    },
-  });
+  .meta({ id: "Schedule", example: SCHEDULE });
 
 export const scheduleViewSchema = z
   .object({
@@ -39,7 +25,7 @@ export const scheduleViewSchema = z
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime(),
   })
-  .meta({ id: "ScheduleView" });
+  .meta({ id: "ScheduleView", example: SCHEDULE_VIEW });
 
 export const changesSchema = z
   .object({

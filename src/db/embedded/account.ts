@@ -2,6 +2,7 @@
 import { chmod, chown, readFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { OperatorError } from "../../core/errors.ts";
 import { runProgram } from "./program.ts";
 
 /** As whom a program runs, and who owns what it writes. */
@@ -47,7 +48,7 @@ export async function chooseAccount(dataDir: string, postgres: string): Promise<
   const names = [`--map-user=${nobody.uid}`, `--map-group=${nobody.gid}`];
   const renamed = { ...own, wrapper: ["unshare", "--user", ...names, "--", ...wrapper] };
   if (await reaches(renamed, dataDir, postgres)) return renamed;
-  throw new Error(
+  throw new OperatorError(
     `Postgres refuses to run as root, and no other user gets at ${dataDir}, ${tmpdir()} and ` +
       `${postgres}. Start Carillon as an ordinary user, or open the folders above them (chmod a+x), ` +
       "or set DATABASE_URL to a Postgres of your own.",

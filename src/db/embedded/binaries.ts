@@ -1,4 +1,5 @@
 /** Finds the programs of the embedded Postgres in the npm package of this platform. */
+import { OperatorError } from "../../core/errors.ts";
 
 /** Absolute paths of the programs. */
 export interface Binaries {
@@ -12,7 +13,7 @@ export async function findBinaries(platform = `${process.platform}-${process.arc
   try {
     return (await import(name)) as Binaries;
   } catch (cause) {
-    throw new Error(
+    throw new OperatorError(
       `There is no embedded Postgres here: the npm package ${name} is not installed. ` +
         "Set DATABASE_URL to a Postgres of your own, or run `npm ci --include=optional` " +
         "(there are packages for Linux and macOS, each on x64 and arm64).",

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import path from "node:path";
+import { OperatorError } from "../../core/errors.ts";
 
 /**
  * Takes the lock: a unix socket in the data folder that is listened on, so that the kernel drops it with its holder.
@@ -19,7 +20,7 @@ export async function lockData(link: string, dataDir: string): Promise<AsyncDisp
     server = await listen(address);
   }
   if (server === undefined) {
-    throw new Error(
+    throw new OperatorError(
       `Another Carillon is running on ${dataDir}. Stop it, or give this one a DATA_DIR of its own; ` +
         "to run several on the same data, set DATABASE_URL.",
     );

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { readdir, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { OperatorError } from "../../core/errors.ts";
 import { readPidFile } from "./cluster.ts";
 
 const STOP_MS = 60_000;
@@ -22,7 +23,7 @@ export async function stopLeftover(cluster: string): Promise<number | undefined>
     const running = await processesOn(cluster, named);
     if (running.length === 0) return named;
     if (Date.now() > deadline)
-      throw new Error(`Postgres processes on ${cluster} do not stop: end ${running}`);
+      throw new OperatorError(`Postgres processes on ${cluster} do not stop: end ${running}`);
     const server = running.find((pid) => pid === named);
     // A server takes its sessions with it. Without one they have nobody to save anything for.
     if (server !== undefined) signal(server, "SIGINT");

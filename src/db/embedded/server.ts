@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { OperatorError } from "../../core/errors.ts";
 import type { Account } from "./account.ts";
 import { NAME, readPidFile } from "./cluster.ts";
 import { startProgram } from "./program.ts";
@@ -61,7 +62,7 @@ export function startServer(options: ServerOptions): Server {
     if (lastWords.length > LAST_WORDS) lastWords.shift();
   });
   const describe = (how: unknown): Error =>
-    new Error([`The embedded Postgres ended (${how})`, ...lastWords].join("\n"));
+    new OperatorError([`The embedded Postgres ended (${how})`, ...lastWords].join("\n"));
   const gone = once(child, "close").then(
     ([code, signal]) => describe(signal ?? `exit code ${code}`),
     describe,

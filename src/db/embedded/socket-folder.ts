@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmod, chown, lstat, mkdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { OperatorError } from "../../core/errors.ts";
 import type { Account } from "./account.ts";
 
 /** The port: a part of the socket's name, and nothing else. */
@@ -27,7 +28,9 @@ export async function prepareSocketFolder(dataDir: string, account: Account): Pr
   const found = await lstat(folder);
   // Whoever else has it could put a server of his own behind the socket.
   if (!found.isDirectory() || ![process.geteuid?.(), account.uid].includes(found.uid)) {
-    throw new Error(`${folder} belongs to somebody else: remove it, or set TMPDIR to a folder of your own`);
+    throw new OperatorError(
+      `${folder} belongs to somebody else: remove it, or set TMPDIR to a folder of your own`,
+    );
   }
   await chmod(folder, 0o700);
   if (found.uid !== account.uid) await chown(folder, account.uid, account.gid);

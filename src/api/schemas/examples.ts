@@ -1,0 +1,136 @@
+/** The examples of the documentation: coffee fails for the last time, and cleanup_job runs because of it. */
+
+/** A job to save. */
+export const JOB = {
+  name: "coffee",
+  command: "brew --size $CUP",
+  cron: "*/5 * * * *",
+  timezone: "Europe/Brussels",
+  env: { CUP: "large" },
+  retries: 3,
+  on_error: { notify_webhook: ["https://example.org/hook"] },
+  on_retries_exhausted: { trigger_job: ["cleanup_job"] },
+};
+
+/** The same job, read. */
+export const JOB_VIEW = {
+  ...JOB,
+  schedule: "kitchen",
+  retry: { limit: 3, delay: "5s", backoff: "constant", jitter: 0, exit_codes: [] },
+  enabled: true,
+  labels: {},
+  revision: 1,
+  created_at: "2026-03-01T09:00:00.000Z",
+  updated_at: "2026-03-01T09:00:00.000Z",
+  next_runs: ["2026-03-01T09:05:00.000Z", "2026-03-01T09:10:00.000Z", "2026-03-01T09:15:00.000Z"],
+};
+
+/** A schedule to save; `this fails` fails. */
+export const SCHEDULE = {
+  tz_location: "Europe/Brussels",
+  on_success: { notify_webhook: ["https://example.org/all"] },
+  jobs: {
+    coffee: {
+      command: "this fails",
+      cron: "* * * * *",
+      retries: 3,
+      on_retries_exhausted: { trigger_job: ["cleanup_job"] },
+    },
+    cleanup_job: { command: ["echo", "cleaning"] },
+  },
+};
+
+/** A schedule, read. */
+export const SCHEDULE_VIEW = {
+  name: "kitchen",
+  tz_location: "Europe/Brussels",
+  on_success: { notify_webhook: ["https://example.org/all"] },
+  jobs: { coffee: JOB_VIEW },
+  created_at: "2026-03-01T09:00:00.000Z",
+  updated_at: "2026-03-01T09:00:00.000Z",
+};
+
+const PARENT = {
+  id: "019ca8a4-d26c-7a3e-9f52-6b1d8c0e4a17",
+  name: "coffee",
+  status: 1,
+  triggered_at: "2026-03-01T09:05:00.012Z",
+  triggered_by: "cron",
+  event: "on_retries_exhausted",
+  retry_attempt: 3,
+  retries_exhausted: true,
+};
+
+/** A run in a list. */
+export const RUN_SUMMARY = {
+  id: "019ca8a5-10bc-7c05-8d3b-2f7e5a9c1b60",
+  name: "cleanup_job",
+  schedule: "kitchen",
+  revision: 1,
+  state: "succeeded",
+  status: 0,
+  triggered_at: "2026-03-01T09:05:15.964Z",
+  triggered_by: "retries_exhausted[coffee]",
+  trigger: { type: "job", run_id: PARENT.id, event: PARENT.event },
+  scheduled_for: null,
+  started_at: "2026-03-01T09:05:15.981Z",
+  finished_at: "2026-03-01T09:05:15.997Z",
+  duration_ms: 16,
+  next_attempt_at: null,
+  retry_attempt: 0,
+  retries: 0,
+  retries_exhausted: false,
+  reason: null,
+  triggered: [],
+  triggered_runs: [],
+  not_triggered: [],
+  triggered_by_job_run: PARENT,
+};
+
+/** The same run as a whole. */
+export const RUN = {
+  ...RUN_SUMMARY,
+  env: {},
+  attempts: [
+    {
+      attempt: 0,
+      state: "succeeded",
+      status: 0,
+      reason: null,
+      worker: "kitchen-1",
+      started_at: RUN_SUMMARY.started_at,
+      finished_at: RUN_SUMMARY.finished_at,
+      duration_ms: 16,
+    },
+  ],
+  deliveries: [
+    {
+      id: "019ca8a5-10df-7f1a-b0c6-94d2e7f8a351",
+      event: "on_success",
+      attempt: 0,
+      action: "notify_webhook",
+      url: "https://example.org/all",
+      state: "delivered",
+      next_try_at: null,
+      created_at: "2026-03-01T09:05:15.999Z",
+      finished_at: "2026-03-01T09:05:16.120Z",
+      tries: [
+        {
+          started_at: "2026-03-01T09:05:16.003Z",
+          duration_ms: 112,
+          status: 204,
+          error: null,
+          response: "",
+        },
+      ],
+    },
+  ],
+  log: "cleaning\n",
+  log_truncated: false,
+  triggered_by_job_run: {
+    ...PARENT,
+    log: "no beans\n",
+    log_truncated: false,
+    triggered: ["cleanup_job"],
+  },
+};
