@@ -28,7 +28,7 @@ export function createClaims(engine: Engine, queue: string, onError: (error: Err
       claims.map(({ message }) => message),
     );
     for (const claim of claims) {
-      if (renewed.has(claim.message.id)) claim.renewedAt = startedAt;
+      if (renewed.has(claim.message.id)) claim.renewedAt = Math.max(claim.renewedAt, startedAt);
       else if (held.delete(claim.message.id)) claim.giveUp();
     }
   };

@@ -39,6 +39,13 @@ test("jitter varies the delay by its share either way", () => {
   ]);
 });
 
+test("a delay that max_delay cut varies too, but never beyond it", () => {
+  const policy = { ...POLICY, maxDelayMs: 1_000, jitter: 0.2 };
+  expect([0, 0.25, 0.5, 0.75].map((random) => retryDelayMs(policy, 0, random))).toEqual([
+    800, 900, 1_000, 1_000,
+  ]);
+});
+
 test("every delay is a whole number of ms, from 0 to max_delay, within the jitter", () => {
   const anyPolicy = fc.record({
     limit: fc.constant(1_000),

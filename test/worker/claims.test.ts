@@ -1,0 +1,66 @@
+/** Claims are renewed together, and given up before anybody else may take over (promise 4). */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { Engine, Message } from "../../src/engine/engine.ts";
+import { HEARTBEAT_SECONDS, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
+import { type Claims, createClaims } from "../../src/worker/claims.ts";
+
+let renew: Engine["renew"];
+let claims: Claims;
+const errors: Error[] = [];
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  // Only the renewal of the engine is used.
+  const engine = { renew: (queue: string, messages: Message<unknown>[]) => renew(queue, messages) } as Engine;
+  claims = createClaims(engine, "attempt.default", (error) => errors.push(error));
+});
+afterEach(() => {
+  claims.close();
+  vi.useRealTimers();
+  errors.length = 0;
+});
+
+const message = (id: string): Message<unknown> => ({
+  id,
+  queue: "attempt.default",
+  retryCount: 0,
+  data: {},
+  claimedAt: performance.now(),
+});
+
+it("keeps what the engine renews and gives up the rest, once", async () => {
+  renew = async (_queue, messages) => new Set(messages.map(({ id }) => id).filter((id) => id !== "taken"));
+  const [kept, taken] = [vi.fn(), vi.fn()];
+  claims.hold(message("kept"), kept);
+  claims.hold(message("taken"), taken);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(kept).not.toHaveBeenCalled();
+  expect(taken).toHaveBeenCalledOnce();
+  expect([claims.has(message("kept")), claims.has(message("taken"))]).toEqual([true, false]);
+});
+
+it.each<[string, Engine["renew"]]>([
+  ["fails", () => Promise.reject(new Error("no database"))],
+  ["does not answer", () => new Promise(() => undefined)],
+])("gives up in time when the database %s", async (_what, broken) => {
+  renew = broken;
+  const giveUp = vi.fn();
+  claims.hold(message("one"), giveUp);
+  await vi.advanceTimersByTimeAsync(RENEW_DEADLINE_MS - 1_000);
+  expect(giveUp).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(giveUp).toHaveBeenCalledOnce();
+  expect(RENEW_DEADLINE_MS + 1_000).toBeLessThan(HEARTBEAT_SECONDS * 1_000);
+});
+
+it("goes on after a renewal that failed, as long as the next ones come in time", async () => {
+  let calls = 0;
+  renew = async (_queue, messages) => {
+    if (calls++ % 2 === 0) throw new Error("for a moment");
+    return new Set(messages.map(({ id }) => id));
+  };
+  const giveUp = vi.fn();
+  claims.hold(message("one"), giveUp);
+  await vi.advanceTimersByTimeAsync(10 * RENEW_EVERY_MS);
+  expect(giveUp).not.toHaveBeenCalled();
+  expect(errors.length).toBeGreaterThan(2);
+});
