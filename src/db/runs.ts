@@ -48,7 +48,7 @@ export async function lockRun(tx: Tx, id: string): Promise<LockedRun | undefined
 }
 
 /** The state did not allow the transition: the caller had not locked the run or misread it. */
-export class TransitionRefused extends Error {
+class TransitionRefused extends Error {
   override readonly name = "TransitionRefused";
 }
 

@@ -1,0 +1,133 @@
+/** Runs the README's commands as they are written, and compares what they print with the answers shown there. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const DATA = path.join(ROOT, "data");
+/** A line that ends so is not run. */
+const LEFT_OUT = "# CI runs this by itself";
+/** The port that the README shows; the one in use is another. */
+const SHOWN_PORT = 8081;
+/** The first start installs everything. */
+const START_MS = 300_000;
+const STOP_MS = 60_000;
+
+/** Commands, and what the README shows of their output; `...` stands for anything. */
+interface Block {
+  line: number;
+  commands: string;
+  shown: string;
+}
+
+if (existsSync(DATA)) throw new Error(`${DATA} is there: the README's commands begin with an empty history`);
+const [first, ...others] = readBlocks();
+if (first?.commands !== "npm start") throw new Error("the first command of the README is not npm start");
+const env = { ...process.env, PORT: String(await freePort()), LOG_LEVEL: "warn" };
+const service = spawn("npm", ["start"], {
+  cwd: ROOT,
+  env,
+  // A group of its own, so that npm, its shell and the service can be told together to stop.
+  detached: true,
+  stdio: ["ignore", "pipe", "inherit"],
+});
+process.on("exit", () => endService("SIGTERM"));
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+try {
+  await greeting(service, first);
+  const output = mkdtempSync(path.join(tmpdir(), "carillon-readme-"));
+  try {
+    await runInOneShell(others, output);
+  } finally {
+    rmSync(output, { recursive: true });
+  }
+} finally {
+  await stop(service);
+  rmSync(DATA, { recursive: true, force: true });
+}
+console.log("The README's commands do what it says.");
+
+function readBlocks(): Block[] {
+  const readme = readFileSync(path.join(ROOT, "README.md"), "utf8");
+  const fences = /^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?/gms;
+  return [...readme.matchAll(fences)].map(({ 1: commands = "", 2: shown = "", index }) => ({
+    line: readme.slice(0, index).split("\n").length,
+    commands: commands
+      .split("\n")
+      .filter((line) => !line.endsWith(LEFT_OUT))
+      .join("\n")
+      .trim(),
+    shown,
+  }));
+}
+
+/** Waits until the service has printed what the README shows of its greeting. */
+async function greeting({ stdout }: ChildProcess, block: Block): Promise<void> {
+  const greeted = Promise.withResolvers<void>();
+  let printed = "";
+  const giveUp = (): void => greeted.reject(new Error(`npm start printed no greeting, but: ${printed}`));
+  stdout?.on("data", (chunk) => {
+    printed += chunk;
+    process.stdout.write(chunk);
+    if (missingPart(block, printed) === undefined) greeted.resolve();
+  });
+  stdout?.once("end", giveUp);
+  const deadline = setTimeout(giveUp, START_MS);
+  await greeted.promise;
+  clearTimeout(deadline);
+}
+
+/** As a reader's second terminal does, who stops at the first command that fails. */
+async function runInOneShell(blocks: readonly Block[], output: string): Promise<void> {
+  const file = (block: Block): string => path.join(output, String(block.line));
+  const script = blocks.map((block) => `{\n${block.commands || ":"}\n} > "$0/${block.line}" 2>&1`);
+  const shell = spawn("bash", ["-euo", "pipefail", "-c", script.join("\n"), output], { cwd: ROOT, env });
+  const [code] = await once(shell, "exit");
+  for (const block of blocks.filter((one) => existsSync(file(one)))) {
+    const printed = readFileSync(file(block), "utf8");
+    console.log(`\nREADME.md:${block.line}\n${block.commands}\n${printed}`);
+    const missing = missingPart(block, printed);
+    if (missing !== undefined)
+      throw new Error(`README.md:${block.line} shows ${missing}, which is not there`);
+  }
+  if (code !== 0) throw new Error(`the last of these commands failed, with exit code ${code}`);
+}
+
+/** The first part of what is shown that the output lacks, in this order; white space does not count. */
+function missingPart({ shown }: Block, printed: string): string | undefined {
+  const squeeze = (text: string): string => text.replaceAll(/\s/g, "");
+  const actual = squeeze(printed).replaceAll(`:${env.PORT}`, `:${SHOWN_PORT}`);
+  let at = 0;
+  return squeeze(shown)
+    .split("...")
+    .find((part) => {
+      const found = actual.indexOf(part, at);
+      at = found + part.length;
+      return found < 0;
+    });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.stdout?.closed) return;
+  const closed = once(child, "close");
+  endService("SIGTERM");
+  const deadline = setTimeout(() => endService("SIGKILL"), STOP_MS);
+  await closed;
+  clearTimeout(deadline);
+}
+
+function endService(signal: NodeJS.Signals): void {
+  if (service.pid === undefined || service.stdout.closed) return;
+  process.kill(-service.pid, signal);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
