@@ -7,8 +7,11 @@ import { problemResponses } from "./schemas/problem.ts";
 import { runSchema } from "./schemas/run.ts";
 import { runView } from "./schemas/run-view.ts";
 
-/** What a call that answers a run may answer. */
-export const RUN_ANSWERS = { 200: runSchema, 202: runSchema, ...problemResponses };
+/** What a call that reads a run may answer. */
+export const RUN_ANSWERS = { 200: runSchema, ...problemResponses };
+
+/** What a call that makes a run may answer: 202 while it has not ended. */
+export const TRIGGER_ANSWERS = { ...RUN_ANSWERS, 202: runSchema };
 
 /**
  * Answers the run with its X-Run headers: 200 once it has ended, `unfinished` before. Closing the connection

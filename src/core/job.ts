@@ -17,6 +17,8 @@ export interface EventAction {
   event: EventName;
   action: ActionName;
   target: string;
+  /** Sent with a notification, beside ours. */
+  headers?: Readonly<Record<string, string>>;
 }
 
 /** A shell command line, or argv without a shell. */
@@ -34,6 +36,13 @@ export interface RetryPolicy {
   exitCodes: readonly number[];
 }
 
+/** How many runs of a job may go on at once, and what becomes of one more. */
+export interface Concurrency {
+  /** null: any number. */
+  limit: number | null;
+  policy: "queue" | "skip";
+}
+
 /** Everything that a job revision fixes. */
 export interface JobDefinition {
   name: string;
@@ -46,6 +55,11 @@ export interface JobDefinition {
   workingDirectory: string | null;
   retry: RetryPolicy;
   timeoutMs: number | null;
+  concurrency: Concurrency;
+  /** How long runs are kept once they have ended; null: as the schedule says. */
+  logRetentionMs: number | null;
+  /** Whether its actions may close a circle of jobs. */
+  allowCycle: boolean;
   enabled: boolean;
   description: string | null;
   labels: Readonly<Record<string, string>>;
@@ -56,6 +70,8 @@ export interface JobDefinition {
 export interface ScheduleDefinition {
   name: string;
   tzLocation: string | null;
+  /** How long runs of its jobs are kept once they have ended; null: for ever. */
+  logRetentionMs: number | null;
   actions: readonly EventAction[];
   jobs: readonly JobDefinition[];
 }
@@ -66,3 +82,5 @@ export const DEFAULT_RETRY_DELAY_MS = 5_000;
 /** The engine ends an attempt's message after 24 h, so an attempt ends before that. */
 export const MAX_TIMEOUT_MS = 23 * 3_600_000;
 export const MAX_RETRIES = 1_000;
+/** Runs of one job that may wait: promise 11. */
+export const MAX_WAITING = 1_000;

@@ -29,6 +29,7 @@ export interface SettlingAction {
   action: ActionName;
   /** The URL, or the name of the job to trigger. */
   target: string;
+  headers?: Readonly<Record<string, string>>;
   /** The job to trigger, as it is now. */
   job?: { id: string; enabled: boolean; deleted: boolean };
 }
@@ -47,7 +48,7 @@ export interface SettledEvent {
   event: EventName;
   /** The frozen body, shared by the deliveries and shown by the runs that it triggers. */
   body: string;
-  deliveries: { action: NotifyAction; url: string }[];
+  deliveries: { action: NotifyAction; url: string; headers?: Readonly<Record<string, string>> }[];
   triggers: { jobId: string; name: string; triggeredBy: string }[];
   /** trigger_job actions that make no run, and why. */
   refusals: { name: string; reason: string }[];
@@ -118,13 +119,16 @@ function settleEvent(
   input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
 ): SettledEvent {
   const { run } = input;
-  const distinct = [...new Map(actions.map((a) => [`${a.action} ${a.target}`, a])).values()];
+  // An action at both levels fires once, as the job has it.
+  const distinct = [
+    ...new Map(actions.toReversed().map((a) => [`${a.action} ${a.target}`, a])).values(),
+  ].toReversed();
   const triggers: SettledEvent["triggers"] = [];
   const refusals: SettledEvent["refusals"] = [];
   const deliveries: SettledEvent["deliveries"] = [];
-  for (const { action, target, job } of distinct) {
+  for (const { action, target, job, headers } of distinct) {
     if (action !== "trigger_job") {
-      deliveries.push({ action, url: target });
+      deliveries.push({ action, url: target, ...(headers && { headers }) });
       continue;
     }
     const reason = refusal(job, run.depth);

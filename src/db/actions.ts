@@ -3,6 +3,11 @@ import type { SettlingAction } from "../core/settlement.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 
+/** What an action says beside its target. */
+export interface ActionOptions {
+  headers?: Record<string, string>;
+}
+
 const TARGET = {
   targetJob: {
     select: { id: true, name: true, deletedAt: true, currentRevision: { select: { enabled: true } } },
@@ -31,7 +36,8 @@ export async function settlingActions(
 
 function settlingAction(row: ActionRow, level: "job" | "schedule"): SettlingAction {
   const { event, action, targetJob } = row;
-  if (targetJob === null) return { level, event, action, target: row.url ?? "" };
+  const { headers } = row.options as ActionOptions;
+  if (targetJob === null) return { level, event, action, target: row.url ?? "", ...(headers && { headers }) };
   const { id, name, deletedAt, currentRevision } = targetJob;
   const job = { id, enabled: currentRevision?.enabled ?? false, deleted: deletedAt !== null };
   return { level, event, action, target: name, job };

@@ -1,5 +1,6 @@
 /** Queries of schedules, jobs, their revisions and event actions. */
-import type { Command, EventAction, JobDefinition } from "../core/job.ts";
+import type { Command, EventAction, JobDefinition, ScheduleDefinition } from "../core/job.ts";
+import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 
@@ -20,6 +21,7 @@ export interface StoredSchedule {
   id: string;
   name: string;
   tzLocation: string | null;
+  logRetentionMs: number | null;
   actions: EventAction[];
   createdAt: Date;
   updatedAt: Date;
@@ -34,6 +36,7 @@ const SCHEDULE_ROWS = { actions: ACTION_ROWS } as const;
 
 type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
 type ScheduleRow = Prisma.ScheduleGetPayload<{ include: typeof SCHEDULE_ROWS }>;
+type ActionRow = ScheduleRow["actions"][number];
 type RevisionRow = Prisma.JobRevisionGetPayload<object>;
 
 /**
@@ -86,10 +89,13 @@ export async function ensureSchedule(tx: Tx, name: string): Promise<{ id: string
 export async function writeSchedule(
   tx: Tx,
   id: string,
-  said: { tzLocation: string | null; actions: readonly EventAction[]; now: Date },
+  said: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
   jobIds: ReadonlyMap<string, string>,
 ): Promise<void> {
-  await tx.schedule.update({ where: { id }, data: { tzLocation: said.tzLocation, updatedAt: said.now } });
+  await tx.schedule.update({
+    where: { id },
+    data: { tzLocation: said.tzLocation, logRetentionMs: said.logRetentionMs, updatedAt: said.now },
+  });
   await tx.eventAction.deleteMany({ where: { scheduleId: id } });
   await tx.eventAction.createMany({
     data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
@@ -133,8 +139,9 @@ export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date):
 }
 
 function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
-  return actions.map(({ event, action, target }, position) => {
-    if (action !== "trigger_job") return { event, action, position, url: target };
+  return actions.map(({ event, action, target, headers }, position) => {
+    if (action !== "trigger_job")
+      return { event, action, position, url: target, options: headers ? { headers } : {} };
     const targetJobId = jobIds.get(target);
     if (targetJobId === undefined) throw new Error(`trigger_job target ${target} has no row`);
     return { event, action, position, targetJobId };
@@ -156,6 +163,10 @@ function revisionColumns(d: JobDefinition) {
     retryJitter: d.retry.jitter,
     retryExitCodes: [...d.retry.exitCodes],
     timeoutMs: d.timeoutMs,
+    concurrencyLimit: d.concurrency.limit,
+    concurrencyPolicy: d.concurrency.policy,
+    logRetentionMs: d.logRetentionMs,
+    allowCycle: d.allowCycle,
     enabled: d.enabled,
     description: d.description,
     labels: d.labels,
@@ -182,6 +193,9 @@ export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "sc
       exitCodes: row.retryExitCodes,
     },
     timeoutMs: row.timeoutMs,
+    concurrency: { limit: row.concurrencyLimit, policy: row.concurrencyPolicy },
+    logRetentionMs: numberOrNull(row.logRetentionMs),
+    allowCycle: row.allowCycle,
     enabled: row.enabled,
     description: row.description,
     labels: row.labels as Record<string, string>,
@@ -210,10 +224,28 @@ function storedJob(row: JobRow): StoredJob {
 
 function storedSchedule(row: ScheduleRow): StoredSchedule {
   const { id, name, tzLocation, createdAt, updatedAt } = row;
-  return { id, name, tzLocation, createdAt, updatedAt, actions: row.actions.map(eventAction) };
+  const logRetentionMs = numberOrNull(row.logRetentionMs);
+  return {
+    id,
+    name,
+    tzLocation,
+    logRetentionMs,
+    createdAt,
+    updatedAt,
+    actions: row.actions.map(eventAction),
+  };
 }
 
-function eventAction(row: JobRowAction): EventAction {
-  return { event: row.event, action: row.action, target: row.url ?? row.targetJob?.name ?? "" };
+function eventAction(row: ActionRow): EventAction {
+  const { headers } = row.options as ActionOptions;
+  return {
+    event: row.event,
+    action: row.action,
+    target: row.url ?? row.targetJob?.name ?? "",
+    ...(headers && { headers }),
+  };
 }
-type JobRowAction = ScheduleRow["actions"][number];
+
+function numberOrNull(value: bigint | null): number | null {
+  return value === null ? null : Number(value);
+}

@@ -1,5 +1,6 @@
 /** Queries of run events, deliveries and their tries. */
 import type { EventName, NotifyAction } from "../core/job.ts";
+import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 
@@ -26,12 +27,14 @@ export async function insertDeliveries(
     eventId: string;
     action: NotifyAction;
     url: string;
+    options: ActionOptions;
     messageId: string;
     createdAt: Date;
     nextTryAt: Date;
   }[],
 ): Promise<void> {
-  if (deliveries.length > 0) await tx.delivery.createMany({ data: deliveries });
+  const data = deliveries.map((delivery) => ({ ...delivery, options: { ...delivery.options } }));
+  if (data.length > 0) await tx.delivery.createMany({ data });
 }
 
 const SENDABLE = { event: { select: { body: true, runId: true } } } as const;

@@ -12,12 +12,18 @@ export interface NewRun {
   trigger: Trigger;
   triggeredBy: string;
   triggeredAt: Date;
-  messageId: string;
+  /** `skipped` never runs. */
+  state: "queued" | "skipped";
+  /** null: it waits for a place, or never runs. */
+  messageId: string | null;
+  /** Why it is skipped. */
+  reason?: string | undefined;
   scheduledFor?: Date | undefined;
   env?: Readonly<Record<string, string>> | undefined;
   fireEvents?: boolean | undefined;
   parentEventId?: string | undefined;
   depth?: number | undefined;
+  rerunOfId?: string | undefined;
 }
 
 /** Inserts runs; answers the ids of those that are new: a slot that has its run already is left out (promise 1). */
@@ -29,6 +35,9 @@ export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<s
     fireEvents: run.fireEvents ?? true,
     parentEventId: run.parentEventId ?? null,
     depth: run.depth ?? 1,
+    rerunOfId: run.rerunOfId ?? null,
+    reason: run.reason ?? null,
+    finishedAt: run.state === "skipped" ? run.triggeredAt : null,
   }));
   const rows = await tx.run.createManyAndReturn({ data, skipDuplicates: true, select: { id: true } });
   return new Set(rows.map((row) => row.id));
@@ -164,18 +173,18 @@ export async function insertLog(
   await tx.attemptLog.create({ data: { attemptId, sequence: 0, bytes, omittedBytes: BigInt(omittedBytes) } });
 }
 
-/** Ids and messages of runs that should have a live message, oldest first, after `afterId`. */
+/** Runs that have not ended, oldest first, after `afterId`. */
 export async function activeRuns(
   tx: Tx,
   afterId: string | undefined,
   limit: number,
-): Promise<{ id: string; messageId: string | null }[]> {
+): Promise<{ id: string; jobId: string; messageId: string | null }[]> {
   return tx.run.findMany({
     where: {
       state: { in: ["queued", "running", "retrying"] },
       ...(afterId === undefined ? {} : { id: { gt: afterId } }),
     },
-    select: { id: true, messageId: true },
+    select: { id: true, jobId: true, messageId: true },
     orderBy: { id: "asc" },
     take: limit,
   });

@@ -1,4 +1,4 @@
-/** Queries of what cron needs: which jobs are due by the clock, and their current revisions. */
+/** Queries of what cron needs: the clock, and the jobs that follow it. */
 import type { Tx } from "./client.ts";
 
 /** A job with a cron expression, as the scheduler keeps it in memory. */
@@ -20,22 +20,10 @@ export async function clockAndVersion(tx: Tx): Promise<{ now: Date; version: big
   return row;
 }
 
-/** All live, enabled jobs that have a cron expression. */
+/** All live, enabled jobs that have a cron expression and are not paused. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   return tx.$queryRaw<CronJob[]>`
     SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone", r.created_at AS since
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
-    WHERE j.deleted_at IS NULL AND r.enabled AND cardinality(r.cron) > 0`;
-}
-
-/**
- * Current revisions of those of the jobs that are live and enabled, by job. The jobs stay as they are until
- * the transaction ends: deleting one waits, and then sees the runs that were made meanwhile.
- */
-export async function currentRevisions(tx: Tx, jobIds: readonly string[]): Promise<Map<string, string>> {
-  const rows = await tx.$queryRaw<{ id: string; revisionId: string }[]>`
-    SELECT j.id, r.id AS "revisionId" FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled
-    ORDER BY j.id FOR SHARE OF j`;
-  return new Map(rows.map((row) => [row.id, row.revisionId]));
+    WHERE j.deleted_at IS NULL AND j.paused_at IS NULL AND r.enabled AND cardinality(r.cron) > 0`;
 }

@@ -11,8 +11,9 @@ import {
 import { databaseNow } from "../db/client.ts";
 import * as definitions from "../db/definitions.ts";
 import { liveJobIds, triggerEdges, whoTriggers } from "../db/targets.ts";
-import { cancelWaitingRuns } from "./cancel-run.ts";
+import { cancelRunsOfJobs } from "./cancel-run.ts";
 import type { Deps, Tx } from "./deps.ts";
+import { releaseWaiting } from "./release-waiting.ts";
 
 /** Names of jobs by what a save did to them. */
 export interface Changes {
@@ -31,7 +32,7 @@ export async function createJob(deps: Deps, job: JobDefinition): Promise<definit
         `a job ${job.name} exists already: PUT /api/v1/jobs/${job.name} replaces it`,
       );
     }
-    return saveJob(tx, job);
+    return saveJob(deps, tx, job);
   });
 }
 
@@ -42,7 +43,7 @@ export async function putJob(
 ): Promise<{ job: definitions.StoredJob; created: boolean }> {
   return save(deps, async (tx) => {
     const before = await definitions.findJob(tx, job.name);
-    return { job: await saveJob(tx, job), created: before === undefined };
+    return { job: await saveJob(deps, tx, job), created: before === undefined };
   });
 }
 
@@ -79,7 +80,7 @@ export async function putSchedule(deps: Deps, schedule: ScheduleDefinition): Pro
     );
     const ids = await insertMissing(tx, id, schedule.jobs, before);
     for (const job of schedule.jobs) {
-      const changed = await writeIfChanged(tx, id, job, before.get(job.name), ids);
+      const changed = await writeIfChanged(deps, tx, id, job, before.get(job.name), ids);
       changes[before.has(job.name) ? (changed ? "updated" : "unchanged") : "created"].push(job.name);
     }
     const said = { ...schedule, now: await databaseNow(tx) };
@@ -103,12 +104,12 @@ async function save<T>(deps: Deps, work: (tx: Tx) => Promise<T>): Promise<T> {
   });
 }
 
-async function saveJob(tx: Tx, job: JobDefinition): Promise<definitions.StoredJob> {
+async function saveJob(deps: Deps, tx: Tx, job: JobDefinition): Promise<definitions.StoredJob> {
   const before = await definitions.findJob(tx, job.name);
   const schedule = job.schedule ?? before?.definition.schedule ?? DEFAULT_SCHEDULE;
   const { id: scheduleId } = await definitions.ensureSchedule(tx, schedule);
   const ids = await insertMissing(tx, scheduleId, [job], new Map(before && [[job.name, before]]));
-  await writeIfChanged(tx, scheduleId, job, before, ids, "");
+  await writeIfChanged(deps, tx, scheduleId, job, before, ids, "");
   const saved = await definitions.findJob(tx, job.name);
   if (saved === undefined) throw new Error(`job ${job.name} is not there after it was saved`);
   return saved;
@@ -130,6 +131,7 @@ async function insertMissing(
 }
 
 async function writeIfChanged(
+  deps: Deps,
   tx: Tx,
   scheduleId: string,
   job: JobDefinition,
@@ -146,6 +148,7 @@ async function writeIfChanged(
   if (id === undefined) throw new Error(`job ${job.name} has no row`);
   const revision = { id, scheduleId, number: (before?.revision ?? 0) + 1, now: await databaseNow(tx) };
   await definitions.writeRevision(tx, revision, job, targets);
+  if (before !== undefined) await releaseWaiting(deps, tx, id);
   return true;
 }
 
@@ -202,5 +205,5 @@ async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly definitions.StoredJ
       );
     }
   }
-  await cancelWaitingRuns(deps, tx, ids, "the job was deleted");
+  await cancelRunsOfJobs(deps, tx, ids);
 }

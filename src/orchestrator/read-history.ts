@@ -83,7 +83,7 @@ export async function readLog(deps: Deps, id: string, attempt: number | "all" | 
   return outputs.map((output) => textFromBytes(output.bytes)).join("");
 }
 
-function runNotFound(id: string): CarillonError {
+export function runNotFound(id: string): CarillonError {
   return new CarillonError("run_not_found", `there is no run ${id}`);
 }
 

@@ -4,6 +4,7 @@ import { activeRuns, lockRun, replaceMessage } from "../db/runs.ts";
 import type { Message } from "../engine/engine.ts";
 import { type AttemptMessage, DELIVERY_QUEUE, LOST_QUEUE } from "../engine/queues.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
+import { releaseWaiting } from "./release-waiting.ts";
 import { deliveryMessage, settleAttempt } from "./settle-attempt.ts";
 import { attemptMessage, sendAttempt } from "./trigger-run.ts";
 
@@ -36,13 +37,13 @@ export async function recoverRuns(deps: Deps): Promise<number> {
   return runs + (await mend(deps, pendingDeliveries, recoverDelivery));
 }
 
-type Waiting = { id: string; messageId: string | null };
+type Waiting = { id: string; jobId?: string; messageId: string | null };
 
 /** Looks at all that wait, batch by batch, and mends those whose message is dead. */
 async function mend(
   deps: Deps,
   find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<Waiting[]>,
-  recover: (deps: Deps, tx: Tx, id: string) => Promise<boolean>,
+  recover: (deps: Deps, tx: Tx, waiting: Waiting) => Promise<boolean>,
 ): Promise<number> {
   let mended = 0;
   let last: string | undefined;
@@ -52,16 +53,18 @@ async function mend(
       deps.db.prisma,
       batch.flatMap((one) => one.messageId ?? []),
     );
-    for (const { id, messageId } of batch) {
-      if (messageId !== null && living.has(messageId)) continue;
-      if (await deps.db.transaction((tx) => recover(deps, tx, id))) mended++;
+    for (const waiting of batch) {
+      if (waiting.messageId !== null && living.has(waiting.messageId)) continue;
+      if (await deps.db.transaction((tx) => recover(deps, tx, waiting))) mended++;
     }
     last = batch.at(-1)?.id;
     if (batch.length < BATCH) return mended;
   }
 }
 
-async function recoverRun(deps: Deps, tx: Tx, id: string): Promise<boolean> {
+async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting): Promise<boolean> {
+  // It waits for a place; one may have become free without anybody noticing.
+  if (messageId === null && jobId !== undefined) return (await releaseWaiting(deps, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
   if (run === undefined || !["queued", "running", "retrying"].includes(run.state)) return false;
   // Looked at again under the lock: what was read before may have moved on since.
@@ -76,7 +79,7 @@ async function recoverRun(deps: Deps, tx: Tx, id: string): Promise<boolean> {
   return true;
 }
 
-async function recoverDelivery(deps: Deps, tx: Tx, id: string): Promise<boolean> {
+async function recoverDelivery(deps: Deps, tx: Tx, { id }: Waiting): Promise<boolean> {
   const delivery = await lockDelivery(tx, id);
   if (delivery?.state !== "pending" || (await lives(deps, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);

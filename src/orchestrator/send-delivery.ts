@@ -2,6 +2,7 @@
 import { deliveryDelayMs } from "../core/delivery.ts";
 import type { NotifyAction } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
+import type { ActionOptions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
 import { findDelivery, lockDelivery, recordTry, type Try } from "../db/deliveries.ts";
 import type { Message } from "../engine/engine.ts";
@@ -13,6 +14,7 @@ import { deliveryMessage } from "./settle-attempt.ts";
 /** What to POST. */
 export interface Notification {
   url: string;
+  headers: Record<string, string>;
   body: string;
 }
 
@@ -25,7 +27,8 @@ export async function openDelivery(
   if (delivery?.state === "pending" && delivery.messageId === message.id) {
     // The table holds notifications only; the column is shared with trigger_job.
     const action = delivery.action as NotifyAction;
-    return { url: delivery.url, body: deliveryBody(action, delivery.event.body, delivery.id) };
+    const { headers = {} } = delivery.options as ActionOptions;
+    return { url: delivery.url, headers, body: deliveryBody(action, delivery.event.body, delivery.id) };
   }
   await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
   return undefined;

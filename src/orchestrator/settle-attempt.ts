@@ -1,10 +1,11 @@
 /** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
 import { thawBody } from "../core/payloads.ts";
-import type { AttemptOutcome } from "../core/run.ts";
+import { type AttemptOutcome, isFinal } from "../core/run.ts";
 import { type SettledEvent, type Settlement, settle } from "../core/settlement.ts";
 import { textFromBytes } from "../core/text.ts";
 import { settlingActions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
+import { lockLimitedJob } from "../db/concurrency.ts";
 import { definitionOf } from "../db/definitions.ts";
 import { insertDeliveries, insertRunEvent } from "../db/deliveries.ts";
 import * as runs from "../db/runs.ts";
@@ -12,6 +13,7 @@ import { ClaimLost, type Message } from "../engine/engine.ts";
 import { type AttemptMessage, DELIVERY_QUEUE } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
+import { releaseWaiting } from "./release-waiting.ts";
 import { attemptMessage, createRuns, sendAttempt } from "./trigger-run.ts";
 
 /** How an attempt ended and what it printed. */
@@ -34,6 +36,7 @@ export async function settleAttempt(
   result: AttemptResult,
 ): Promise<void> {
   await deps.db.transaction(async (tx) => {
+    const limitedJob = await lockLimitedJob(tx, message.data.run_id);
     const run = await runs.lockRun(tx, message.data.run_id);
     const attempt = await runs.runningAttempt(tx, message.data.run_id);
     if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {
@@ -51,6 +54,7 @@ export async function settleAttempt(
     });
     await runs.insertLog(tx, attempt.id, result.output, result.omittedBytes);
     await moveRun(deps, tx, run.id, settlement.run, now);
+    if (limitedJob !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, limitedJob);
     for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
     await deps.engine.acknowledge(tx, message);
     await publish(tx, { type: "run_changed", run: run.id });
@@ -125,8 +129,10 @@ async function fireEvent(
     refusals,
     createdAt: now,
   });
-  const deliveries = fired.deliveries.map((delivery) => ({
-    ...delivery,
+  const deliveries = fired.deliveries.map(({ action, url, headers }) => ({
+    action,
+    url,
+    options: headers === undefined ? {} : { headers },
     id: newId(),
     eventId,
     messageId: newId(),

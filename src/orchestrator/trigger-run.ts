@@ -1,11 +1,13 @@
-/** The one door to a new run: for the API, cron slots and chains alike. */
+/** The one door to a new run: for the API, cron slots, chains and reruns alike. */
+import { createHash } from "node:crypto";
+import { type Admission, admitRun, standingAfter } from "../core/concurrency.ts";
 import { CarillonError } from "../core/errors.ts";
-import { DEFAULT_POOL } from "../core/job.ts";
-import type { Trigger } from "../core/run.ts";
+import { DEFAULT_POOL, MAX_WAITING } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
+import { lockJobs, standings } from "../db/concurrency.ts";
 import { findJob } from "../db/definitions.ts";
+import { insertKey, lockKey } from "../db/idempotency.ts";
 import { insertRuns, type NewRun } from "../db/runs.ts";
-import { currentRevisions } from "../db/slots.ts";
 import { attemptQueue } from "../engine/queues.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 
@@ -18,31 +20,84 @@ export interface ApiTrigger {
   env?: Readonly<Record<string, string>> | undefined;
   /** false: fire no actions. */
   events?: boolean | undefined;
+  /** The same key with the same trigger gives the same run (promise 2). */
+  idempotencyKey?: string | undefined;
 }
 
-/** Creates a run of a job by name; answers its id. Throws job_not_found and job_disabled. */
-export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<string> {
+/** A run that a trigger stands for; `replayed`: an earlier trigger with the same key made it. */
+export interface Triggered {
+  id: string;
+  replayed: boolean;
+}
+
+/**
+ * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, and idempotency_mismatch when the
+ * key stands for another trigger.
+ */
+export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Triggered> {
+  const { idempotencyKey: key } = trigger;
   return deps.db.transaction(async (tx) => {
-    const job = await findJob(tx, trigger.job);
-    if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${trigger.job}`);
     const now = await databaseNow(tx);
-    const [id] = await createRuns(deps, tx, [
+    if (key === undefined) return { id: await createAsked(deps, tx, trigger, now), replayed: false };
+    const fingerprint = fingerprintOf(trigger);
+    const known = await lockKey(tx, key, now);
+    if (known !== undefined && known.fingerprint !== fingerprint) {
+      throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
+    }
+    if (known !== undefined) return { id: known.runId, replayed: true };
+    const id = await createAsked(deps, tx, trigger, now);
+    await insertKey(tx, { key, fingerprint, runId: id, createdAt: now });
+    return { id, replayed: false };
+  });
+}
+
+async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): Promise<string> {
+  const job = await findJob(tx, trigger.job);
+  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${trigger.job}`);
+  const [id] = await createRuns(deps, tx, [
+    {
+      jobId: job.id,
+      trigger: "api",
+      triggeredBy: trigger.triggeredBy ?? "api",
+      triggeredAt: now,
+      env: trigger.env,
+      fireEvents: trigger.events,
+    },
+  ]);
+  if (id === undefined) throw jobDisabled(trigger.job);
+  return id;
+}
+
+/** What a trigger asks for, as a digest: env in any order is the same. */
+function fingerprintOf({ job, triggeredBy, env = {}, events }: ApiTrigger): string {
+  const asked = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
+  return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+}
+
+function jobDisabled(name: string): CarillonError {
+  return new CarillonError("job_disabled", `job ${name} is disabled: save it with enabled: true first`);
+}
+
+/** Runs the job of a run once more, as it is now and with the same env. Throws run_not_found, job_not_found, job_disabled, queue_full. */
+export async function rerun(deps: Deps, id: string): Promise<string> {
+  return deps.db.transaction(async (tx) => {
+    const run = await tx.run.findUnique({ where: { id }, include: { job: true } });
+    if (run === null) throw new CarillonError("run_not_found", `there is no run ${id}`);
+    const { job, env, fireEvents } = run;
+    if (job.deletedAt !== null) throw new CarillonError("job_not_found", `job ${job.name} has been deleted`);
+    const [again] = await createRuns(deps, tx, [
       {
         jobId: job.id,
-        trigger: "api",
-        triggeredBy: trigger.triggeredBy ?? "api",
-        triggeredAt: now,
-        env: trigger.env,
-        fireEvents: trigger.events,
+        trigger: "rerun",
+        triggeredBy: "rerun",
+        triggeredAt: await databaseNow(tx),
+        env: env as Record<string, string>,
+        fireEvents,
+        rerunOfId: id,
       },
     ]);
-    if (id === undefined) {
-      throw new CarillonError(
-        "job_disabled",
-        `job ${trigger.job} is disabled: save it with enabled: true first`,
-      );
-    }
-    return id;
+    if (again === undefined) throw jobDisabled(job.name);
+    return again;
   });
 }
 
@@ -70,26 +125,46 @@ export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promi
 }
 
 /** A run to create; the revision is the job's current one. */
-export interface RunRequest extends Omit<NewRun, "id" | "revisionId" | "messageId" | "trigger"> {
-  trigger: Trigger;
-}
+export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId" | "reason">;
 
 /**
- * Creates runs and sends their messages in the caller's transaction; answers the new ids. Jobs that are
- * deleted or disabled, and slots that have their run already, are left out.
+ * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
+ * Jobs that are deleted or disabled, and slots that have their run already, are left out. Throws queue_full
+ * when a caller asks for one that would wait behind too many.
  */
 export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
-  const revisions = await currentRevisions(tx, [...new Set(requests.map((r) => r.jobId))]);
+  const jobIds = [...new Set(requests.map((r) => r.jobId))];
+  const jobs = await lockJobs(tx, jobIds);
+  const standing = await standings(tx, jobIds);
   const runs = requests.flatMap((request): NewRun[] => {
-    const revisionId = revisions.get(request.jobId);
-    return revisionId === undefined ? [] : [{ ...request, id: newId(), messageId: newId(), revisionId }];
+    const job = jobs.get(request.jobId);
+    if (job === undefined) return [];
+    const before = standing.get(request.jobId) ?? { holding: 0, waiting: 0, waitingCron: 0 };
+    const admission = admitRun(before, job.concurrency, request.trigger);
+    standing.set(request.jobId, standingAfter(before, admission, request.trigger));
+    return [{ ...request, id: newId(), revisionId: job.revisionId, ...admitted(admission) }];
   });
   if (runs.length === 0) return [];
   const inserted = await insertRuns(tx, runs);
   const created = runs.filter((run) => inserted.has(run.id));
-  const messages = created.map((run) => attemptMessage(run.id, run.messageId));
-  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), messages);
+  const starting = created.flatMap(({ id, messageId }) =>
+    messageId === null ? [] : [attemptMessage(id, messageId)],
+  );
+  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), starting);
   return created.map((run) => run.id);
+}
+
+function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "reason"> {
+  switch (admission.admit) {
+    case "start":
+      return { state: "queued", messageId: newId() };
+    case "wait":
+      return { state: "queued", messageId: null };
+    case "skip":
+      return { state: "skipped", messageId: null, reason: admission.reason };
+    case "refuse":
+      throw new CarillonError("queue_full", `${MAX_WAITING} runs of this job wait already: try again later`);
+  }
 }
 
 /** The message that lets a worker start the next attempt of a run, now or from a time on. */

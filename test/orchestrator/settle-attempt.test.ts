@@ -22,6 +22,9 @@ const JOB: JobDefinition = {
   workingDirectory: null,
   retry: { limit: 0, delayMs: 0, backoff: "constant", maxDelayMs: null, jitter: 0, exitCodes: [] },
   timeoutMs: null,
+  concurrency: { limit: null, policy: "queue" },
+  logRetentionMs: null,
+  allowCycle: false,
   enabled: true,
   description: null,
   labels: {},
@@ -47,7 +50,7 @@ async function claim(queue = QUEUE): Promise<Message<AttemptMessage>> {
 }
 
 async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
-  const id = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(deps, { job: "job" });
   const message = await claim();
   await startAttempt(deps, message, "worker");
   return { id, message };
@@ -100,11 +103,11 @@ it("does not start a run twice, nor under a stale message", async () => {
 });
 
 it("sends another message for a queued run and a pending delivery that have none", async () => {
-  const queued = await triggerRun(deps, { job: "job" });
+  const { id: queued } = await triggerRun(deps, { job: "job" });
   const { message } = { message: await claim() };
   await startAttempt(deps, message, "worker");
   await settleAttempt(deps, message, FAILED);
-  const waiting = await triggerRun(deps, { job: "job" });
+  const { id: waiting } = await triggerRun(deps, { job: "job" });
   expect(await recoverRuns(deps)).toBe(0);
 
   await dropMessages();
@@ -115,7 +118,7 @@ it("sends another message for a queued run and a pending delivery that have none
 });
 
 it("queues a run again whose worker died between claim and start, with no attempt used", async () => {
-  const id = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(deps, { job: "job" });
   const { data } = await claim();
   await deps.db.transaction((tx) => deps.engine.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
   await settleLost(deps, await claim(LOST_QUEUE));

@@ -17,6 +17,9 @@ CREATE TYPE "action_type" AS ENUM ('notify_webhook', 'notify_slack_webhook', 'no
 CREATE TYPE "backoff_type" AS ENUM ('constant', 'exponential');
 
 -- CreateEnum
+CREATE TYPE "overlap_policy" AS ENUM ('queue', 'skip');
+
+-- CreateEnum
 CREATE TYPE "delivery_state" AS ENUM ('pending', 'delivered', 'failed', 'blocked');
 
 -- CreateTable
@@ -32,6 +35,7 @@ CREATE TABLE "schedule" (
     "id" UUID NOT NULL DEFAULT gen_random_uuid(),
     "name" TEXT NOT NULL,
     "tz_location" TEXT,
+    "log_retention_ms" BIGINT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
@@ -47,6 +51,9 @@ CREATE TABLE "job" (
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "deleted_at" TIMESTAMPTZ(3),
+    "paused_at" TIMESTAMPTZ(3),
+    "paused_by" TEXT,
+    "pause_reason" TEXT,
 
     CONSTRAINT "job_pkey" PRIMARY KEY ("id")
 );
@@ -69,6 +76,10 @@ CREATE TABLE "job_revision" (
     "retry_jitter" DOUBLE PRECISION NOT NULL,
     "retry_exit_codes" INTEGER[],
     "timeout_ms" INTEGER,
+    "concurrency_limit" INTEGER,
+    "concurrency_policy" "overlap_policy" NOT NULL DEFAULT 'queue',
+    "log_retention_ms" BIGINT,
+    "allow_cycle" BOOLEAN NOT NULL DEFAULT false,
     "enabled" BOOLEAN NOT NULL,
     "description" TEXT,
     "labels" JSONB NOT NULL DEFAULT '{}',
@@ -106,6 +117,7 @@ CREATE TABLE "run" (
     "fire_events" BOOLEAN NOT NULL DEFAULT true,
     "parent_event_id" UUID,
     "depth" INTEGER NOT NULL DEFAULT 1,
+    "rerun_of_id" UUID,
     "attempt" INTEGER NOT NULL DEFAULT 0,
     "status" INTEGER,
     "retries_exhausted" BOOLEAN NOT NULL DEFAULT false,
@@ -116,6 +128,16 @@ CREATE TABLE "run" (
     "reason" TEXT,
 
     CONSTRAINT "run_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "idempotency_key" (
+    "key" TEXT NOT NULL,
+    "fingerprint" TEXT NOT NULL,
+    "run_id" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "idempotency_key_pkey" PRIMARY KEY ("key")
 );
 
 -- CreateTable
@@ -222,10 +244,19 @@ CREATE INDEX "run_state_id_idx" ON "run"("state", "id" DESC);
 CREATE INDEX "run_parent_event_id_idx" ON "run"("parent_event_id");
 
 -- CreateIndex
+CREATE INDEX "run_rerun_of_id_idx" ON "run"("rerun_of_id");
+
+-- CreateIndex
 CREATE INDEX "run_revision_id_idx" ON "run"("revision_id");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "run_job_id_scheduled_for_key" ON "run"("job_id", "scheduled_for");
+
+-- CreateIndex
+CREATE INDEX "idempotency_key_created_at_idx" ON "idempotency_key"("created_at");
+
+-- CreateIndex
+CREATE INDEX "idempotency_key_run_id_idx" ON "idempotency_key"("run_id");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "attempt_run_id_number_claim_key" ON "attempt"("run_id", "number", "claim");
@@ -270,6 +301,12 @@ ALTER TABLE "run" ADD CONSTRAINT "run_revision_id_fkey" FOREIGN KEY ("revision_i
 ALTER TABLE "run" ADD CONSTRAINT "run_parent_event_id_fkey" FOREIGN KEY ("parent_event_id") REFERENCES "run_event"("id") ON DELETE SET NULL ON UPDATE CASCADE;
 
 -- AddForeignKey
+ALTER TABLE "run" ADD CONSTRAINT "run_rerun_of_id_fkey" FOREIGN KEY ("rerun_of_id") REFERENCES "run"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+
+-- AddForeignKey
+ALTER TABLE "idempotency_key" ADD CONSTRAINT "idempotency_key_run_id_fkey" FOREIGN KEY ("run_id") REFERENCES "run"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+
+-- AddForeignKey
 ALTER TABLE "attempt" ADD CONSTRAINT "attempt_run_id_fkey" FOREIGN KEY ("run_id") REFERENCES "run"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- AddForeignKey
@@ -289,3 +326,6 @@ ALTER TABLE "delivery_try" ADD CONSTRAINT "delivery_try_delivery_id_fkey" FOREIG
 
 -- Written by hand: a name is taken only while its job is not deleted.
 CREATE UNIQUE INDEX "job_live_name" ON "job" ("name") WHERE "deleted_at" IS NULL;
+
+-- The runs that have not ended: few among many.
+CREATE INDEX run_active ON run (job_id, id) WHERE state IN ('queued', 'running', 'retrying');

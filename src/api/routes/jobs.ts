@@ -7,7 +7,7 @@ import type { Deps } from "../../orchestrator/deps.ts";
 import { readJob, readJobs } from "../../orchestrator/read-definitions.ts";
 import { triggerRun } from "../../orchestrator/trigger-run.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
-import { answerRun, RUN_ANSWERS } from "../run-answer.ts";
+import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobDefinition, jobSchema, putJobSchema } from "../schemas/job.ts";
 import { jobListSchema, jobView, jobViewSchema } from "../schemas/job-view.ts";
@@ -137,12 +137,12 @@ const triggeringJobs =
           params,
           querystring: waitQuerySchema,
           body: triggerSchema,
-          response: RUN_ANSWERS,
+          response: TRIGGER_ANSWERS,
         },
       },
       async ({ params: { name }, query, body }, reply) => {
         const { triggered_by: triggeredBy, env, events } = body ?? {};
-        const id = await triggerRun(deps, { job: name, triggeredBy, env, events });
+        const { id } = await triggerRun(deps, { job: name, triggeredBy, env, events });
         reply.header("location", `/api/v1/runs/${id}`);
         return answerRun(deps, reply, id, { waitMs: query.wait, unfinished: 202 });
       },

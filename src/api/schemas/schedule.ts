@@ -49,6 +49,7 @@ export function scheduleDefinition(
   return {
     name,
     tzLocation: document.tz_location ?? null,
+    logRetentionMs: null,
     actions: eventActions(document),
     jobs: Object.entries(document.jobs).map(([job, inner]) => jobDefinition(job, inner)),
   };

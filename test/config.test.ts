@@ -1,0 +1,89 @@
+/** Tests of the configuration: .env.example tells the truth, wrong values are named, commands inherit little. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import { expect, it } from "vitest";
+import { ConfigError, readConfig } from "../src/config.ts";
+
+const read = (file: string) => readFile(join(import.meta.dirname, "..", file), "utf8");
+
+it(".env.example has every variable with its default, and a line that explains it", async () => {
+  const example = await read(".env.example");
+  const [, declared = ""] = /z\.object\(\{\n(.*?)^\}\)/ms.exec(await read("src/config.ts")) ?? [];
+  const names = [...declared.matchAll(/^ {2}([A-Z_]+):/gm)].map(([, name]) => name);
+
+  const { POSTGRES_PASSWORD, ...given } = parseEnv(example);
+  expect(POSTGRES_PASSWORD).toBe("");
+  expect(Object.keys(given).sort()).toEqual(names.toSorted());
+  expect(readConfig(given)).toEqual(readConfig({}));
+  const unset = names.filter((name) => given[String(name)] === "");
+  expect(unset).toEqual(["DATABASE_URL", "ADMIN_TOKEN", "ALLOWED_HOSTS", "WEBHOOK_ALLOW_CIDR"]);
+  for (const name of names) expect(example).toMatch(new RegExp(`^# .+\\n${name}=`, "m"));
+});
+
+it.each([
+  ["HOST", "127.0.0.2", { host: "127.0.0.2" }],
+  ["PORT", "0", { port: 0 }],
+  ["DATABASE_URL", "postgresql://u:p@db/carillon", { databaseUrl: "postgresql://u:p@db/carillon" }],
+  ["DATA_DIR", "/var/lib/carillon", { dataDir: "/var/lib/carillon" }],
+  ["DATA_DIR", "elsewhere", { dataDir: join(process.cwd(), "elsewhere") }],
+  ["JOBS_DIR", "/srv/jobs", { jobsDir: "/srv/jobs" }],
+  ["ROLES", "worker, api", { roles: ["worker", "api"] }],
+  ["WORKER_CONCURRENCY", "1000", { workerConcurrency: 1_000 }],
+  ["ADMIN_TOKEN", "x".repeat(32), { adminToken: "x".repeat(32) }],
+  ["ALLOWED_HOSTS", "a.example b.example:8443", { allowedHosts: ["a.example", "b.example:8443"] }],
+  ["WEBHOOK_ALLOW_CIDR", "10.0.0.0/8", { webhookAllowCidr: "10.0.0.0/8" }],
+  ["DEFAULT_TIMEZONE", "Europe/Brussels", { defaultTimezone: "Europe/Brussels" }],
+  ["LOG_LEVEL", "silent", { logLevel: "silent" }],
+  ["SHUTDOWN_GRACE", "1m30s", { shutdownGraceMs: 90_000 }],
+])("%s may be %j", (name, value, expected) => {
+  expect(readConfig({ [name]: value })).toMatchObject(expected);
+});
+
+it.each([
+  ["PORT", "65536"],
+  ["PORT", "-1"],
+  ["PORT", "http"],
+  ["PORT", "8081 "],
+  ["DATABASE_URL", "mysql://localhost/x"],
+  ["DATABASE_URL", "localhost:5432"],
+  ["DATABASE_URL", "postgres://localhost/x?options=-c%20TimeZone%3DCET"],
+  ["ROLES", "api,cook"],
+  ["ROLES", ","],
+  ["WORKER_CONCURRENCY", "0"],
+  ["WORKER_CONCURRENCY", "1001"],
+  ["WORKER_CONCURRENCY", "1.5"],
+  ["ADMIN_TOKEN", "x".repeat(31)],
+  ["DEFAULT_TIMEZONE", "Mars/Olympus"],
+  ["DEFAULT_TIMEZONE", "+02:00"],
+  ["LOG_LEVEL", "loud"],
+  ["SHUTDOWN_GRACE", "25"],
+  ["SHUTDOWN_GRACE", "soon"],
+])("%s=%s is refused by name", (name, value) => {
+  expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
+  expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name} \\S`));
+});
+
+it("names all that is wrong, a line each", () => {
+  expect(() => readConfig({ PORT: "x", LOG_LEVEL: "loud" })).toThrow(/^PORT .+\nLOG_LEVEL .+$/);
+});
+
+it("lets commands inherit the allow-list and nothing else", () => {
+  const inherited = {
+    PATH: "/bin",
+    HOME: "/home/cook",
+    LANG: "C.UTF-8",
+    TZ: "Europe/Brussels",
+    USER: "cook",
+    SHELL: "/bin/sh",
+  };
+  const secrets = {
+    ADMIN_TOKEN: "x".repeat(32),
+    DATABASE_URL: "postgres://u:p@db/carillon",
+    AWS_SECRET_ACCESS_KEY: "secret",
+    NODE_OPTIONS: "--no-warnings",
+    path: "/sbin",
+  };
+  expect(readConfig({ ...secrets, ...inherited }).commandEnv).toEqual(inherited);
+  expect(readConfig({ ...secrets, PATH: "/bin", HOME: "" }).commandEnv).toEqual({ PATH: "/bin" });
+});
