@@ -27,7 +27,11 @@ export async function buildApp({ logger, routes, ...guardOptions }: AppOptions):
   const guard = createGuard(guardOptions);
   const app = createServer(guard, logger);
   app.setValidatorCompiler(compileValidator);
-  app.setSerializerCompiler(serializerCompiler);
+  app.setSerializerCompiler((route) => {
+    const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
+    // So that a terminal's prompt begins on a line of its own.
+    return (answer) => `${serialize(answer)}\n`;
+  });
   app.addHook("onRequest", async (request, reply) => guard(request, reply));
   refuseWhenClosing(app);
   app.addHook("onResponse", async (request, reply) => {

@@ -31,7 +31,10 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
   if (failure.status === 503) reply.header("retry-after", RETRY_AFTER_S);
   const problem = problemOf(failure, request.url.split("?", 1)[0]);
-  return reply.code(failure.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
+  return reply
+    .code(failure.status)
+    .type(PROBLEM_TYPE)
+    .send(`${JSON.stringify(problem)}\n`);
 }
 
 /** Answers what the HTTP parser could not read, where there is no request and no reply yet. */
