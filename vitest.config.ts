@@ -6,6 +6,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/global-setup.ts",
     pool: "forks",
+    // Tests start real databases and processes, two at a time on two cores.
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
     sequence: { shuffle: { files: true, tests: false } },
   },
 });

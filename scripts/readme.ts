@@ -23,7 +23,7 @@ interface Block {
   shown: string;
 }
 
-if (existsSync(DATA)) throw new Error(`${DATA} is there: the README's commands begin with an empty history`);
+if (existsSync(DATA)) throw new Error(`Move ${DATA} away: the README begins with an empty history`);
 const [first, ...others] = readBlocks();
 if (first?.commands !== "npm start") throw new Error("the first command of the README is not npm start");
 const env = { ...process.env, PORT: String(await freePort()), LOG_LEVEL: "warn" };

@@ -13,12 +13,11 @@ export type Role = (typeof ROLES)[number];
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "USER", "SHELL"];
 
 const list = (text: string) => text.split(/[\s,]+/).filter((part) => part !== "");
-const wholeNumber = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
+const wholeNumber = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.string().regex(/^\d+$/, error).transform(Number).pipe(z.number().min(min, error).max(max, error));
+};
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 
 const Environment = z.object({
   HOST: z.string().min(1).default("127.0.0.1"),
@@ -44,7 +43,7 @@ const Environment = z.object({
     .string()
     .refine(isTimeZone, "must be an IANA time zone such as Europe/Brussels")
     .default("UTC"),
-  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }).default("info"),
   SHUTDOWN_GRACE: z
     .string()
     .default("25s")
@@ -74,6 +73,8 @@ export interface Config {
   allowedHosts: readonly string[];
   webhookAllowCidr: string;
   defaultTimezone: string;
+  /** The zone that the clocks of this host show. */
+  hostTimezone: string;
   logLevel: string;
   shutdownGraceMs: number;
   /** What commands inherit. */
@@ -109,6 +110,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     allowedHosts: env.ALLOWED_HOSTS,
     webhookAllowCidr: env.WEBHOOK_ALLOW_CIDR,
     defaultTimezone: env.DEFAULT_TIMEZONE,
+    hostTimezone: given["TZ"] ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: env.LOG_LEVEL,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
     commandEnv: Object.fromEntries(INHERITED.flatMap((name) => (given[name] ? [[name, given[name]]] : []))),

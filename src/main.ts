@@ -8,7 +8,10 @@ import { type Service, startService } from "./service.ts";
 try {
   const config = readConfig();
   // Standard output is for people; the log goes to standard error.
-  const log = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
+  const log = pino(
+    { level: config.logLevel, serializers: { err: plainError } },
+    pino.destination({ fd: 2, sync: true }),
+  );
   const service = await startService(config, log, fail);
   stopOnSignals(service);
   console.log(greeting(config, service));
@@ -16,12 +19,18 @@ try {
   fail(error);
 }
 
+/** Ctrl-C reaches us twice, from the terminal and from npm: so soon after the first, a signal is the same one. */
+const ECHO_MS = 1_000;
+
 /** The first signal drains, a second one ends at once. */
 function stopOnSignals(service: Service): void {
-  let stopping = false;
+  let firstAt: number | undefined;
   const stop = () => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    if (firstAt !== undefined) {
+      if (performance.now() - firstAt > ECHO_MS) process.exit(1);
+      return;
+    }
+    firstAt = performance.now();
     console.log("Stopping: running commands get their grace; once more ends them at once.");
     service.stop().then(() => process.exit(0), fail);
   };
@@ -32,6 +41,11 @@ function stopOnSignals(service: Service): void {
 function fail(error: unknown): never {
   console.error(`Carillon cannot go on: ${explain(error)}`);
   process.exit(1);
+}
+
+/** Libraries hang whole connections on their errors; the log wants what happened and where. */
+function plainError({ name, message, stack, code }: Error & { code?: unknown }) {
+  return { type: name, message, code, stack };
 }
 
 function explain(error: unknown): string {

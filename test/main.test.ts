@@ -42,6 +42,7 @@ it("starts on embedded Postgres, greets with lines that work when pasted, and ke
   await using second = await startProcess(environment);
   expect(await second.client.runs("job=hello")).toHaveLength(1);
   expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
+  expect(await second.end("SIGTERM")).toBe(0);
 });
 
 it("survives kill -9 on embedded Postgres with every accepted trigger", { timeout: 90_000 }, async () => {
@@ -54,10 +55,13 @@ it("survives kill -9 on embedded Postgres with every accepted trigger", { timeou
   await using second = await startProcess(environment);
   const ended = await Promise.all(accepted.map(({ id }) => second.client.run(id, "55s")));
   expect(ended.map(({ state }) => state)).toEqual(accepted.map(() => "succeeded"));
+  expect(await second.end("SIGTERM")).toBe(0);
 });
 
 it.each([
   ["PORT", "http", /PORT must be a whole number/],
+  ["WORKER_CONCURRENCY", "0", /WORKER_CONCURRENCY must be a whole number from 1/],
+  ["LOG_LEVEL", "loud", /LOG_LEVEL must be one of trace, debug/],
   ["DATABASE_URL", "mysql://x", /DATABASE_URL must begin with postgres/],
   ["ROLES", "api,cook", /ROLES must be a list of api, scheduler, worker/],
   ["DEFAULT_TIMEZONE", "Mars/Base", /DEFAULT_TIMEZONE must be an IANA/],

@@ -3,6 +3,7 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../core/errors.ts";
+import { isDatabaseAway } from "../db/away.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { Problem } from "./schemas/problem.ts";
 import { SECURITY_HEADERS } from "./security.ts";
@@ -73,6 +74,8 @@ function problemOf(failure: CarillonError, instance?: string): Problem {
 
 function asCarillonError(error: unknown, request: FastifyRequest): CarillonError {
   if (error instanceof CarillonError && error.code !== "internal") return error;
+  if (isDatabaseAway(error))
+    return new CarillonError("unavailable", "The database does not answer: try again shortly");
   return (
     fromFramework(error, request) ?? new CarillonError("internal", `See the log for request ${request.id}`)
   );
