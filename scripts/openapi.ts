@@ -16,7 +16,11 @@ const noDeps = new Proxy({} as Deps, {
 });
 
 /** The routes of the API, to be looked at and not called. */
-export const describedRoutes = routes(noDeps, async () => []);
+export const describedRoutes = routes(noDeps, async () => [], {
+  hostTimezone: "UTC",
+  defaultTimezone: "UTC",
+  refusal: () => undefined,
+});
 
 /** The document as the file has it: indented, in the order of the routes. */
 export async function documentText(): Promise<string> {

@@ -1,5 +1,6 @@
 /** One Carillon process: its parts started in order, and stopped in reverse. */
 import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./api/admin-token.ts";
 import { buildApp } from "./api/app.ts";
@@ -18,11 +19,15 @@ import { startNotifier } from "./notify/notifier.ts";
 import { createSender } from "./notify/send-webhook.ts";
 import type { Deps } from "./orchestrator/deps.ts";
 import { startRecovery } from "./orchestrator/recovery.ts";
+import { type Swept, startRetention } from "./orchestrator/retention.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { startWorker } from "./worker/worker.ts";
 
 /** A beat older than this means that slots are late. */
 const LATE_BEAT_MS = 5_000;
+/** A database that takes longer (ms) does not answer. */
+const READY_PATIENCE_MS = 2_000;
+const SILENT = ["database: does not answer"];
 
 export interface Service {
   /** Where the API listens; undefined without the role api. */
@@ -48,24 +53,32 @@ export async function startService(
   overrides: Overrides = {},
 ): Promise<Service> {
   await using failure = new AsyncDisposableStack();
+  const guard = webhookGuard(config);
   const token = await adminToken(config.adminToken, config.dataDir);
   const connectionString = config.databaseUrl ?? (await embedPostgres(config, log, onFatal, failure));
-  const deps = await openDeps(config, connectionString, log, overrides, failure);
+  const closing = new AbortController();
+  const deps = await openDeps(config, connectionString, closing.signal, log, overrides, failure);
 
   const recovery = startRecovery(deps, logError(log, "recovery had an error"));
   failure.defer(() => recovery.stop());
+  const retention = startRetention(deps, logSwept(log), logError(log, "retention had an error"));
+  failure.defer(() => retention.stop());
   let scheduler: Scheduler | undefined;
   if (config.roles.includes("scheduler")) {
     scheduler = startScheduler(deps, log);
     failure.defer(() => scheduler?.stop());
   }
-  if (config.roles.includes("worker")) startWork(deps, config, log, failure);
+  if (config.roles.includes("worker")) startWork(deps, config, guard, log, failure);
   const url = config.roles.includes("api")
-    ? await startApi(deps, config, token.token, log, scheduler, failure)
+    ? await startApi(deps, config, guard, token.token, log, scheduler, failure)
     : undefined;
 
   const running = failure.move();
-  return { url, token, stop: () => running.disposeAsync() };
+  const stop = () => {
+    closing.abort();
+    return running.disposeAsync();
+  };
+  return { url, token, stop };
 }
 
 async function embedPostgres(
@@ -83,6 +96,7 @@ async function embedPostgres(
 async function openDeps(
   config: Config,
   connectionString: string,
+  closing: AbortSignal,
   log: Logger,
   overrides: Overrides,
   cleanup: AsyncDisposableStack,
@@ -110,11 +124,18 @@ async function openDeps(
     defaultTimezone: config.defaultTimezone,
     random: Math.random,
     deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
+    closing,
   };
 }
 
-function startWork(deps: Deps, config: Config, log: Logger, cleanup: AsyncDisposableStack): void {
-  const send = createSender({ guard: webhookGuard(config), userAgent: "Carillon" });
+function startWork(
+  deps: Deps,
+  config: Config,
+  guard: AddressGuard,
+  log: Logger,
+  cleanup: AsyncDisposableStack,
+): void {
+  const send = createSender({ guard, userAgent: "Carillon" });
   const notifier = startNotifier(deps, send, log);
   cleanup.defer(() => notifier.stop());
   const worker = startWorker(deps, {
@@ -140,6 +161,7 @@ function webhookGuard(config: Config): AddressGuard {
 async function startApi(
   deps: Deps,
   config: Config,
+  guard: AddressGuard,
   token: string,
   log: Logger,
   scheduler: Scheduler | undefined,
@@ -149,27 +171,52 @@ async function startApi(
     token,
     allowedHosts: config.allowedHosts,
     logger: log,
-    routes: routes(deps, () => notReady(deps.db, scheduler)),
+    routes: routes(
+      deps,
+      () => notReady(deps.db, scheduler),
+      {
+        hostTimezone: config.hostTimezone,
+        defaultTimezone: config.defaultTimezone,
+        refusal: guard.checkUrl,
+      },
+      () => scheduler?.sinceLastBeat(),
+    ),
   });
   cleanup.defer(() => app.close());
   await app.listen({ host: config.host, port: config.port });
   const { address, port, family } = app.server.address() as AddressInfo;
+  // An address that stands for all of them is one that callers cannot use.
+  if (address === "0.0.0.0" || address === "::") return `http://127.0.0.1:${port}`;
   return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }
 
 /** Names what is not ready, and why. */
 async function notReady(db: Database, scheduler: Scheduler | undefined): Promise<string[]> {
-  const reasons: string[] = [];
+  const database = await Promise.race([
+    pendingMigrations(db),
+    delay(READY_PATIENCE_MS, SILENT, { ref: false }),
+  ]);
+  const age = scheduler?.sinceLastBeat() ?? 0;
+  const beat = age > LATE_BEAT_MS ? [`scheduler: the last beat was ${Math.round(age / 1_000)} s ago`] : [];
+  return [...database, ...beat];
+}
+
+async function pendingMigrations(db: Database): Promise<string[]> {
   try {
     const pending = await db.pendingMigrations();
-    if (pending.length > 0) reasons.push(`migrations: not applied: ${pending.join(", ")}`);
+    return pending.length > 0 ? [`migrations: not applied: ${pending.join(", ")}`] : [];
   } catch {
     // Readable without a token: the cause stands in the log of whatever else needs the database.
-    reasons.push("database: does not answer");
+    return SILENT;
   }
-  const age = scheduler?.sinceLastBeat() ?? 0;
-  if (age > LATE_BEAT_MS) reasons.push(`scheduler: the last beat was ${Math.round(age / 1_000)} s ago`);
-  return reasons;
+}
+
+/** Says what went by retention; a sweep that found nothing is of no interest. */
+function logSwept(log: Logger): (swept: Swept) => void {
+  return (swept) => {
+    const level = swept.runs + swept.keys > 0 ? "info" : "debug";
+    log[level](swept, "retention has deleted what was too old");
+  };
 }
 
 function logError(log: Logger, message: string): (error: Error) => void {

@@ -75,7 +75,8 @@ function createServer(guard: Guard, logger: FastifyBaseLogger | undefined): Fast
     },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
     trustProxy: false,
-    forceCloseConnections: true,
+    // Answers under way are finished first.
+    forceCloseConnections: "idle",
     // refuseWhenClosing does it, with a problem.
     return503OnClosing: false,
     clientErrorHandler: answerClientError,

@@ -70,6 +70,7 @@ const describeRoute: Transform = (document) => {
 function operationId(method: string, url: string): string {
   const path = url
     .replace("/api/v1", "")
+    .replace(/^\/$/, "/root")
     .replaceAll(/ies\/:\w+/g, "y")
     .replaceAll(/s\/:\w+/g, "");
   return method.toLowerCase() + path.replaceAll(/\W+(\w)/g, (_, first: string) => first.toUpperCase());

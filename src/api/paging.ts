@@ -36,3 +36,17 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
   next.searchParams.set("cursor", cursor);
   reply.header("link", `<${next.pathname}${next.search}>; rel="next"`);
 }
+
+/** A page of a list whose items are known by their ids; `rows` has one more than `limit` when there is a next page. */
+export function answerPage<Row, View extends { id: string }>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  rows: readonly Row[],
+  limit: number,
+  view: (row: Row) => View,
+): { items: View[]; next_cursor: string | null } {
+  const items = rows.slice(0, limit).map(view);
+  const next = rows.length > limit ? writeCursor(items.at(-1)?.id) : null;
+  linkNext(request, reply, next);
+  return { items, next_cursor: next };
+}

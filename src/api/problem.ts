@@ -3,7 +3,7 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../core/errors.ts";
-import { isDatabaseAway } from "../db/away.ts";
+import { isDatabaseAway } from "../db/failures.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { Problem } from "./schemas/problem.ts";
 import { SECURITY_HEADERS } from "./security.ts";

@@ -1,31 +1,59 @@
 /** Answers one run, waiting for its end where the caller asks for it. */
 import type { FastifyReply } from "fastify";
+import { CarillonError } from "../core/errors.ts";
 import { isFinal } from "../core/run.ts";
 import type { Deps } from "../orchestrator/deps.ts";
 import { readRun, waitForRun } from "../orchestrator/read-history.ts";
-import { problemResponses } from "./schemas/problem.ts";
-import { runSchema } from "./schemas/run.ts";
+import { preferred } from "./accept.ts";
+import { logSchema, runSchema } from "./schemas/run.ts";
 import { runView } from "./schemas/run-view.ts";
 
-/** What a call that reads a run may answer. */
-export const RUN_ANSWERS = { 200: runSchema, ...problemResponses };
+const runAnswer = (description: string) => ({
+  description,
+  content: { "application/json": { schema: runSchema }, "text/plain": { schema: logSchema } },
+});
 
-/** What a call that makes a run may answer: 202 while it has not ended. */
-export const TRIGGER_ANSWERS = { ...RUN_ANSWERS, 202: runSchema };
+/** What a call that reads a run answers: the run, or its log for `Accept: text/plain`. */
+export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
+
+/** What a call that makes a run answers: 202 while it has not ended. */
+export const TRIGGER_ANSWERS = { ...RUN_ANSWERS, 202: runAnswer("The run, which has not ended yet") };
+
+/** How to answer a run. */
+export interface RunAnswer {
+  /** Wait for the end so long, in ms. */
+  wait?: number | undefined;
+  /** Answer 424 when it has ended without success. */
+  fail?: boolean | undefined;
+  /** The status while it has not ended. */
+  unfinished: 200 | 202;
+}
 
 /**
  * Answers the run with its X-Run headers: 200 once it has ended, `unfinished` before. Closing the connection
- * cancels nothing. Throws run_not_found.
+ * cancels nothing. Throws run_not_found, run_failed.
  */
 export async function answerRun(
   deps: Deps,
   reply: FastifyReply,
   id: string,
-  { waitMs = 0, unfinished }: { waitMs?: number | undefined; unfinished: 200 | 202 },
+  { wait = 0, fail = false, unfinished }: RunAnswer,
 ): Promise<FastifyReply> {
-  if (waitMs > 0) await waitForRun(deps, id, waitMs);
-  const run = runView(await readRun(deps, id));
-  reply.header("x-run-id", run.id).header("x-run-state", run.state);
-  if (run.status !== null) reply.header("x-exit-code", String(run.status));
-  return reply.code(isFinal(run.state) ? 200 : unfinished).send(run);
+  if (wait > 0) await waitForRun(deps, id, wait);
+  const full = await readRun(deps, id);
+  const { state, status } = full.run;
+  reply.header("x-run-id", id).header("x-run-state", state);
+  if (status !== null) reply.header("x-exit-code", String(status));
+  if (fail && isFinal(state) && state !== "succeeded") {
+    const exit = status === null ? "" : ` with exit code ${status}`;
+    throw new CarillonError(
+      "run_failed",
+      `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
+    );
+  }
+  reply.code(isFinal(state) ? 200 : unfinished).header("vary", "accept");
+  const type = preferred(reply.request.headers.accept, ["application/json", "text/plain"]);
+  return type === "text/plain"
+    ? reply.type("text/plain; charset=utf-8").send(full.log)
+    : reply.send(runView(full));
 }

@@ -26,6 +26,13 @@ export const compileValidator: FastifySchemaCompiler<Schema> =
     return result.success ? { value: result.data } : { error: badRequest(fieldErrors(result.error, schema)) };
   };
 
+/** The document that a value is. Throws invalid_document. */
+export function parseDocument<T extends Schema>(schema: T, value: unknown): z.core.output<T> {
+  const result = z.core.safeParse(schema, value);
+  if (result.success) return result.data;
+  throw invalidDocument(fieldErrors(result.error, schema));
+}
+
 /** The fields at fault, at most 50; an unknown field is an error of its own that names the nearest known one. */
 function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
   return error.issues.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);

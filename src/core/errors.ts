@@ -11,6 +11,8 @@ const CATALOGUE = {
   job_not_found: { status: 404, title: "There is no such job" },
   run_not_found: { status: 404, title: "There is no such run" },
   attempt_not_found: { status: 404, title: "There is no such attempt" },
+  delivery_not_found: { status: 404, title: "There is no such delivery" },
+  revision_not_found: { status: 404, title: "The job has no such revision" },
   schedule_not_found: { status: 404, title: "There is no such schedule" },
   method_not_allowed: { status: 405, title: "The route does not take this method" },
   request_timeout: { status: 408, title: "The request took too long to arrive" },

@@ -1,6 +1,7 @@
 /** The Prisma client and the one way to run a transaction. */
 import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
+import { isConflict } from "./failures.ts";
 import { type Prisma, PrismaClient } from "./generated/client.ts";
 import { pendingMigrations } from "./migrations.ts";
 import { SESSION_OPTIONS } from "./session.ts";
@@ -19,19 +20,35 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** A database that hangs must fail like one that refuses: nothing waits for it for ever. */
+const PATIENCE = { keepAlive: true, connectionTimeoutMillis: 5_000, query_timeout: 35_000 };
+const CONFLICT_TRIES = 4;
+
 /** Connects lazily; the first query fails when nothing answers. */
 export function openDatabase(connectionString: string, maxConnections = 10): Database {
-  const pool = new pg.Pool({ connectionString, max: maxConnections, options: SESSION_OPTIONS });
+  const pool = new pg.Pool({ connectionString, max: maxConnections, options: SESSION_OPTIONS, ...PATIENCE });
   // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
   pool.on("error", () => undefined);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
   return {
     prisma,
-    transaction: (work) => prisma.$transaction(work, { maxWait: 15_000, timeout: 30_000 }),
+    transaction: (work) =>
+      retryConflicts(() => prisma.$transaction(work, { maxWait: 15_000, timeout: 30_000 })),
     now: () => databaseNow(prisma),
     pendingMigrations: () => pendingMigrations(pool),
     close: () => prisma.$disconnect(),
   };
+}
+
+/** Work in a transaction is database work alone, so all of it can be done again. */
+async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (tries === CONFLICT_TRIES || !isConflict(error)) throw error;
+    }
+  }
 }
 
 /** The database's clock; the same instant throughout one transaction. */

@@ -10,39 +10,87 @@ export interface Admitting {
 }
 
 /**
- * Current revisions of those of the jobs that are live and enabled, by job. The jobs stay as they are until
- * the transaction ends; those with a limit are locked against each other too, so that their runs can be counted.
+ * Locks jobs until the transaction ends, and answers those of them that are live and enabled. They stay as they are;
+ * those with a limit are locked against each other too, so that their runs can be counted.
+ *
+ * The lock is taken by a statement that reads nothing else: one that waited for a save sees the new job row, but
+ * whatever it joined as it was before.
  */
 export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, Admitting>> {
-  await tx.$queryRaw`
-    SELECT 1 AS locked FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND r.concurrency_limit IS NOT NULL ORDER BY j.id FOR UPDATE OF j`;
-  const rows = await tx.$queryRaw<
-    { id: string; revisionId: string; limit: number | null; policy: Concurrency["policy"] }[]
-  >`
-    SELECT j.id, r.id AS "revisionId", r.concurrency_limit AS limit, r.concurrency_policy AS policy
-    FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled
-    ORDER BY j.id FOR SHARE OF j`;
-  return new Map(
-    rows.map(({ id, revisionId, limit, policy }) => [id, { revisionId, concurrency: { limit, policy } }]),
+  const ids = [...new Set(jobIds)].sort();
+  if (ids.length === 0) return new Map();
+  const limited = await tx.job.count({ where: { id: { in: ids }, concurrencyLimit: { not: null } } });
+  if (limited > 0) await lockFully(tx, ids);
+  else await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE`;
+  const rows = await tx.job.findMany({
+    where: { id: { in: ids }, deletedAt: null, currentRevision: { enabled: true } },
+    select: {
+      id: true,
+      concurrencyLimit: true,
+      currentRevision: { select: { id: true, concurrencyPolicy: true } },
+    },
+  });
+  // A limit that was saved while we waited for the lock.
+  const newlyLimited = rows.filter((row) => limited === 0 && row.concurrencyLimit !== null);
+  await lockFully(
+    tx,
+    newlyLimited.map((row) => row.id),
   );
+  return new Map(
+    rows.flatMap(({ id, concurrencyLimit: limit, currentRevision }): [string, Admitting][] =>
+      currentRevision === null
+        ? []
+        : [
+            [
+              id,
+              {
+                revisionId: currentRevision.id,
+                concurrency: { limit, policy: currentRevision.concurrencyPolicy },
+              },
+            ],
+          ],
+    ),
+  );
+}
+
+/** Locks jobs against everybody, in the one order that all use. */
+export async function lockFully(tx: Tx, jobIds: readonly string[]): Promise<void> {
+  if (jobIds.length === 0) return;
+  await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${[...jobIds]}::uuid[]) ORDER BY id FOR UPDATE`;
+}
+
+/**
+ * The jobs that a settlement of this run touches: its own if that has a limit, and those that its actions may
+ * trigger. To be locked together, before the run.
+ */
+export async function jobsOfSettlement(
+  tx: Tx,
+  runId: string,
+): Promise<{ own: string | undefined; targets: string[] }> {
+  const rows = await tx.$queryRaw<{ id: string; own: boolean }[]>`
+    SELECT j.id, true AS own FROM run JOIN job j ON j.id = run.job_id
+    WHERE run.id = ${runId}::uuid AND j.concurrency_limit IS NOT NULL
+    UNION ALL SELECT DISTINCT a.target_job_id, false FROM run JOIN job j ON j.id = run.job_id
+    JOIN event_action a ON a.job_revision_id = run.revision_id OR a.schedule_id = j.schedule_id
+    WHERE run.id = ${runId}::uuid AND a.target_job_id IS NOT NULL`;
+  return {
+    own: rows.find((row) => row.own)?.id,
+    targets: rows.filter((row) => !row.own).map((row) => row.id),
+  };
 }
 
 /** Locks the job of a run if it has a limit; answers its id then. To be called before the run is locked. */
 export async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
-    SELECT j.id FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND r.concurrency_limit IS NOT NULL
-    FOR UPDATE OF j`;
+    SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
+    FOR UPDATE`;
   return row?.id;
 }
 
 /** Locks a job; answers its limit (null: none), or undefined when there is no such live job. */
 export async function lockJobLimit(tx: Tx, jobId: string): Promise<number | null | undefined> {
   const [row] = await tx.$queryRaw<{ limit: number | null }[]>`
-    SELECT r.concurrency_limit AS limit FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.id = ${jobId}::uuid AND j.deleted_at IS NULL FOR UPDATE OF j`;
+    SELECT concurrency_limit AS limit FROM job WHERE id = ${jobId}::uuid AND deleted_at IS NULL FOR UPDATE`;
   return row?.limit;
 }
 

@@ -1,5 +1,5 @@
-/** Queries of schedules, jobs, their revisions and event actions. */
-import type { Command, EventAction, JobDefinition, ScheduleDefinition } from "../core/job.ts";
+/** Queries of jobs, their current revisions and event actions. */
+import type { Command, EventAction, JobDefinition } from "../core/job.ts";
 import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
@@ -15,28 +15,25 @@ export interface StoredJob {
   createdAt: Date;
   /** When the current revision was written. */
   updatedAt: Date;
+  paused: Pause | null;
 }
 
-export interface StoredSchedule {
-  id: string;
-  name: string;
-  tzLocation: string | null;
-  logRetentionMs: number | null;
-  actions: EventAction[];
-  createdAt: Date;
-  updatedAt: Date;
+/** Operator state of a job: since when it has no cron slots, and who wants it so. */
+export interface Pause {
+  at: Date;
+  by: string | null;
+  reason: string | null;
 }
 
-const ACTION_ROWS = {
+/** What to read with whatever has event actions. */
+export const ACTION_ROWS = {
   include: { targetJob: { select: { name: true } } },
   orderBy: { position: "asc" },
 } as const;
 const JOB_ROWS = { schedule: true, currentRevision: { include: { actions: ACTION_ROWS } } } as const;
-const SCHEDULE_ROWS = { actions: ACTION_ROWS } as const;
 
 type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
-type ScheduleRow = Prisma.ScheduleGetPayload<{ include: typeof SCHEDULE_ROWS }>;
-type ActionRow = ScheduleRow["actions"][number];
+type ActionRow = Prisma.EventActionGetPayload<{ include: (typeof ACTION_ROWS)["include"] }>;
 type RevisionRow = Prisma.JobRevisionGetPayload<object>;
 
 /**
@@ -72,36 +69,6 @@ export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefin
   return job;
 }
 
-export async function findSchedules(
-  tx: Tx,
-  where: Prisma.ScheduleWhereInput = {},
-): Promise<StoredSchedule[]> {
-  const rows = await tx.schedule.findMany({ where, include: SCHEDULE_ROWS, orderBy: { name: "asc" } });
-  return rows.map(storedSchedule);
-}
-
-/** Makes the schedule if there is none of this name; changes nothing otherwise. */
-export async function ensureSchedule(tx: Tx, name: string): Promise<{ id: string }> {
-  return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
-}
-
-/** Replaces what a schedule says beside its jobs. */
-export async function writeSchedule(
-  tx: Tx,
-  id: string,
-  said: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
-  jobIds: ReadonlyMap<string, string>,
-): Promise<void> {
-  await tx.schedule.update({
-    where: { id },
-    data: { tzLocation: said.tzLocation, logRetentionMs: said.logRetentionMs, updatedAt: said.now },
-  });
-  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
-  await tx.eventAction.createMany({
-    data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
-  });
-}
-
 export async function insertJob(
   tx: Tx,
   job: { name: string; scheduleId: string; now: Date },
@@ -129,7 +96,25 @@ export async function writeRevision(
   });
   await tx.job.update({
     where: { id: job.id },
-    data: { currentRevisionId: revision.id, scheduleId: job.scheduleId, updatedAt: job.now },
+    data: {
+      currentRevisionId: revision.id,
+      concurrencyLimit: definition.concurrency.limit,
+      scheduleId: job.scheduleId,
+      updatedAt: job.now,
+    },
+  });
+}
+
+/** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */
+export async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
+  await tx.job.update({
+    where: { id: jobId },
+    data: {
+      pausedAt: pause?.at ?? null,
+      pausedBy: pause?.by ?? null,
+      pauseReason: pause?.reason ?? null,
+      updatedAt: now,
+    },
   });
 }
 
@@ -138,7 +123,8 @@ export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date):
   await tx.job.updateMany({ where: { id: { in: [...jobIds] } }, data: { deletedAt: now, updatedAt: now } });
 }
 
-function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
+/** Rows of actions, but for whose they are. */
+export function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
   return actions.map(({ event, action, target, headers }, position) => {
     if (action !== "trigger_job")
       return { event, action, position, url: target, options: headers ? { headers } : {} };
@@ -219,24 +205,12 @@ function storedJob(row: JobRow): StoredJob {
     scheduleTimezone: row.schedule.tzLocation,
     createdAt: row.createdAt,
     updatedAt: revision.createdAt,
+    paused: row.pausedAt && { at: row.pausedAt, by: row.pausedBy, reason: row.pauseReason },
   };
 }
 
-function storedSchedule(row: ScheduleRow): StoredSchedule {
-  const { id, name, tzLocation, createdAt, updatedAt } = row;
-  const logRetentionMs = numberOrNull(row.logRetentionMs);
-  return {
-    id,
-    name,
-    tzLocation,
-    logRetentionMs,
-    createdAt,
-    updatedAt,
-    actions: row.actions.map(eventAction),
-  };
-}
-
-function eventAction(row: ActionRow): EventAction {
+/** An action as a document has it. */
+export function eventAction(row: ActionRow): EventAction {
   const { headers } = row.options as ActionOptions;
   return {
     event: row.event,
@@ -246,6 +220,7 @@ function eventAction(row: ActionRow): EventAction {
   };
 }
 
-function numberOrNull(value: bigint | null): number | null {
+/** A whole number that Postgres keeps as bigint. */
+export function numberOrNull(value: bigint | null): number | null {
   return value === null ? null : Number(value);
 }

@@ -1,4 +1,4 @@
-/** Queries of run events, deliveries and their tries. */
+/** Queries of run events, deliveries and their tries: creating, sending, and the named transitions. */
 import type { EventName, NotifyAction } from "../core/job.ts";
 import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
@@ -75,9 +75,26 @@ export async function recordTry(
   await tx.delivery.update({ where: { id: deliveryId }, data: { ...over, ...after, tries: made.number } });
 }
 
-/** Gives a pending delivery another message. */
-export async function replaceDeliveryMessage(tx: Tx, id: string, messageId: string): Promise<void> {
-  await tx.delivery.update({ where: { id }, data: { messageId } });
+/** Gives a pending delivery another message; `nextTryAt` too when it is not to be tried when it was. */
+export async function replaceDeliveryMessage(
+  tx: Tx,
+  id: string,
+  message: { messageId: string; nextTryAt?: Date },
+): Promise<void> {
+  await tx.delivery.update({ where: { id }, data: message });
+}
+
+/** Makes a locked delivery that is over pending again; its next try is the first of a new schedule. */
+export async function reopenDelivery(
+  tx: Tx,
+  delivery: { id: string; tries: number; messageId: string; nextTryAt: Date },
+): Promise<void> {
+  const { id, tries, ...data } = delivery;
+  const { count } = await tx.delivery.updateMany({
+    where: { id, state: { not: "pending" } },
+    data: { ...data, state: "pending", finishedAt: null, earlierTries: tries },
+  });
+  if (count !== 1) throw new Error(`delivery ${id} cannot become pending again: it is so, or is gone`);
 }
 
 /** Pending deliveries with their messages, oldest first, after `afterId`. */

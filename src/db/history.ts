@@ -1,4 +1,4 @@
-/** Queries that read the history: runs with what belongs to them. */
+/** Queries that read single runs and their output; lists are made in run-list.ts. */
 import type { RunState } from "../core/run.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
@@ -8,7 +8,8 @@ const CHILDREN = {
   orderBy: { id: "asc" },
 } as const;
 
-const SUMMARY = {
+/** What a run in a list shows. */
+export const SUMMARY = {
   job: { select: { name: true, schedule: { select: { name: true } } } },
   revision: { select: { retryLimit: true, number: true } },
   events: {
@@ -40,42 +41,27 @@ const DETAIL = {
 } as const;
 export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
 
-/** Which runs to list. */
-export interface RunFilter {
-  job?: string | undefined;
-  states?: readonly RunState[] | undefined;
-}
-
-/** Runs newest first, from before `beforeId` on. */
-export async function listRuns(
-  tx: Tx,
-  filter: RunFilter,
-  page: { beforeId?: string | undefined; limit: number },
-): Promise<RunSummary[]> {
-  return tx.run.findMany({
-    where: {
-      ...(filter.job !== undefined && { job: { name: filter.job } }),
-      ...(filter.states !== undefined && { state: { in: [...filter.states] } }),
-      ...(page.beforeId !== undefined && { id: { lt: page.beforeId } }),
-    },
-    include: SUMMARY,
-    orderBy: { id: "desc" },
-    take: page.limit,
-  });
-}
-
 export async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
   return (await tx.run.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
+}
+
+const ASKED = {
+  env: true,
+  fireEvents: true,
+  job: { select: { id: true, name: true, deletedAt: true } },
+} as const;
+
+/** What a run was asked to do. */
+export async function findAsked(
+  tx: Tx,
+  id: string,
+): Promise<Prisma.RunGetPayload<{ select: typeof ASKED }> | undefined> {
+  return (await tx.run.findUnique({ where: { id }, select: ASKED })) ?? undefined;
 }
 
 /** The state of a run; undefined when there is none. */
 export async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
-}
-
-/** Whether there was ever a job of this name. */
-export async function jobHasExisted(tx: Tx, name: string): Promise<boolean> {
-  return (await tx.job.findFirst({ where: { name }, select: { id: true } })) !== null;
 }
 
 /** An attempt's output: its pieces in order, and how many bytes were cut out. */

@@ -8,7 +8,7 @@ export interface CronJob {
   cron: string[];
   timezone: string | null;
   scheduleTimezone: string | null;
-  /** When this revision was written: it has no slots before. */
+  /** When this revision was written, or the job went on after a pause: it has no slots before. */
   since: Date;
 }
 
@@ -23,7 +23,8 @@ export async function clockAndVersion(tx: Tx): Promise<{ now: Date; version: big
 /** All live, enabled jobs that have a cron expression and are not paused. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   return tx.$queryRaw<CronJob[]>`
-    SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone", r.created_at AS since
+    SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone",
+      greatest(r.created_at, j.updated_at) AS since
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
     WHERE j.deleted_at IS NULL AND j.paused_at IS NULL AND r.enabled AND cardinality(r.cron) > 0`;
 }

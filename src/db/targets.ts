@@ -27,13 +27,18 @@ export interface TriggerEdge {
   target: string;
 }
 
-/** All arrows between live jobs; a schedule-level action never re-triggers the job that it names. */
-export async function triggerEdges(tx: Tx): Promise<TriggerEdge[]> {
+/**
+ * The arrows between live jobs that may not form a circle: those of jobs that say allow_cycle are left out, and a
+ * schedule-level action never re-triggers the job that it names.
+ */
+export async function checkedEdges(tx: Tx): Promise<TriggerEdge[]> {
   return tx.$queryRaw<TriggerEdge[]>`
     SELECT j.name AS job, t.name AS target FROM event_action a
     JOIN job j ON j.current_revision_id = a.job_revision_id AND j.deleted_at IS NULL
+    JOIN job_revision r ON r.id = j.current_revision_id AND NOT r.allow_cycle
     JOIN job t ON t.id = a.target_job_id
     UNION SELECT j.name, t.name FROM event_action a
     JOIN job j ON j.schedule_id = a.schedule_id AND j.deleted_at IS NULL AND j.id <> a.target_job_id
+    JOIN job_revision r ON r.id = j.current_revision_id AND NOT r.allow_cycle
     JOIN job t ON t.id = a.target_job_id`;
 }

@@ -1,7 +1,7 @@
 /** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike } from "pg-boss";
 import { z } from "zod";
-import { queueOptions } from "./queues.ts";
+import { LOST_QUEUE, queueOptions } from "./queues.ts";
 import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
@@ -114,9 +114,10 @@ function bossEngine(boss: PgBoss): Engine {
 /** Reads pg-boss' own table: it has no call that asks for many ids over all queues. */
 async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
-    `SELECT data->>'message_id' AS id FROM ${SCHEMA}.job
-     WHERE state < 'completed' AND data->>'message_id' = ANY($1)`,
+    `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'
+     UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $2 AND state < 'completed'`,
     [...ids],
+    LOST_QUEUE,
   );
   return new Set(rows.map((row) => row.id));
 }

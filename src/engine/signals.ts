@@ -68,12 +68,9 @@ async function keepListening(
 
 async function listenUntilLost(connectionString: string, tell: Listener, stop: AbortSignal): Promise<void> {
   const client = new pg.Client({ connectionString, keepAlive: true, query_timeout: PING_DEADLINE_MS });
-  const lost = new Promise<never>((_, reject) => {
-    client.on("error", reject);
-    client.on("end", () => reject(new Error("the listening connection has ended")));
-  });
-  // Whoever awaits `lost` below sees it; while nobody does, it must not count as unhandled.
-  lost.catch(() => undefined);
+  const lost = new AbortController();
+  client.on("error", (error) => lost.abort(error));
+  client.on("end", () => lost.abort(new Error("the listening connection has ended")));
   client.on("notification", ({ payload }) => {
     const signal = Signal.safeParse(parseJson(payload));
     if (signal.success) tell(signal.data);
@@ -82,8 +79,10 @@ async function listenUntilLost(connectionString: string, tell: Listener, stop: A
     await client.connect();
     await client.query(`LISTEN ${CHANNEL}`);
     tell({ type: "missed" });
+    const over = AbortSignal.any([stop, lost.signal]);
     while (!stop.aborted) {
-      await Promise.race([lost, pause(PING_MS, stop)]);
+      await pause(PING_MS, over);
+      lost.signal.throwIfAborted();
       if (!stop.aborted) await client.query("SELECT 1");
     }
   } finally {

@@ -4,11 +4,21 @@ import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
 import type { Deps } from "../orchestrator/deps.ts";
-import { closeDelivery, openDelivery, type TryResult } from "../orchestrator/send-delivery.ts";
+import {
+  closeDelivery,
+  type Notification,
+  openDelivery,
+  postponeDelivery,
+  type TryResult,
+} from "../orchestrator/send-delivery.ts";
 import type { Send, SendResult } from "./send-webhook.ts";
 
-/** Deliveries under way at once: receivers are slow, and slow ones must not hold up the others. */
-const CONCURRENCY = 32;
+/** Deliveries under way at once. */
+const CONCURRENCY = 128;
+/** Of these, to one receiver: a dead one must not hold up the others. */
+const PER_HOST = 8;
+/** How long (ms) a delivery waits that finds its receiver busy. */
+const BUSY_WAIT_MS = 2_000;
 
 export interface Notifier {
   /** Claims nothing more and breaks off what is under way; that is tried again later. */
@@ -17,13 +27,27 @@ export interface Notifier {
 
 export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
   const aborted = new AbortController();
+  const underWay = new Map<string, number>();
   const handle = async (message: Message<DeliveryMessage>) => {
     const notification = await openDelivery(deps, message);
     if (notification === undefined) return;
+    const { host } = new URL(notification.url);
+    const others = underWay.get(host) ?? 0;
+    if (others >= PER_HOST) return postponeDelivery(deps, message, BUSY_WAIT_MS);
+    underWay.set(host, others + 1);
+    try {
+      await attempt(message, notification);
+    } finally {
+      const left = (underWay.get(host) ?? 1) - 1;
+      if (left > 0) underWay.set(host, left);
+      else underWay.delete(host);
+    }
+  };
+  const attempt = async (message: Message<DeliveryMessage>, notification: Notification) => {
     const startedAt = await deps.db.now();
     const result = await send({ ...notification, signal: aborted.signal });
-    if (aborted.signal.aborted && result.outcome === "failed") return;
-    await closeDelivery(deps, message, tryResult(startedAt, result));
+    if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(deps, message, 0);
+    else await closeDelivery(deps, message, tryResult(startedAt, result));
   };
   const onError = (error: Error) => {
     if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");

@@ -14,6 +14,8 @@ export interface Deps {
   random: () => number;
   /** Waits before the tries of a delivery, in ms. */
   deliveryDelaysMs: readonly number[];
+  /** Aborted when the service stops: whoever waits is answered as things stand. */
+  closing: AbortSignal;
 }
 
 export type { Tx };

@@ -1,8 +1,9 @@
 /** Reads runs and their logs, and waits for runs to end. */
 import { CarillonError } from "../core/errors.ts";
-import { isFinal } from "../core/run.ts";
+import { isFinal, type RunState } from "../core/run.ts";
 import { textFromBytes } from "../core/text.ts";
 import * as history from "../db/history.ts";
+import { jobsNamed, listRuns, type RunFilter, type RunPage } from "../db/run-list.ts";
 import type { Deps } from "./deps.ts";
 
 /** A waiting caller looks at the truth this often, whatever the signals say. */
@@ -29,23 +30,21 @@ export async function readRun(deps: Deps, id: string): Promise<FullRun> {
 }
 
 /** Runs newest first. Throws job_not_found for a job that never was. */
-export async function readRuns(
-  deps: Deps,
-  filter: history.RunFilter,
-  page: { beforeId?: string | undefined; limit: number },
-): Promise<history.RunSummary[]> {
-  const runs = await history.listRuns(deps.db.prisma, filter, page);
-  if (
-    runs.length === 0 &&
-    filter.job !== undefined &&
-    !(await history.jobHasExisted(deps.db.prisma, filter.job))
-  ) {
-    throw new CarillonError("job_not_found", `there is no job ${filter.job} and never was one`);
-  }
+export async function readRuns(deps: Deps, filter: RunFilter, page: RunPage): Promise<history.RunSummary[]> {
+  const runs = await listRuns(deps.db.prisma, filter, page);
+  if (runs.length === 0) await requireJobs(deps, filter.jobs);
   return runs;
 }
 
-/** Waits until the run has ended, at most `patienceMs`. Throws run_not_found. */
+/** Throws job_not_found for names that no job ever had. */
+export async function requireJobs(deps: Deps, names: readonly string[] = []): Promise<void> {
+  const known = new Set((await jobsNamed(deps.db.prisma, names)).map(({ name }) => name));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown === undefined) return;
+  throw new CarillonError("job_not_found", `there is no job ${unknown} and never was one`);
+}
+
+/** Waits until the run has ended or the service stops, at most `patienceMs`. Throws run_not_found. */
 export async function waitForRun(deps: Deps, id: string, patienceMs: number): Promise<void> {
   const deadline = performance.now() + patienceMs;
   let wake = () => {};
@@ -57,15 +56,21 @@ export async function waitForRun(deps: Deps, id: string, patienceMs: number): Pr
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      const state = await history.runState(deps.db.prisma, id);
-      if (state === undefined) throw runNotFound(id);
+      const state = await readRunState(deps, id);
       const left = deadline - performance.now();
-      if (isFinal(state) || left <= 0) return;
+      if (isFinal(state) || left <= 0 || deps.closing.aborted) return;
       await Promise.race([woken, timeout(Math.min(left, POLL_MS))]);
     }
   } finally {
     unsubscribe();
   }
+}
+
+/** Throws run_not_found. */
+export async function readRunState(deps: Deps, id: string): Promise<RunState> {
+  const state = await history.runState(deps.db.prisma, id);
+  if (state === undefined) throw runNotFound(id);
+  return state;
 }
 
 /** The output of one attempt as text: the latest, or the one of this number. Throws run_not_found, attempt_not_found. */

@@ -83,7 +83,7 @@ async function recoverDelivery(deps: Deps, tx: Tx, { id }: Waiting): Promise<boo
   const delivery = await lockDelivery(tx, id);
   if (delivery?.state !== "pending" || (await lives(deps, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);
-  await replaceDeliveryMessage(tx, id, message.id);
+  await replaceDeliveryMessage(tx, id, { messageId: message.id });
   await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
   return true;
 }

@@ -1,4 +1,5 @@
 /** Keeps recovering: settles what dead workers left, and looks for what fell through, on every node. */
+import { setTimeout as delay } from "node:timers/promises";
 import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost } from "../engine/engine.ts";
 import { type AttemptMessage, LOST_QUEUE } from "../engine/queues.ts";
@@ -25,15 +26,16 @@ export function startRecovery(deps: Deps, onError: (error: Error) => void): Reco
       if (!(error instanceof ClaimLost)) onError(error);
     },
   });
-  let recovering = Promise.resolve();
-  const recover = () => {
-    recovering = recoverRuns(deps).then(() => undefined, onError);
-  };
-  recover();
-  const timer = setInterval(recover, EVERY_MS);
+  const stopping = new AbortController();
+  const recovering = (async () => {
+    while (!stopping.signal.aborted) {
+      await recoverRuns(deps).catch(onError);
+      await delay(EVERY_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  })();
   return {
     async stop() {
-      clearInterval(timer);
+      stopping.abort();
       await Promise.all([loop.stop(), recovering]);
     },
   };

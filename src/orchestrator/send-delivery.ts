@@ -4,7 +4,7 @@ import type { NotifyAction } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
 import type { ActionOptions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
-import { findDelivery, lockDelivery, recordTry, type Try } from "../db/deliveries.ts";
+import { findDelivery, lockDelivery, recordTry, replaceDeliveryMessage, type Try } from "../db/deliveries.ts";
 import type { Message } from "../engine/engine.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
@@ -39,6 +39,23 @@ export interface TryResult extends Omit<Try, "number"> {
   result: "delivered" | "failed" | "blocked";
 }
 
+/** Puts a claimed delivery back for a while without a try. Throws ClaimLost when another node has it. */
+export async function postponeDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+  waitMs: number,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    const delivery = await lockDelivery(tx, message.data.delivery_id);
+    await deps.engine.acknowledge(tx, message);
+    if (delivery?.state !== "pending" || delivery.messageId !== message.id) return;
+    const nextTryAt = new Date((await databaseNow(tx)).getTime() + waitMs);
+    const next = deliveryMessage(delivery.id, newId(), nextTryAt);
+    await replaceDeliveryMessage(tx, delivery.id, { messageId: next.id, nextTryAt });
+    await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+  });
+}
+
 /** Records a try and plans the next one. Throws ClaimLost, with nothing changed, when another node has the delivery. */
 export async function closeDelivery(
   deps: Deps,
@@ -63,7 +80,9 @@ async function closeInTransaction(
   const now = await databaseNow(tx);
   const number = delivery.tries + 1;
   const delay =
-    result === "failed" ? deliveryDelayMs(number, deps.random(), deps.deliveryDelaysMs) : undefined;
+    result === "failed"
+      ? deliveryDelayMs(number - delivery.earlierTries, deps.random(), deps.deliveryDelaysMs)
+      : undefined;
   if (delay === undefined) {
     await recordTry(tx, delivery.id, { ...tryMade, number }, { state: result, finishedAt: now });
   } else {

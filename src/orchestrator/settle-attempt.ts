@@ -5,7 +5,7 @@ import { type SettledEvent, type Settlement, settle } from "../core/settlement.t
 import { textFromBytes } from "../core/text.ts";
 import { settlingActions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
-import { lockLimitedJob } from "../db/concurrency.ts";
+import { jobsOfSettlement, lockFully, lockJobs } from "../db/concurrency.ts";
 import { definitionOf } from "../db/definitions.ts";
 import { insertDeliveries, insertRunEvent } from "../db/deliveries.ts";
 import * as runs from "../db/runs.ts";
@@ -36,7 +36,9 @@ export async function settleAttempt(
   result: AttemptResult,
 ): Promise<void> {
   await deps.db.transaction(async (tx) => {
-    const limitedJob = await lockLimitedJob(tx, message.data.run_id);
+    const jobs = await jobsOfSettlement(tx, message.data.run_id);
+    if (jobs.own === undefined) await lockJobs(tx, jobs.targets);
+    else await lockFully(tx, [jobs.own, ...jobs.targets]);
     const run = await runs.lockRun(tx, message.data.run_id);
     const attempt = await runs.runningAttempt(tx, message.data.run_id);
     if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {
@@ -54,7 +56,7 @@ export async function settleAttempt(
     });
     await runs.insertLog(tx, attempt.id, result.output, result.omittedBytes);
     await moveRun(deps, tx, run.id, settlement.run, now);
-    if (limitedJob !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, limitedJob);
+    if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, jobs.own);
     for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
     await deps.engine.acknowledge(tx, message);
     await publish(tx, { type: "run_changed", run: run.id });

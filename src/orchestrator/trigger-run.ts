@@ -6,10 +6,12 @@ import { DEFAULT_POOL, MAX_WAITING } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
 import { lockJobs, standings } from "../db/concurrency.ts";
 import { findJob } from "../db/definitions.ts";
+import { findAsked } from "../db/history.ts";
 import { insertKey, lockKey } from "../db/idempotency.ts";
 import { insertRuns, type NewRun } from "../db/runs.ts";
 import { attemptQueue } from "../engine/queues.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
+import { runNotFound } from "./read-history.ts";
 
 /** A trigger by whoever calls the API. */
 export interface ApiTrigger {
@@ -78,11 +80,14 @@ function jobDisabled(name: string): CarillonError {
   return new CarillonError("job_disabled", `job ${name} is disabled: save it with enabled: true first`);
 }
 
-/** Runs the job of a run once more, as it is now and with the same env. Throws run_not_found, job_not_found, job_disabled, queue_full. */
+/**
+ * Runs the job of a run once more, as the job is now and with the same env. Throws run_not_found, job_not_found,
+ * job_disabled, queue_full.
+ */
 export async function rerun(deps: Deps, id: string): Promise<string> {
   return deps.db.transaction(async (tx) => {
-    const run = await tx.run.findUnique({ where: { id }, include: { job: true } });
-    if (run === null) throw new CarillonError("run_not_found", `there is no run ${id}`);
+    const run = await findAsked(tx, id);
+    if (run === undefined) throw runNotFound(id);
     const { job, env, fireEvents } = run;
     if (job.deletedAt !== null) throw new CarillonError("job_not_found", `job ${job.name} has been deleted`);
     const [again] = await createRuns(deps, tx, [
@@ -107,21 +112,25 @@ export interface DueSlot {
   scheduledFor: Date;
 }
 
-/** Creates the runs of due slots in one insert; a slot that has its run already makes none. Answers how many. */
-export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promise<number> {
-  if (slots.length === 0) return 0;
-  return deps.db.transaction(async (tx) => {
-    const now = await databaseNow(tx);
-    // One order for all nodes: two that insert the same slots must not wait for each other in a circle.
-    const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
-    const due = ordered.map((slot) => ({
-      ...slot,
-      trigger: "cron" as const,
-      triggeredBy: "cron",
-      triggeredAt: now,
-    }));
-    return (await createRuns(deps, tx, due)).length;
-  });
+/** Slots in one transaction: a burst or a gap must not outlast its time limit. */
+const SLOTS_AT_ONCE = 500;
+
+/** Creates the runs of due slots, many in one insert; a slot that has its run already makes none. */
+export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promise<void> {
+  // One order for all nodes: two that insert the same slots must not wait for each other in a circle.
+  const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
+  for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
+    const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
+    await deps.db.transaction(async (tx) => {
+      const now = await databaseNow(tx);
+      const asked = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
+      await createRuns(
+        deps,
+        tx,
+        batch.map((slot) => ({ ...slot, ...asked })),
+      );
+    });
+  }
 }
 
 /** A run to create; the revision is the job's current one. */

@@ -11,7 +11,14 @@ interface Entry {
   /** Slots up to here have been handed out. */
   after: Date;
   next: Date | undefined;
+  /** Slots of the revision before this one that had come, but had not been handed out. */
+  leftover: Date[];
 }
+
+/** A gap between beats that is longer than this (ms) is no longer a late beat. */
+const LATE_BEAT_MS = 60_000;
+/** How far a gap is searched for its last slot. */
+const SEARCHED_SLOTS = 1_000;
 
 export interface DueTable {
   /** Follows the database: new revisions begin when they were written, but not before `start`. */
@@ -33,21 +40,25 @@ export function createDueTable(defaultTimezone: string): DueTable {
       );
     },
     due(now) {
-      return [...entries].flatMap(([jobId, entry]) =>
-        isDue(entry, now)
-          ? dueSlots({ crons: entry.crons, zone: entry.zone, after: entry.after, until: now }).map(
-              (slot) => ({
-                jobId,
-                scheduledFor: slot,
-              }),
-            )
-          : [],
-      );
+      return [...entries].flatMap(([jobId, entry]) => {
+        const slots = [...entry.leftover, ...(isDue(entry, now) ? slotsUpTo(entry, now) : [])];
+        return slots.map((scheduledFor) => ({ jobId, scheduledFor }));
+      });
     },
     pass(now) {
-      for (const entry of entries.values()) if (isDue(entry, now)) moveTo(entry, now);
+      for (const entry of entries.values()) {
+        entry.leftover = [];
+        if (isDue(entry, now)) moveTo(entry, now);
+      }
     },
   };
+}
+
+/** All slots of the last minute; of a longer gap that has none there, the last one. */
+function slotsUpTo({ crons, zone, after }: Entry, until: Date): Date[] {
+  const recent = new Date(Math.max(after.getTime(), until.getTime() - LATE_BEAT_MS));
+  const slots = dueSlots({ crons, zone, after: recent, until });
+  return slots.length > 0 ? slots : dueSlots({ crons, zone, after, until, limit: SEARCHED_SLOTS }).slice(-1);
 }
 
 function isDue(entry: Entry, now: Date): boolean {
@@ -64,6 +75,7 @@ function entryOf(job: CronJob, defaultTimezone: string, start: Date, before: Ent
     zone,
     after,
     next: undefined,
+    leftover: before === undefined ? [] : [...before.leftover, ...slotsUpTo(before, after)],
   };
   moveTo(entry, after);
   return entry;

@@ -1,6 +1,8 @@
 /** Claims attempts of one pool, runs their commands and settles them. */
 import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { isDatabaseAway } from "../db/failures.ts";
 import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
 import { type AttemptMessage, attemptQueue } from "../engine/queues.ts";
@@ -13,6 +15,8 @@ import { attemptOutcome } from "./outcome.ts";
 
 /** Wait before a settlement is tried again that the database did not take. */
 const SETTLE_AGAIN_MS = 1_000;
+/** Tries of a settlement that fails though the database answers: then the attempt counts as lost. */
+const SETTLE_TRIES = 5;
 
 export interface WorkerOptions {
   /** Shown in the history: which worker ran an attempt. */
@@ -38,29 +42,32 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
   const claims = createClaims(deps.engine, queue, onError);
   const running = new Set<RunningCommand>();
 
+  let handingBack = false;
+
   const handle = async (message: Message<AttemptMessage>) => {
     const order = await startAttempt(deps, message, options.name).catch(ignoreClaimLost);
     if (order === undefined) return;
     const command = startCommand(commandOf(order, options));
     claims.hold(message, () => command.kill("lost"));
     running.add(command);
+    if (handingBack) command.kill("handed_back");
     try {
-      const result = attemptResult(await command.finished);
-      await settle(message, result);
+      await settle(message, attemptResult(await command.finished));
     } finally {
       running.delete(command);
       claims.release(message);
     }
   };
-  /** Tries until the database takes it, for as long as the claim may be ours. */
+  /** Tries while the database is away, for as long as the claim may be ours. */
   const settle = async (message: Message<AttemptMessage>, result: AttemptResult) => {
-    for (;;) {
+    for (let refusals = 0; refusals < SETTLE_TRIES && claims.has(message); ) {
       try {
         return await settleAttempt(deps, message, result);
       } catch (error) {
-        options.log.warn({ err: error, run_id: message.data.run_id }, "an attempt could not be settled");
-        if (error instanceof ClaimLost || !claims.has(message)) return;
-        await new Promise((done) => setTimeout(done, SETTLE_AGAIN_MS));
+        options.log.error({ err: error, run_id: message.data.run_id }, "an attempt could not be settled");
+        if (error instanceof ClaimLost) return;
+        if (!isDatabaseAway(error)) refusals++;
+        await delay(SETTLE_AGAIN_MS);
       }
     }
   };
@@ -70,6 +77,7 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
     async stop(graceMs) {
       const stopped = loop.stop();
       const handBack = setTimeout(() => {
+        handingBack = true;
         for (const command of running) command.kill("handed_back");
       }, graceMs);
       await stopped;

@@ -215,7 +215,7 @@ test("the OpenAPI document names its schemas, problems and security", async () =
   expect(body).toMatchObject({ openapi: "3.1.0", info: { title: "Carillon" }, security: [{ bearer: [] }] });
   expect(Object.keys(body.components.schemas).sort()).toEqual(["Problem", "TinyJobInput"]);
   const { put } = body.paths["/schedule"];
-  expect(put.responses["4XX"].content["application/problem+json"].schema.$ref).toBe(
+  expect(put.responses["422"].content["application/problem+json"].schema.$ref).toBe(
     "#/components/schemas/Problem",
   );
   expect(body.paths["/healthz"].get.security).toEqual([]);

@@ -1,7 +1,6 @@
 /** Settlement behind the fence, and recovery of what fell through. */
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { JobDefinition } from "../../src/core/job.ts";
 import { ClaimLost, type Message } from "../../src/engine/engine.ts";
 import { type AttemptMessage, attemptQueue, DELIVERY_QUEUE, LOST_QUEUE } from "../../src/engine/queues.ts";
 import { putJob } from "../../src/orchestrator/define-jobs.ts";
@@ -10,26 +9,12 @@ import { type AttemptResult, settleAttempt } from "../../src/orchestrator/settle
 import { startAttempt } from "../../src/orchestrator/start-attempt.ts";
 import { triggerRun } from "../../src/orchestrator/trigger-run.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
+import { jobDefinition } from "../support/job.ts";
 
 const QUEUE = attemptQueue("default");
-const JOB: JobDefinition = {
-  name: "job",
-  schedule: null,
-  command: { kind: "shell", text: "true" },
-  cron: [],
-  timezone: null,
-  env: {},
-  workingDirectory: null,
-  retry: { limit: 0, delayMs: 0, backoff: "constant", maxDelayMs: null, jitter: 0, exitCodes: [] },
-  timeoutMs: null,
-  concurrency: { limit: null, policy: "queue" },
-  logRetentionMs: null,
-  allowCycle: false,
-  enabled: true,
-  description: null,
-  labels: {},
+const JOB = jobDefinition({
   actions: [{ event: "on_error", action: "notify_webhook", target: "https://example.org/" }],
-};
+});
 const FAILED: AttemptResult = {
   outcome: { state: "failed", status: 1 },
   output: new Uint8Array(),

@@ -28,8 +28,24 @@ const times = (slots: { scheduledFor: Date }[]) =>
   slots.map((slot) => slot.scheduledFor.toISOString().slice(11, 19));
 
 it("has no slots before the start, nor before the revision was written", () => {
-  expect(times(tableOf(job()).due(at("10:25:00")))).toEqual(["10:10:00", "10:20:00"]);
-  expect(times(tableOf(job({ since: at("10:15:00") })).due(at("10:25:00")))).toEqual(["10:20:00"]);
+  expect(times(tableOf(job()).due(at("10:09:59")))).toEqual([]);
+  expect(times(tableOf(job()).due(at("10:10:30")))).toEqual(["10:10:00"]);
+  expect(times(tableOf(job({ since: at("10:15:00") })).due(at("10:20:00")))).toEqual(["10:20:00"]);
+});
+
+it("makes up for a late beat slot by slot, and for a long gap with its last slot", () => {
+  const seconds = tableOf(job({ cron: ["* * * * * *"] }));
+  expect(times(seconds.due(at("10:00:03")))).toEqual(["10:00:01", "10:00:02", "10:00:03"]);
+  expect(seconds.due(at("16:00:00"))).toHaveLength(60);
+  expect(times(tableOf(job()).due(at("16:05:00")))).toEqual(["16:00:00"]);
+});
+
+it("hands out the slot that came before a new revision, though the beat was late", () => {
+  const table = tableOf(job());
+  table.load([job({ revisionId: "second", cron: ["45 * * * *"], since: at("10:10:02") })], START);
+  expect(times(table.due(at("10:10:03")))).toEqual(["10:10:00"]);
+  table.pass(at("10:10:03"));
+  expect(table.due(at("10:10:04"))).toEqual([]);
 });
 
 it("gives a slot until it is behind us, and never again", () => {
@@ -54,7 +70,9 @@ it("takes over a new revision from when it was written, and forgets jobs that ar
     [job({ revisionId: "second", cron: ["5 * * * *", "25 * * * *"], since: at("10:02:00") })],
     START,
   );
-  expect(times(table.due(at("10:30:00")))).toEqual(["10:05:00", "10:25:00"]);
+  expect(times(table.due(at("10:05:00")))).toEqual(["10:05:00"]);
+  table.pass(at("10:05:00"));
+  expect(times(table.due(at("10:25:00")))).toEqual(["10:25:00"]);
 });
 
 it("uses the zone of the job, of its schedule or the default, and a new zone from now on", () => {

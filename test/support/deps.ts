@@ -34,6 +34,7 @@ export async function testDeps(): Promise<TestDeps> {
     defaultTimezone: "UTC",
     random: () => 0.5,
     deliveryDelaysMs: [0, 0, 0],
+    closing: new AbortController().signal,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { type AppOptions, buildApp } from "../../src/api/app.ts";
-import { problemResponses } from "../../src/api/schemas/problem.ts";
+import { problems } from "../../src/api/schemas/problem.ts";
 
 export const TOKEN = "the-right-token";
 export const BEARER = `Bearer ${TOKEN}`;
@@ -36,7 +36,7 @@ const routes: FastifyPluginAsyncZod = async (app) => {
   app.post("/echo", async (request) => ({ body: request.body ?? "absent" }));
   app.put(
     "/schedule",
-    { schema: { body: document, response: { 200: z.string(), ...problemResponses } } },
+    { schema: { body: document, response: { 200: z.string(), ...problems(422) } } },
     async () => "saved",
   );
   app.get("/broken", { schema: { response: { 200: z.strictObject({ a: z.string() }) } } }, async () => {

@@ -48,6 +48,7 @@ CREATE TABLE "job" (
     "schedule_id" UUID NOT NULL,
     "name" TEXT NOT NULL,
     "current_revision_id" UUID,
+    "concurrency_limit" INTEGER,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "deleted_at" TIMESTAMPTZ(3),
@@ -189,6 +190,7 @@ CREATE TABLE "delivery" (
     "options" JSONB NOT NULL DEFAULT '{}',
     "state" "delivery_state" NOT NULL DEFAULT 'pending',
     "tries" INTEGER NOT NULL DEFAULT 0,
+    "earlier_tries" INTEGER NOT NULL DEFAULT 0,
     "next_try_at" TIMESTAMPTZ(3),
     "message_id" UUID,
     "created_at" TIMESTAMPTZ(3) NOT NULL,
@@ -329,3 +331,6 @@ CREATE UNIQUE INDEX "job_live_name" ON "job" ("name") WHERE "deleted_at" IS NULL
 
 -- The runs that have not ended: few among many.
 CREATE INDEX run_active ON run (job_id, id) WHERE state IN ('queued', 'running', 'retrying');
+
+-- The runs that have ended, job by job from the oldest: what retention reads.
+CREATE INDEX run_ended ON run (job_id, finished_at, id) WHERE finished_at IS NOT NULL;

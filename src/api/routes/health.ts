@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
+import { openProblems } from "../schemas/problem.ts";
 
 const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 const Ready = z
@@ -14,6 +15,12 @@ const Version = z
   .object({ name: z.literal("carillon"), version: z.string() })
   .meta({ id: "Version", example: { name: "carillon", version: packageJson.version } });
 
+const refusals = openProblems();
+const unready = {
+  description: "What is not ready, and why; or a problem while the service stops",
+  content: { "application/json": { schema: Ready }, ...refusals[503].content },
+};
+
 /** @param notReady names what is not ready; empty when all is */
 export const healthRoutes =
   (notReady: () => Promise<string[]>): FastifyPluginAsyncZod =>
@@ -22,12 +29,15 @@ export const healthRoutes =
     const tags = ["health"];
     app.get(
       "/healthz",
-      { config, schema: { summary: "Alive", tags, response: { 200: Healthy } } },
+      { config, schema: { summary: "Alive", tags, response: { 200: Healthy, ...refusals } } },
       async () => ({ status: "ok" as const }),
     );
     app.get(
       "/readyz",
-      { config, schema: { summary: "Ready to work", tags, response: { 200: Ready, 503: Ready } } },
+      {
+        config,
+        schema: { summary: "Ready to work", tags, response: { ...refusals, 200: Ready, 503: unready } },
+      },
       async (_request, reply) => {
         const reasons = await notReady();
         if (reasons.length === 0) return { status: "ready" as const, not_ready: [] };
@@ -36,7 +46,7 @@ export const healthRoutes =
     );
     app.get(
       "/version",
-      { config, schema: { summary: "Version", tags, response: { 200: Version } } },
+      { config, schema: { summary: "Version", tags, response: { 200: Version, ...refusals } } },
       async () => ({ name: "carillon" as const, version: packageJson.version }),
     );
   };

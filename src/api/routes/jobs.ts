@@ -1,32 +1,42 @@
-/** The calls on jobs: save, read, delete and trigger. */
+/** The calls that read jobs, and all other calls on jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { invalidDocument } from "../../core/errors.ts";
-import { createJob, deleteJob, putJob } from "../../orchestrator/define-jobs.ts";
 import type { Deps } from "../../orchestrator/deps.ts";
-import { readJob, readJobs } from "../../orchestrator/read-definitions.ts";
-import { triggerRun } from "../../orchestrator/trigger-run.ts";
+import { readJob, readJobs, readRevision, readRevisions } from "../../orchestrator/read-definitions.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
-import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
-import { jobDefinition, jobSchema, putJobSchema } from "../schemas/job.ts";
-import { jobListSchema, jobView, jobViewSchema } from "../schemas/job-view.ts";
-import { problemResponses } from "../schemas/problem.ts";
-import { triggerSchema, waitQuerySchema } from "../schemas/run.ts";
+import {
+  jobListSchema,
+  jobView,
+  jobViewSchema,
+  nextQuerySchema,
+  nextSchema,
+  nextView,
+} from "../schemas/job-view.ts";
+import { problems } from "../schemas/problem.ts";
+import { revisionListSchema, revisionSchema, revisionView } from "../schemas/revision.ts";
+import type { Advice } from "../schemas/warnings.ts";
+import { jobPauses } from "./job-pauses.ts";
+import { jobSaves } from "./job-saves.ts";
+import { validateRoute } from "./validate.ts";
 
 const PATH = "/api/v1/jobs";
+const MAX_REVISION = 2 ** 31 - 2;
 const params = z.object({ name: nameSchema });
+const tags = ["jobs"];
 
-/** All calls on jobs. */
+/** All calls on jobs, but for the trigger. */
 export const jobRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(readingJobs(deps));
-    await app.register(savingJobs(deps));
-    await app.register(triggeringJobs(deps));
+    await app.register(jobReads(deps));
+    await app.register(revisionReads(deps));
+    await app.register(jobSaves(deps, advice));
+    await app.register(validateRoute(deps, advice));
+    await app.register(jobPauses(deps));
   };
 
-const readingJobs =
+const jobReads =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
@@ -34,9 +44,9 @@ const readingJobs =
       {
         schema: {
           summary: "List the jobs by name",
-          tags: ["jobs"],
+          tags,
           querystring: pageQuerySchema,
-          response: { 200: jobListSchema, ...problemResponses },
+          response: { 200: jobListSchema, ...problems(400) },
         },
       },
       async (request, reply) => {
@@ -54,101 +64,68 @@ const readingJobs =
       `${PATH}/:name`,
       {
         schema: {
-          summary: "Read a job",
-          tags: ["jobs"],
+          summary: "Read a job; a PUT takes the answer as it is",
+          tags,
           params,
-          response: { 200: jobViewSchema, ...problemResponses },
+          response: { 200: jobViewSchema, ...problems(400, 404) },
         },
       },
       async ({ params: { name } }) =>
         jobView(await readJob(deps, name), deps.defaultTimezone, await deps.db.now()),
     );
+
+    app.get(
+      `${PATH}/:name/next`,
+      {
+        schema: {
+          summary: "When a job is due next; never while it is paused or disabled",
+          tags,
+          params,
+          querystring: nextQuerySchema,
+          response: { 200: nextSchema, ...problems(400, 404) },
+        },
+      },
+      async ({ params: { name }, query: { count } }) =>
+        nextView(await readJob(deps, name), deps.defaultTimezone, await deps.db.now(), count),
+    );
   };
 
-const savingJobs =
+const revisionReads =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    app.post(
-      PATH,
+    app.get(
+      `${PATH}/:name/revisions`,
       {
         schema: {
-          summary: "Save a new job",
-          tags: ["jobs"],
-          body: jobSchema,
-          response: { 201: jobViewSchema, ...problemResponses },
+          summary: "List what a job has said, newest first",
+          tags,
+          params,
+          querystring: pageQuerySchema,
+          response: { 200: revisionListSchema, ...problems(400, 404) },
         },
       },
-      async ({ body: { name, ...document } }, reply) => {
-        const job = await createJob(deps, jobDefinition(name, document));
-        reply.code(201).header("location", jobPath(name));
-        return jobView(job, deps.defaultTimezone, await deps.db.now());
+      async (request, reply) => {
+        const { limit, cursor } = request.query;
+        const last = readCursor(cursor, z.string().regex(/^\d{1,9}$/));
+        const page = { before: last === undefined ? undefined : Number(last), limit: limit + 1 };
+        const revisions = await readRevisions(deps, request.params.name, page);
+        const items = revisions.slice(0, limit).map(revisionView);
+        const next = revisions.length > limit ? writeCursor(items.at(-1)?.number.toString()) : null;
+        linkNext(request, reply, next);
+        return { items, next_cursor: next };
       },
     );
 
-    app.put(
-      `${PATH}/:name`,
+    app.get(
+      `${PATH}/:name/revisions/:number`,
       {
         schema: {
-          summary: "Save a job, new or not",
-          tags: ["jobs"],
-          params,
-          body: putJobSchema,
-          response: { 200: jobViewSchema, 201: jobViewSchema, ...problemResponses },
+          summary: "Read what a job has said",
+          tags,
+          params: params.extend({ number: z.coerce.number().int().min(1).max(MAX_REVISION) }),
+          response: { 200: revisionSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name }, body: { name: said, ...document } }, reply) => {
-        if (said !== undefined && said !== name) {
-          throw invalidDocument([
-            { path: "name", message: `must be ${name} as in the path, or be left out` },
-          ]);
-        }
-        const { job, created } = await putJob(deps, jobDefinition(name, document));
-        if (created) reply.code(201).header("location", jobPath(name));
-        return jobView(job, deps.defaultTimezone, await deps.db.now());
-      },
-    );
-
-    app.delete(
-      `${PATH}/:name`,
-      {
-        schema: {
-          summary: "Delete a job; its history stays",
-          tags: ["jobs"],
-          params,
-          response: { 204: z.null(), ...problemResponses },
-        },
-      },
-      async ({ params: { name } }, reply) => {
-        await deleteJob(deps, name);
-        return reply.code(204).send(null);
-      },
+      async ({ params: { name, number } }) => revisionView(await readRevision(deps, name, number)),
     );
   };
-
-const triggeringJobs =
-  (deps: Deps): FastifyPluginAsyncZod =>
-  async (app) => {
-    app.post(
-      `${PATH}/:name/trigger`,
-      {
-        schema: {
-          summary: "Trigger a run",
-          tags: ["jobs"],
-          params,
-          querystring: waitQuerySchema,
-          body: triggerSchema,
-          response: TRIGGER_ANSWERS,
-        },
-      },
-      async ({ params: { name }, query, body }, reply) => {
-        const { triggered_by: triggeredBy, env, events } = body ?? {};
-        const { id } = await triggerRun(deps, { job: name, triggeredBy, env, events });
-        reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(deps, reply, id, { waitMs: query.wait, unfinished: 202 });
-      },
-    );
-  };
-
-function jobPath(name: string): string {
-  return `${PATH}/${encodeURIComponent(name)}`;
-}

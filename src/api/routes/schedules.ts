@@ -1,57 +1,141 @@
-/** The calls on schedules: make the database equal to a document, and read it back. */
+/** The calls on schedules: make the database equal to a document, change it, read it back, delete it. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { putSchedule } from "../../orchestrator/define-jobs.ts";
+import { deleteSchedule, editSchedule, putSchedule } from "../../orchestrator/define-schedules.ts";
 import type { Deps } from "../../orchestrator/deps.ts";
-import { readSchedule } from "../../orchestrator/read-definitions.ts";
+import { readSchedule, readSchedules, type ScheduleState } from "../../orchestrator/read-definitions.ts";
+import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
+import { patchScheduleDocument } from "../patch-document.ts";
+import { changesSchema, scheduleChanges } from "../schemas/changes.ts";
 import { nameSchema } from "../schemas/fields.ts";
-import { problemResponses } from "../schemas/problem.ts";
+import { problems } from "../schemas/problem.ts";
+import { saveQuerySchema, schedulePatchSchema } from "../schemas/save.ts";
 import {
-  changesSchema,
-  scheduleDefinition,
+  listedView,
+  namedSchedule,
+  scheduleDocument,
+  scheduleListSchema,
   scheduleSchema,
   scheduleView,
   scheduleViewSchema,
 } from "../schemas/schedule.ts";
+import { type Advice, scheduleWarnings } from "../schemas/warnings.ts";
+import { parseDocument } from "../validation.ts";
 
-const PATH = "/api/v1/schedules/:name";
-const BODY_LIMIT_BYTES = 2 * 1024 * 1024;
+const LIST = "/api/v1/schedules";
+const PATH = `${LIST}/:name`;
+/** A schedule may be a long file. */
+export const SCHEDULE_LIMIT_BYTES = 2 * 1024 * 1024;
 const params = z.object({ name: nameSchema });
+const tags = ["schedules"];
 
+/** All calls on schedules. */
 export const scheduleRoutes =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    await app.register(scheduleReads(deps));
+    await app.register(scheduleSaves(deps, advice));
+  };
+
+const scheduleReads =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    app.put(
-      PATH,
+    app.get(
+      LIST,
       {
-        bodyLimit: BODY_LIMIT_BYTES,
         schema: {
-          summary: "Make a schedule equal to a document, such as a cheek file",
-          tags: ["schedules"],
-          params,
-          body: scheduleSchema,
-          response: { 200: changesSchema, ...problemResponses },
+          summary: "List the schedules by name",
+          tags,
+          querystring: pageQuerySchema,
+          response: { 200: scheduleListSchema, ...problems(400) },
         },
       },
-      async ({ params: { name }, body }) => ({
-        name,
-        ...(await putSchedule(deps, scheduleDefinition(name, body))),
-      }),
+      async (request, reply) => {
+        const { limit, cursor } = request.query;
+        const page = { after: readCursor(cursor, nameSchema), limit: limit + 1 };
+        const schedules = await readSchedules(deps, page);
+        const items = schedules.slice(0, limit).map(listedView);
+        const next = schedules.length > limit ? writeCursor(items.at(-1)?.name) : null;
+        linkNext(request, reply, next);
+        return { items, next_cursor: next };
+      },
     );
 
     app.get(
       PATH,
       {
         schema: {
-          summary: "Read a schedule with its jobs",
-          tags: ["schedules"],
+          summary: "Read a schedule with its jobs; a PUT takes the answer as it is",
+          tags,
           params,
-          response: { 200: scheduleViewSchema, ...problemResponses },
+          response: { 200: scheduleViewSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name } }) => {
-        const { schedule, jobs } = await readSchedule(deps, name);
-        return scheduleView(schedule, jobs, deps.defaultTimezone, await deps.db.now());
+      async ({ params: { name } }) =>
+        scheduleView(await readSchedule(deps, name), deps.defaultTimezone, await deps.db.now()),
+    );
+  };
+
+const scheduleSaves =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.put(
+      PATH,
+      {
+        bodyLimit: SCHEDULE_LIMIT_BYTES,
+        schema: {
+          summary: "Make a schedule equal to a document, such as a cheek file",
+          tags,
+          params,
+          querystring: saveQuerySchema,
+          body: scheduleSchema,
+          response: { 200: changesSchema, ...problems(400, 409, 413, 415, 422) },
+        },
+      },
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
+        const { before, after } = await putSchedule(deps, namedSchedule(name, body), { dryRun });
+        return scheduleChanges(before, after, { dryRun, warnings: scheduleWarnings(body, advice) });
+      },
+    );
+
+    app.patch(
+      PATH,
+      {
+        bodyLimit: SCHEDULE_LIMIT_BYTES,
+        schema: {
+          summary: "Change fields and jobs of a schedule (RFC 7396: null removes one)",
+          tags,
+          params,
+          querystring: saveQuerySchema,
+          body: schedulePatchSchema,
+          response: { 200: changesSchema, ...problems(400, 404, 409, 413, 415, 422) },
+        },
+      },
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
+        const { before, after } = await editSchedule(deps, name, (state) => patched(state, body), { dryRun });
+        const warnings = scheduleWarnings(scheduleDocument(after), advice);
+        return scheduleChanges(before, after, { dryRun, warnings });
+      },
+    );
+
+    app.delete(
+      PATH,
+      {
+        schema: {
+          summary: "Delete a schedule with its jobs; their history stays",
+          tags,
+          params,
+          response: { 204: z.null(), ...problems(400, 404, 409, 413, 415) },
+        },
+      },
+      async ({ params: { name } }, reply) => {
+        await deleteSchedule(deps, name);
+        return reply.code(204).send(null);
       },
     );
   };
+
+function patched(state: ScheduleState, patch: Record<string, unknown>) {
+  const document = parseDocument(scheduleSchema, patchScheduleDocument(scheduleDocument(state), patch));
+  return namedSchedule(state.schedule.name, document);
+}

@@ -22,6 +22,7 @@ export const JOB_VIEW = {
   revision: 1,
   created_at: "2026-03-01T09:00:00.000Z",
   updated_at: "2026-03-01T09:00:00.000Z",
+  paused: null,
   next_runs: ["2026-03-01T09:05:00.000Z", "2026-03-01T09:10:00.000Z", "2026-03-01T09:15:00.000Z"],
 };
 
@@ -40,15 +41,23 @@ export const SCHEDULE = {
   },
 };
 
-/** A schedule, read. */
-export const SCHEDULE_VIEW = {
+const { name: _name, schedule: _schedule, ...JOB_IN_SCHEDULE } = JOB_VIEW;
+const SCHEDULE_FIELDS = {
   name: "kitchen",
   tz_location: "Europe/Brussels",
-  on_success: { notify_webhook: ["https://example.org/all"] },
-  jobs: { coffee: JOB_VIEW },
   created_at: "2026-03-01T09:00:00.000Z",
   updated_at: "2026-03-01T09:00:00.000Z",
 };
+
+/** A schedule, read. */
+export const SCHEDULE_VIEW = {
+  ...SCHEDULE_FIELDS,
+  on_success: { notify_webhook: ["https://example.org/all"] },
+  jobs: { coffee: JOB_IN_SCHEDULE },
+};
+
+/** A schedule in a list. */
+export const SCHEDULE_LISTED = { ...SCHEDULE_FIELDS, jobs: 2 };
 
 const PARENT = {
   id: "019ca8a4-d26c-7a3e-9f52-6b1d8c0e4a17",
@@ -87,6 +96,32 @@ export const RUN_SUMMARY = {
   triggered_by_job_run: PARENT,
 };
 
+const TRY = { started_at: "2026-03-01T09:05:16.003Z", duration_ms: 112, status: 204, error: null };
+const DELIVERY_FIELDS = {
+  id: "019ca8a5-10df-7f1a-b0c6-94d2e7f8a351",
+  event: "on_success",
+  attempt: 0,
+  action: "notify_webhook",
+  url: "https://example.org/all",
+  state: "delivered",
+  next_try_at: null,
+  created_at: "2026-03-01T09:05:15.999Z",
+  finished_at: "2026-03-01T09:05:16.120Z",
+};
+const RUN_DELIVERY = { ...DELIVERY_FIELDS, tries: [{ ...TRY, response: "" }] };
+
+/** A delivery by itself. */
+export const DELIVERY = { ...RUN_DELIVERY, run_id: RUN_SUMMARY.id, name: RUN_SUMMARY.name };
+
+/** The same delivery in a list. */
+export const DELIVERY_SUMMARY = {
+  ...DELIVERY_FIELDS,
+  run_id: RUN_SUMMARY.id,
+  name: RUN_SUMMARY.name,
+  tries_made: 1,
+  last_try: TRY,
+};
+
 /** The same run as a whole. */
 export const RUN = {
   ...RUN_SUMMARY,
@@ -103,28 +138,7 @@ export const RUN = {
       duration_ms: 16,
     },
   ],
-  deliveries: [
-    {
-      id: "019ca8a5-10df-7f1a-b0c6-94d2e7f8a351",
-      event: "on_success",
-      attempt: 0,
-      action: "notify_webhook",
-      url: "https://example.org/all",
-      state: "delivered",
-      next_try_at: null,
-      created_at: "2026-03-01T09:05:15.999Z",
-      finished_at: "2026-03-01T09:05:16.120Z",
-      tries: [
-        {
-          started_at: "2026-03-01T09:05:16.003Z",
-          duration_ms: 112,
-          status: 204,
-          error: null,
-          response: "",
-        },
-      ],
-    },
-  ],
+  deliveries: [RUN_DELIVERY],
   log: "cleaning\n",
   log_truncated: false,
   triggered_by_job_run: {
@@ -133,4 +147,57 @@ export const RUN = {
     log_truncated: false,
     triggered: ["cleanup_job"],
   },
+};
+
+/** The chain of that run, in the three forms that it can be had in. */
+export const RUN_TREE = {
+  id: PARENT.id,
+  name: PARENT.name,
+  state: "failed",
+  status: 1,
+  event: null,
+  triggered_at: PARENT.triggered_at,
+  duration_ms: 15_931,
+  self: false,
+  children: [
+    {
+      id: RUN.id,
+      name: RUN.name,
+      state: RUN.state,
+      status: 0,
+      event: PARENT.event,
+      triggered_at: RUN.triggered_at,
+      duration_ms: RUN.duration_ms,
+      self: true,
+      children: [],
+    },
+  ],
+  truncated: false,
+};
+export const RUN_TREE_DRAWN = `coffee  failed  exit 1  15s931ms
+└── cleanup_job  succeeded  exit 0  16ms  on_retries_exhausted  (this run)
+`;
+export const RUN_TREE_MERMAID = `flowchart TD
+  r0["coffee<br>failed, exit 1, 15s931ms"]
+  r1["cleanup_job<br>succeeded, exit 0, 16ms"]
+  r0 -->|on_retries_exhausted| r1
+  style r1 stroke-width:4px
+`;
+
+/** What goes on, in numbers. */
+export const STATS = {
+  runs: {
+    queued: 1,
+    running: 2,
+    retrying: 0,
+    succeeded: 1_440,
+    failed: 3,
+    cancelled: 0,
+    skipped: 1,
+    missed: 0,
+  },
+  waiting: { for_a_place: 1, oldest_ms: 812 },
+  deliveries: { pending: 0, delivered: 1_442, failed: 1, blocked: 0 },
+  jobs: { enabled: 12, paused: 1, disabled: 2 },
+  scheduler: { last_beat_ms: 431 },
 };

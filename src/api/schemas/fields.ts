@@ -1,10 +1,11 @@
-/** The fields that documents share: names, durations, environments, crons, zones and URLs. */
+/** The fields that documents share: names, durations, environments, crons and zones. */
 import { z } from "zod";
 import { CronError, parseCron } from "../../core/cron.ts";
 import { parseDuration } from "../../core/duration.ts";
+import { parseHumanDuration } from "../../core/human-duration.ts";
 import { isTimeZone } from "../../core/zone.ts";
 
-const MAX_URL_LENGTH = 2_048;
+const MAX_RETENTION_MS = 100 * 365 * 86_400_000;
 
 // In `meta`, `example` and not `examples`: zod leaves the latter out where a value changes as it is parsed.
 
@@ -64,13 +65,33 @@ export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
   .meta({ example: { team: "coffee" } });
 
-export const webhookUrlSchema = z
+/** How long runs are kept, such as `30 days`; in milliseconds once parsed. */
+export const retentionSchema = z
   .string()
-  .max(MAX_URL_LENGTH)
-  .refine(isWebhookUrl, { error: "must be an http or https URL without a user name or password" })
-  .meta({ example: "https://example.org/hook" });
+  .meta({ example: "30 days" })
+  .transform((text, context) => {
+    const ms = parseHumanDuration(text);
+    if (ms !== undefined && ms > 0 && ms <= MAX_RETENTION_MS) return ms;
+    context.issues.push({
+      code: "custom",
+      input: text,
+      message: "must be a duration such as 30 days, 2 weeks, 1 hour and 30 minutes or 12h, at most 100 years",
+    });
+    return z.NEVER;
+  });
 
-function isWebhookUrl(text: string): boolean {
-  const url = URL.parse(text);
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
-}
+/** Of the output, in files made for cheek; it changes nothing. */
+export const encodingSchema = z
+  .string()
+  .max(50)
+  .optional()
+  .describe("For cheek files; output is always read as UTF-8");
+
+/** A field that is known, and whose time has not come. */
+export const notYetSchema = z
+  .never({ error: "is not available yet: leave it out" })
+  .optional()
+  .describe("Not available yet");
+
+/** A field of an answer that a document may carry, so that what was read can be saved. */
+export const readOnlySchema = z.unknown().optional().meta({ description: "Ignored", readOnly: true });

@@ -1,46 +1,25 @@
 /** The job document that the API takes. */
 import { z } from "zod";
-import {
-  ACTIONS,
-  DEFAULT_RETRY_DELAY_MS,
-  EVENTS,
-  type EventAction,
-  type JobDefinition,
-  MAX_RETRIES,
-  MAX_TIMEOUT_MS,
-} from "../../core/job.ts";
+import { formatDuration } from "../../core/duration.ts";
+import { formatHumanDuration } from "../../core/human-duration.ts";
+import { DEFAULT_RETRY_DELAY_MS, type JobDefinition, MAX_RETRIES, MAX_TIMEOUT_MS } from "../../core/job.ts";
+import { eventActions, eventFields, eventsView } from "./events.ts";
 import { JOB } from "./examples.ts";
 import {
   cronSchema,
   durationSchema,
+  encodingSchema,
   envSchema,
   labelsSchema,
   nameSchema,
+  notYetSchema,
+  readOnlySchema,
+  retentionSchema,
   timezoneSchema,
-  webhookUrlSchema,
 } from "./fields.ts";
 
 const MAX_DELAY_MS = 7 * 86_400_000;
-const targets = <T extends z.ZodType<string>>(target: T) => z.array(target).max(50);
-
-const actionsSchema = z
-  .strictObject({
-    trigger_job: targets(nameSchema).optional().describe("Names of jobs to trigger"),
-    notify_webhook: targets(webhookUrlSchema).optional().describe("URLs that get the whole event as JSON"),
-    notify_slack_webhook: targets(webhookUrlSchema).optional(),
-    notify_discord_webhook: targets(webhookUrlSchema).optional(),
-  })
-  .meta({ id: "EventActions" });
-
-/** The three events, on a job or on a schedule. */
-export const eventFields = {
-  on_success: actionsSchema.optional().describe("After an attempt that succeeded"),
-  on_error: actionsSchema.optional().describe("After each attempt that failed"),
-  on_retries_exhausted: actionsSchema
-    .optional()
-    .describe("Once, when a job with retries has failed its last attempt"),
-};
-export const eventsSchema = z.object(eventFields);
+const MAX_LIMIT = 1_000;
 
 const retrySchema = z.strictObject({
   limit: z.int().min(0).max(MAX_RETRIES).optional().describe("Attempts after the first"),
@@ -54,6 +33,19 @@ const retrySchema = z.strictObject({
     .optional()
     .describe("Only these are retried; none: all"),
 });
+
+const concurrencySchema = z
+  .strictObject({
+    limit: z.int().min(1).max(MAX_LIMIT).describe("Runs at once"),
+    policy: z
+      .enum(["queue", "skip"], {
+        error: ({ input }) =>
+          input === "replace" ? "replace is not available yet: take queue or skip" : undefined,
+      })
+      .optional()
+      .describe("What becomes of one more: it waits (the default), or is recorded as skipped"),
+  })
+  .meta({ example: { limit: 1, policy: "queue" } });
 
 const jobFields = {
   command: z
@@ -69,22 +61,65 @@ const jobFields = {
     .refine((ms) => ms > 0, { error: "must be longer than 0s" })
     .optional()
     .describe("Of each attempt"),
+  concurrency: concurrencySchema.optional(),
+  disable_concurrent_execution: z
+    .boolean()
+    .optional()
+    .describe("true: short for concurrency: { limit: 1, policy: queue }"),
+  log_retention_period: retentionSchema
+    .optional()
+    .describe("How long ended runs are kept; default: that of the schedule"),
+  allow_cycle: z.boolean().optional().describe("true: its actions may close a circle of jobs"),
+  encoding: encodingSchema,
   enabled: z.boolean().optional().describe("false: no cron slots, and triggers are refused"),
   description: z.string().max(10_000).optional(),
   labels: labelsSchema.optional(),
   ...eventFields,
+  missed_runs: notYetSchema,
+  catchup_window: notYetSchema,
+  pool: notYetSchema,
+  inherited_timezone: z
+    .string()
+    .optional()
+    .describe("From a job that was read: a timezone equal to it stays inherited"),
+  revision: readOnlySchema,
+  created_at: readOnlySchema,
+  updated_at: readOnlySchema,
+  next_runs: readOnlySchema,
+  paused: readOnlySchema,
+  warnings: readOnlySchema,
 };
 
-const sameRetries = (job: {
+interface ShortForms {
   retries?: number | undefined;
   retry?: { limit?: number | undefined } | undefined;
-}) => job.retries === undefined || job.retry?.limit === undefined || job.retries === job.retry.limit;
-const retriesClash = { path: ["retries"], error: "retries and retry.limit differ: give one of them" };
+  disable_concurrent_execution?: boolean | undefined;
+  concurrency?: { limit: number; policy?: "queue" | "skip" | undefined } | undefined;
+}
+
+/** A short form beside the long one is an error where they differ. */
+function checkShortForms(job: ShortForms, context: z.core.$RefinementCtx): void {
+  const { retries, retry, disable_concurrent_execution: exclusive = false, concurrency } = job;
+  const clash = (path: string, message: string) =>
+    context.issues.push({
+      code: "custom",
+      input: job,
+      path: [path],
+      message: `${message}: give one of them`,
+    });
+  if (retries !== undefined && retry?.limit !== undefined && retries !== retry.limit) {
+    clash("retries", "retries and retry.limit differ");
+  }
+  const isExclusive = concurrency?.limit === 1 && concurrency.policy !== "skip";
+  if (exclusive && concurrency !== undefined && !isExclusive) {
+    clash("disable_concurrent_execution", "it means concurrency: { limit: 1, policy: queue }, which differs");
+  }
+}
 
 /** A job inside a schedule document, where its key is its name. */
 export const jobInScheduleSchema = z
   .strictObject(jobFields)
-  .refine(sameRetries, retriesClash)
+  .superRefine(checkShortForms)
   .meta({ id: "JobInSchedule", example: { command: "echo cleaning", cron: "@daily" } });
 
 /** A job by itself. */
@@ -94,26 +129,28 @@ export const jobSchema = z
     schedule: nameSchema.optional().describe("default: `default`, or where the job is already"),
     ...jobFields,
   })
-  .refine(sameRetries, retriesClash)
+  .superRefine(checkShortForms)
   .meta({ id: "Job", example: JOB });
 
 /** A job to PUT: its name stands in the path already. */
 export const putJobSchema = z
   .strictObject({ name: nameSchema.optional(), schedule: nameSchema.optional(), ...jobFields })
-  .refine(sameRetries, retriesClash)
+  .superRefine(checkShortForms)
   .meta({ id: "PutJob", example: JOB });
 
-type JobDocument = Omit<z.output<typeof putJobSchema>, "name">;
+/** A document that has been checked. */
+export type JobDocument = Omit<z.output<typeof putJobSchema>, "name">;
 
 /** The definition that a document means. */
 export function jobDefinition(name: string, document: JobDocument): JobDefinition {
-  const { command, cron = [], retry = {} } = document;
+  const { command, cron = [], retry = {}, timezone, inherited_timezone: inherited } = document;
+  const exclusive = document.disable_concurrent_execution === true;
   return {
     name,
     schedule: document.schedule ?? null,
     command: typeof command === "string" ? { kind: "shell", text: command } : { kind: "argv", argv: command },
     cron: typeof cron === "string" ? [cron] : cron,
-    timezone: document.timezone ?? null,
+    timezone: timezone === undefined || timezone === inherited ? null : timezone,
     env: document.env ?? {},
     workingDirectory: document.working_directory ?? null,
     retry: {
@@ -125,9 +162,12 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
       exitCodes: retry.exit_codes ?? [],
     },
     timeoutMs: document.timeout ?? null,
-    concurrency: { limit: null, policy: "queue" },
-    logRetentionMs: null,
-    allowCycle: false,
+    concurrency: {
+      limit: exclusive ? 1 : (document.concurrency?.limit ?? null),
+      policy: document.concurrency?.policy ?? "queue",
+    },
+    logRetentionMs: document.log_retention_period ?? null,
+    allowCycle: document.allow_cycle ?? false,
     enabled: document.enabled ?? true,
     description: document.description ?? null,
     labels: document.labels ?? {},
@@ -135,11 +175,33 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
   };
 }
 
-/** The actions of a document in a fixed order, each once. */
-export function eventActions(document: z.output<typeof eventsSchema>): EventAction[] {
-  return EVENTS.flatMap((event) =>
-    ACTIONS.flatMap((action) =>
-      [...new Set(document[event]?.[action])].map((target) => ({ event, action, target })),
-    ),
-  );
+/** The one document for a definition: no short forms, defaults written out; `jobDefinition` reads it back. */
+export function jobDocument(d: JobDefinition) {
+  return {
+    name: d.name,
+    ...(d.schedule !== null && { schedule: d.schedule }),
+    command: d.command.kind === "shell" ? d.command.text : [...d.command.argv],
+    ...(d.cron.length > 0 && { cron: d.cron.length === 1 ? String(d.cron[0]) : [...d.cron] }),
+    ...(d.timezone !== null && { timezone: d.timezone }),
+    env: { ...d.env },
+    ...(d.workingDirectory !== null && { working_directory: d.workingDirectory }),
+    retry: {
+      limit: d.retry.limit,
+      delay: formatDuration(d.retry.delayMs),
+      backoff: d.retry.backoff,
+      ...(d.retry.maxDelayMs !== null && { max_delay: formatDuration(d.retry.maxDelayMs) }),
+      jitter: d.retry.jitter,
+      exit_codes: [...d.retry.exitCodes],
+    },
+    ...(d.timeoutMs !== null && { timeout: formatDuration(d.timeoutMs) }),
+    ...(d.concurrency.limit !== null && {
+      concurrency: { limit: d.concurrency.limit, policy: d.concurrency.policy },
+    }),
+    ...(d.logRetentionMs !== null && { log_retention_period: formatHumanDuration(d.logRetentionMs) }),
+    ...(d.allowCycle && { allow_cycle: true }),
+    enabled: d.enabled,
+    ...(d.description !== null && { description: d.description }),
+    labels: { ...d.labels },
+    ...eventsView(d.actions),
+  };
 }

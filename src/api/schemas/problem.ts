@@ -32,13 +32,41 @@ export const problemSchema = z
 
 export type Problem = z.infer<typeof problemSchema>;
 
-const problemResponse = (description: string) => ({
-  description,
-  content: { "application/problem+json": { schema: problemSchema } },
-});
-
-/** For `schema.response` of a route: what it may answer besides success. */
-export const problemResponses = {
-  "4xx": problemResponse("The request was refused"),
-  "5xx": problemResponse("The service failed"),
+const REFUSALS = {
+  400: "The request is malformed",
+  401: "A valid token is required",
+  403: "The host name or the web site that calls is not ours",
+  404: "There is no such thing",
+  409: "It clashes with what there is",
+  413: "The body is too large",
+  415: "The body is neither JSON nor YAML",
+  422: "The document is not valid",
+  424: "The run has failed",
+  429: "Too many runs of the job wait",
+  503: "The service cannot answer right now; Retry-After says when to come back",
 };
+
+type Refusal = keyof typeof REFUSALS;
+
+/** What calls without a token may answer besides success. */
+const EVERYWHERE = [403, 503] as const;
+
+interface ProblemResponse {
+  description: string;
+  content: { "application/problem+json": { schema: typeof problemSchema } };
+}
+
+/** For `schema.response` of a route: what it may answer besides success and what every route with a token may. */
+export function problems<Status extends Refusal>(...statuses: Status[]) {
+  return openProblems<Status | 401>(401, ...statuses);
+}
+
+/** The same for a route that wants no token. */
+export function openProblems<Status extends Refusal = never>(...statuses: Status[]) {
+  const all = [...EVERYWHERE, ...statuses];
+  const responses = all.map((status): [number, ProblemResponse] => [
+    status,
+    { description: REFUSALS[status], content: { "application/problem+json": { schema: problemSchema } } },
+  ]);
+  return Object.fromEntries(responses) as Record<(typeof all)[number], ProblemResponse>;
+}

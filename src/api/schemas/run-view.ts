@@ -4,6 +4,7 @@ import { type EventBody, thawBody } from "../../core/payloads.ts";
 import { endInBytes } from "../../core/text.ts";
 import type { RunDetail, RunSummary } from "../../db/history.ts";
 import type { FullRun } from "../../orchestrator/read-history.ts";
+import { deliveryView } from "./delivery.ts";
 import type { ParentRun, runSchema, runSummarySchema } from "./run.ts";
 
 /** A run's own log within its JSON; the whole of it is at `/runs/{id}/log`. */
@@ -47,6 +48,7 @@ function commonView(run: RunSummary): Omit<Summary, "triggered_by_job_run"> {
     trigger: {
       type: run.trigger,
       ...(run.parentEvent && { run_id: run.parentEvent.run.id, event: run.parentEvent.event }),
+      ...(run.rerunOfId && { run_id: run.rerunOfId }),
     },
     scheduled_for: isoOrNull(run.scheduledFor),
     started_at: isoOrNull(run.startedAt),
@@ -97,32 +99,6 @@ function attemptView(attempt: RunDetail["attempts"][number]): Run["attempts"][nu
     started_at: attempt.startedAt.toISOString(),
     finished_at: isoOrNull(attempt.finishedAt),
     duration_ms: durationMs(attempt.startedAt, attempt.finishedAt),
-  };
-}
-
-type EventDetail = RunDetail["events"][number];
-
-function deliveryView(
-  of: EventDetail,
-  delivery: EventDetail["deliveries"][number],
-): Run["deliveries"][number] {
-  return {
-    id: delivery.id,
-    event: of.event,
-    attempt: of.attempt,
-    action: delivery.action,
-    url: delivery.url,
-    state: delivery.state,
-    next_try_at: isoOrNull(delivery.nextTryAt),
-    created_at: delivery.createdAt.toISOString(),
-    finished_at: isoOrNull(delivery.finishedAt),
-    tries: delivery.history.map(({ startedAt, durationMs: duration_ms, status, error, response }) => ({
-      started_at: startedAt.toISOString(),
-      duration_ms,
-      status,
-      error,
-      response,
-    })),
   };
 }
 

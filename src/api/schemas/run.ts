@@ -1,7 +1,8 @@
-/** A run as the API answers it, and what triggers and lists take. */
+/** A run as the API answers it, and what triggers take. */
 import { z } from "zod";
-import { ACTIONS, EVENTS } from "../../core/job.ts";
+import { EVENTS } from "../../core/job.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
+import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY } from "./examples.ts";
 import { durationSchema, envSchema } from "./fields.ts";
 
@@ -24,20 +25,29 @@ export const triggerSchema = z
   .optional()
   .meta({ id: "Trigger", example: { triggered_by: "CoffeeRequestButton", env: { CUP: "small" } } });
 
-export const waitQuerySchema = z.strictObject({
-  wait: durationSchema(MAX_WAIT_MS, "55s")
-    .optional()
-    .describe("Answer when the run has ended, or after so long"),
-});
+/** The query of a call that answers one run. */
+export const runQuerySchema = z
+  .strictObject({
+    wait: durationSchema(MAX_WAIT_MS, "55s")
+      .optional()
+      .describe("Answer when the run has ended, or after so long"),
+    fail: z
+      .stringbool({ truthy: ["true"], falsy: ["false"] })
+      .optional()
+      .describe("true: 424 when the run ends in any other state than succeeded; only with `wait`"),
+  })
+  .refine(({ fail, wait }) => !fail || wait !== undefined, {
+    path: ["fail"],
+    error: "is only of use with wait, such as ?wait=30s&fail=true",
+  });
 
-export const runListQuerySchema = z.strictObject({
-  job: z.string().max(200).optional(),
-  state: z
-    .union([z.enum(RUN_STATES), z.array(z.enum(RUN_STATES))])
+/** The headers of a trigger that are ours. */
+export const triggerHeadersSchema = z.looseObject({
+  "idempotency-key": z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/, { error: "must be 1 to 255 visible ASCII characters, and given once" })
     .optional()
-    .describe("May be given several times"),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(200).optional().describe("From `next_cursor` of the page before"),
+    .describe("The same key with the same trigger gives the same run, for 24 h"),
 });
 
 export const logQuerySchema = z.strictObject({
@@ -70,7 +80,7 @@ const parentFields = {
 
 const triggerView = z.object({
   type: z.enum(["cron", "api", "job", "rerun", "catch_up"]),
-  run_id: z.uuid().optional().describe("The run that triggered it"),
+  run_id: z.uuid().optional().describe("The run that triggered it, or that it repeats"),
   event: z.enum(EVENTS).optional().describe("The event of that run"),
 });
 
@@ -121,27 +131,6 @@ const attemptSchema = z.object({
   started_at: time,
   finished_at: time.nullable(),
   duration_ms: z.int().nullable(),
-});
-
-const deliverySchema = z.object({
-  id: z.uuid(),
-  event: z.enum(EVENTS),
-  attempt: z.int(),
-  action: z.enum(ACTIONS),
-  url: z.string(),
-  state: z.enum(["pending", "delivered", "failed", "blocked"]),
-  next_try_at: time.nullable(),
-  created_at: time,
-  finished_at: time.nullable(),
-  tries: z.array(
-    z.object({
-      started_at: time,
-      duration_ms: z.int(),
-      status: z.int().nullable().describe("HTTP status of the answer"),
-      error: z.string().nullable(),
-      response: z.string().nullable().describe("Its first 2 KiB"),
-    }),
-  ),
 });
 
 /** The run that triggered another one, as it was then, and so on up the chain. */

@@ -1,4 +1,4 @@
-/** Tells a database that is away for a moment from a query that is wrong. */
+/** Tells failures that pass, a database that is away or transactions in each other's way, from wrong queries. */
 
 /** Prisma's codes for a database that cannot be reached, lets nobody in, breaks off or has no connection left. */
 const PRISMA_CODES = new Set([
@@ -14,16 +14,30 @@ const PRISMA_CODES = new Set([
   "P2037",
 ]);
 /** Postgres' classes of the same: connection, authorization, catalog, resources, operator intervention; and Node's for sockets. */
-const OTHER_CODES = /^(08|28|3D|53|57P)|^(ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
+const OTHER_CODES =
+  /^(08|28|3D|53|57P)|^(ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
+
+/** Prisma's code for a deadlock or a conflict, and Postgres' own two. */
+const CONFLICT_CODES = new Set(["P2034", "40P01", "40001"]);
 
 /** Whether an error, or what caused it, means that the database is away. */
 export function isDatabaseAway(error: unknown): boolean {
+  return codesOf(error).some((code) => PRISMA_CODES.has(code) || OTHER_CODES.test(code));
+}
+
+/** Whether Postgres ended a transaction because of another one: done again, it may go through. */
+export function isConflict(error: unknown): boolean {
+  return codesOf(error).some((code) => CONFLICT_CODES.has(code));
+}
+
+/** The codes of an error and of its causes. */
+function codesOf(error: unknown): string[] {
+  const codes: string[] = [];
   for (let cause = error, depth = 0; cause !== null && typeof cause === "object" && depth < 6; depth++) {
     const { code, originalCode, meta } = cause as { code?: unknown; originalCode?: unknown; meta?: unknown };
-    if (PRISMA_CODES.has(String(code))) return true;
-    if (OTHER_CODES.test(String(code)) || OTHER_CODES.test(String(originalCode))) return true;
+    codes.push(String(code), String(originalCode));
     cause =
       (meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError ?? (cause as Error).cause;
   }
-  return false;
+  return codes;
 }

@@ -1,0 +1,72 @@
+/** The calls on deliveries: list them, read one with its tries, have one tried again. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { readDeliveries, readOneDelivery } from "../../orchestrator/read-deliveries.ts";
+import { redeliver } from "../../orchestrator/redeliver.ts";
+import { answerPage, readCursor } from "../paging.ts";
+import {
+  deliveryDetailSchema,
+  deliveryDetailView,
+  deliveryListSchema,
+  deliverySummaryView,
+} from "../schemas/delivery.ts";
+import { problems } from "../schemas/problem.ts";
+import { deliveryListQuerySchema, rangeOf } from "../schemas/run-query.ts";
+
+const PATH = "/api/v1/deliveries";
+const params = z.object({ id: z.uuid() });
+const tags = ["deliveries"];
+
+export const deliveryRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      PATH,
+      {
+        schema: {
+          summary: "List deliveries, newest first",
+          tags,
+          querystring: deliveryListQuerySchema,
+          response: { 200: deliveryListSchema, ...problems(400, 404) },
+        },
+      },
+      async (request, reply) => {
+        const { state: states, run: runId, job: jobs, limit, cursor, ...range } = request.query;
+        const filter = { states, runId, jobs, ...(await rangeOf(range, deps.db.now)) };
+        const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
+        const deliveries = await readDeliveries(deps, filter, page);
+        return answerPage(request, reply, deliveries, limit, deliverySummaryView);
+      },
+    );
+
+    app.get(
+      `${PATH}/:id`,
+      {
+        schema: {
+          summary: "Read a delivery with its tries",
+          tags,
+          params,
+          response: { 200: deliveryDetailSchema, ...problems(400, 404) },
+        },
+      },
+      async ({ params: { id } }) => deliveryDetailView(await readOneDelivery(deps, id)),
+    );
+
+    app.post(
+      `${PATH}/:id/redeliver`,
+      {
+        schema: {
+          summary: "Try a delivery again at once, with the same id and body",
+          tags,
+          params,
+          response: { 202: deliveryDetailSchema, ...problems(400, 404, 413, 415) },
+        },
+      },
+      async ({ params: { id } }, reply) => {
+        await redeliver(deps, id);
+        reply.header("location", `${PATH}/${id}`);
+        return reply.code(202).send(deliveryDetailView(await readOneDelivery(deps, id)));
+      },
+    );
+  };

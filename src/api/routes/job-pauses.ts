@@ -1,0 +1,51 @@
+/** The calls that take a job's cron slots from it and give them back. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { pauseJob, resumeJob } from "../../orchestrator/define-jobs.ts";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { nameSchema } from "../schemas/fields.ts";
+import { jobView, jobViewSchema } from "../schemas/job-view.ts";
+import { problems } from "../schemas/problem.ts";
+
+const params = z.object({ name: nameSchema });
+
+const pauseSchema = z
+  .strictObject({
+    by: z.string().min(1).max(200).optional().describe("Who pauses it"),
+    reason: z.string().min(1).max(2_000).optional(),
+  })
+  .optional()
+  .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
+
+export const jobPauses =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      "/api/v1/jobs/:name/pause",
+      {
+        schema: {
+          summary: "Pause a job: no cron slots, other triggers work; saving it does not lift that",
+          tags: ["jobs"],
+          params,
+          body: pauseSchema,
+          response: { 200: jobViewSchema, ...problems(400, 404, 413, 415, 422) },
+        },
+      },
+      async ({ params: { name }, body }) =>
+        jobView(await pauseJob(deps, name, body ?? {}), deps.defaultTimezone, await deps.db.now()),
+    );
+
+    app.post(
+      "/api/v1/jobs/:name/resume",
+      {
+        schema: {
+          summary: "End the pause of a job; slots that have passed make no runs",
+          tags: ["jobs"],
+          params,
+          response: { 200: jobViewSchema, ...problems(400, 404, 413, 415) },
+        },
+      },
+      async ({ params: { name } }) =>
+        jobView(await resumeJob(deps, name), deps.defaultTimezone, await deps.db.now()),
+    );
+  };

@@ -1,0 +1,141 @@
+/** The calls that save and delete single jobs. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { CarillonError, invalidDocument } from "../../core/errors.ts";
+import type { StoredJob } from "../../db/definitions.ts";
+import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../orchestrator/define-jobs.ts";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { triggerRun } from "../../orchestrator/trigger-run.ts";
+import { patchJobDocument } from "../patch-document.ts";
+import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
+import { changesOfJob } from "../schemas/changes.ts";
+import { nameSchema } from "../schemas/fields.ts";
+import { type JobDocument, jobDefinition, jobDocument, jobSchema, putJobSchema } from "../schemas/job.ts";
+import { jobView, savedJobSchema } from "../schemas/job-view.ts";
+import { problems } from "../schemas/problem.ts";
+import { createQuerySchema, jobPatchSchema, savedOrChangesSchema, saveQuerySchema } from "../schemas/save.ts";
+import { type Advice, jobWarnings, type Warning } from "../schemas/warnings.ts";
+import { parseDocument } from "../validation.ts";
+
+const PATH = "/api/v1/jobs";
+const params = z.object({ name: nameSchema });
+const tags = ["jobs"];
+
+export const jobSaves =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    await app.register(jobCreation(deps, advice));
+    await app.register(jobChanges(deps, advice));
+  };
+
+const jobCreation =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      PATH,
+      {
+        schema: {
+          summary: "Save a new job; with run=true run it at once, and answer the run",
+          tags,
+          querystring: createQuerySchema,
+          body: jobSchema,
+          response: { ...TRIGGER_ANSWERS, 201: savedJobSchema, ...problems(400, 409, 413, 415, 422, 424) },
+        },
+      },
+      async ({ query: { run = false, ...query }, body: { name, ...document } }, reply) => {
+        if (run && document.enabled === false) {
+          throw new CarillonError("job_disabled", "a disabled job cannot run: leave run=true or enabled out");
+        }
+        const job = await createJob(deps, jobDefinition(name, document));
+        if (!run) {
+          reply.code(201).header("location", jobPath(name));
+          return savedView(deps, job, jobWarnings(document, advice));
+        }
+        const { id } = await triggerRun(deps, { job: name });
+        reply.header("location", `/api/v1/runs/${id}`);
+        return answerRun(deps, reply, id, { ...query, unfinished: 202 });
+      },
+    );
+  };
+
+const jobChanges =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    const answer = ({ before, job }: SavedJob, warnings: Warning[], dryRun: boolean) =>
+      dryRun ? changesOfJob(before, job, { dryRun, warnings }) : savedView(deps, job, warnings);
+
+    app.put(
+      `${PATH}/:name`,
+      {
+        schema: {
+          summary: "Save a job, new or not",
+          tags,
+          params,
+          querystring: saveQuerySchema,
+          body: putJobSchema,
+          response: { 200: savedOrChangesSchema, 201: savedJobSchema, ...problems(400, 413, 415, 422) },
+        },
+      },
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body }, reply) => {
+        const saved = await putJob(deps, namedDefinition(name, body), { dryRun });
+        if (saved.before === undefined && !dryRun) reply.code(201).header("location", jobPath(name));
+        return answer(saved, jobWarnings(body, advice), dryRun);
+      },
+    );
+
+    app.patch(
+      `${PATH}/:name`,
+      {
+        schema: {
+          summary: "Change fields of a job (RFC 7396: null removes one)",
+          tags,
+          params,
+          querystring: saveQuerySchema,
+          body: jobPatchSchema,
+          response: { 200: savedOrChangesSchema, ...problems(400, 404, 413, 415, 422) },
+        },
+      },
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
+        const saved = await editJob(deps, name, (job) => patched(job, body), { dryRun });
+        return answer(saved, jobWarnings(jobDocument(saved.job.definition), advice), dryRun);
+      },
+    );
+
+    app.delete(
+      `${PATH}/:name`,
+      {
+        schema: {
+          summary: "Delete a job; its history stays",
+          tags,
+          params,
+          response: { 204: z.null(), ...problems(400, 404, 409, 413, 415) },
+        },
+      },
+      async ({ params: { name } }, reply) => {
+        await deleteJob(deps, name);
+        return reply.code(204).send(null);
+      },
+    );
+  };
+
+async function savedView(deps: Deps, job: StoredJob, warnings: Warning[]) {
+  return { ...jobView(job, deps.defaultTimezone, await deps.db.now()), warnings };
+}
+
+function patched({ definition }: StoredJob, patch: Record<string, unknown>) {
+  const document = parseDocument(putJobSchema, patchJobDocument(jobDocument(definition), patch));
+  return namedDefinition(definition.name, document);
+}
+
+/** The definition of a document whose name stands in the path already. */
+function namedDefinition(
+  name: string,
+  { name: said, ...document }: JobDocument & { name?: string | undefined },
+) {
+  if (said === undefined || said === name) return jobDefinition(name, document);
+  throw invalidDocument([{ path: "name", message: `must be ${name} as in the path, or be left out` }]);
+}
+
+function jobPath(name: string): string {
+  return `${PATH}/${encodeURIComponent(name)}`;
+}

@@ -1,0 +1,51 @@
+/** The call that shows the chain of a run: as JSON, drawn, or as a Mermaid flowchart. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { readTree } from "../../orchestrator/read-tree.ts";
+import { preferred } from "../accept.ts";
+import { drawTree, mermaidTree } from "../draw-tree.ts";
+import { problems } from "../schemas/problem.ts";
+import { drawnTreeSchema, mermaidTreeSchema, runTreeSchema, treeView } from "../schemas/run-tree.ts";
+
+const MERMAID = "text/vnd.mermaid";
+
+export const runTreeRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      "/api/v1/runs/:id/tree",
+      {
+        schema: {
+          summary: "Show the chain of a run, from the run that began it down",
+          tags: ["runs"],
+          params: z.object({ id: z.uuid() }),
+          response: {
+            200: {
+              description: "The chain, at most 1,000 runs of it",
+              content: {
+                "application/json": { schema: runTreeSchema },
+                "text/plain": { schema: drawnTreeSchema },
+                [MERMAID]: { schema: mermaidTreeSchema },
+              },
+            },
+            ...problems(400, 404),
+          },
+        },
+      },
+      async ({ params: { id }, headers }, reply) => {
+        const { runs, truncated } = await readTree(deps, id);
+        const tree = treeView(runs, id, truncated);
+        reply.header("vary", "accept");
+        const type = preferred(headers.accept, ["application/json", "text/plain", MERMAID]);
+        switch (type) {
+          case "application/json":
+            return reply.type(type).send(tree);
+          case "text/plain":
+            return reply.type(`${type}; charset=utf-8`).send(drawTree(tree));
+          case MERMAID:
+            return reply.type(`${type}; charset=utf-8`).send(mermaidTree(tree));
+        }
+      },
+    );
+  };

@@ -1,0 +1,71 @@
+/** The call that checks a document and saves nothing. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import type { z } from "zod";
+import { CarillonError } from "../../core/errors.ts";
+import { DEFAULT_SCHEDULE } from "../../core/job.ts";
+import type { StoredJob } from "../../db/definitions.ts";
+import { putJob } from "../../orchestrator/define-jobs.ts";
+import { putSchedule } from "../../orchestrator/define-schedules.ts";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { jobDefinition, jobSchema } from "../schemas/job.ts";
+import { jobView } from "../schemas/job-view.ts";
+import { problems } from "../schemas/problem.ts";
+import { validateQuerySchema, validateSchema, validationSchema } from "../schemas/save.ts";
+import { namedSchedule, scheduleSchema } from "../schemas/schedule.ts";
+import { type Advice, jobWarnings, scheduleWarnings, type Warning } from "../schemas/warnings.ts";
+import { parseDocument } from "../validation.ts";
+import { SCHEDULE_LIMIT_BYTES } from "./schedules.ts";
+
+interface Accepted {
+  jobs: StoredJob[];
+  warnings: Warning[];
+}
+
+export const validateRoute =
+  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      "/api/v1/jobs/validate",
+      {
+        bodyLimit: SCHEDULE_LIMIT_BYTES,
+        schema: {
+          summary: "Check a job or a whole schedule; answers 200 whether or not it is valid",
+          tags: ["jobs"],
+          querystring: validateQuerySchema,
+          body: validateSchema,
+          response: { 200: validationSchema, ...problems(400, 413, 415, 422) },
+        },
+      },
+      async ({ query: { schedule = DEFAULT_SCHEDULE }, body }) => {
+        try {
+          const { jobs, warnings } =
+            "jobs" in body
+              ? await trySchedule(deps, advice, schedule, body)
+              : await tryJob(deps, advice, body);
+          const now = await deps.db.now();
+          const views = jobs.map((job) => [job.definition.name, jobView(job, deps.defaultTimezone, now)]);
+          return { valid: true, errors: [], warnings, jobs: Object.fromEntries(views) };
+        } catch (error) {
+          return refused(error);
+        }
+      },
+    );
+  };
+
+async function tryJob(deps: Deps, advice: Advice, body: unknown): Promise<Accepted> {
+  const { name, ...document } = parseDocument(jobSchema, body);
+  const { job } = await putJob(deps, jobDefinition(name, document), { dryRun: true });
+  return { jobs: [job], warnings: jobWarnings(document, advice) };
+}
+
+async function trySchedule(deps: Deps, advice: Advice, name: string, body: unknown): Promise<Accepted> {
+  const document = parseDocument(scheduleSchema, body);
+  const { after } = await putSchedule(deps, namedSchedule(name, document), { dryRun: true });
+  return { jobs: after.jobs, warnings: scheduleWarnings(document, advice) };
+}
+
+function refused(error: unknown): z.input<typeof validationSchema> {
+  if (!(error instanceof CarillonError)) throw error;
+  const errors = error.errors.length > 0 ? [...error.errors] : [{ path: "body", message: error.message }];
+  return { valid: false, errors, warnings: [], jobs: {} };
+}

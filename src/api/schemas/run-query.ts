@@ -1,0 +1,91 @@
+/** The filters of lists of runs and deliveries, and the times that they take. */
+import { z } from "zod";
+import { RUN_STATES, type Trigger } from "../../core/run.ts";
+import type { TimeRange } from "../../db/id-range.ts";
+import { pageQuerySchema } from "../paging.ts";
+import { DELIVERY_STATES } from "./delivery.ts";
+
+const MAX_VALUES = 50;
+const TRIGGERS = ["cron", "api", "job", "rerun", "catch_up"] as const satisfies Trigger[];
+const UNITS_MS = { w: 604_800_000, d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000 } as const;
+
+/** A parameter that may be given several times; always a list once parsed. */
+function repeatable<T extends z.ZodType>(value: T) {
+  return z.union([value.transform((one) => [one]), z.array(value).max(MAX_VALUES)]).optional();
+}
+
+/** An instant, or how long ago it was. */
+type Moment = { at: Date } | { agoMs: number };
+
+const instantSchema = z.iso.datetime({ offset: true });
+
+const momentSchema = z
+  .string()
+  .meta({ example: "2w" })
+  .describe("Such as 2026-03-01T09:00:00Z, or so long ago: 2w, 3d, 12h, 30m")
+  .transform((text, context): Moment => {
+    const [, count, unit] = /^(\d{1,5})([wdhms])$/.exec(text) ?? [];
+    if (unit !== undefined) return { agoMs: Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS] };
+    // The + of an offset becomes a space in a query unless it was escaped.
+    const instant = instantSchema.safeParse(text.replace(/ (?=\d\d:?\d\d$)/, "+"));
+    if (instant.success) return { at: new Date(instant.data) };
+    context.issues.push({
+      code: "custom",
+      input: text,
+      message: "must be an instant such as 2026-03-01T09:00:00Z, or an age such as 2w, 3d, 12h or 30m",
+    });
+    return z.NEVER;
+  });
+
+const rangeFields = {
+  since: momentSchema.optional().describe("Not before"),
+  until: momentSchema.optional().describe("Before"),
+};
+
+const labelSchema = z
+  .string()
+  .max(601)
+  .regex(/^[^=]+=/, { error: "must be name=value" })
+  .meta({ example: "team=coffee" })
+  .transform((text) => {
+    const at = text.indexOf("=");
+    return [text.slice(0, at), text.slice(at + 1)] as const;
+  });
+
+/** Which runs of one job to list. */
+export const jobRunsQuerySchema = pageQuerySchema.extend({
+  state: repeatable(z.enum(RUN_STATES)),
+  status: repeatable(z.coerce.number().int().min(-1).max(255)).describe("The exit code"),
+  triggered_by: repeatable(z.string().max(300)),
+  trigger: repeatable(z.enum(TRIGGERS)).describe("What made the run"),
+  ...rangeFields,
+  label: repeatable(labelSchema).describe("A label of the job as the run has it; several: all of them"),
+});
+
+/** Which runs to list. */
+export const runListQuerySchema = jobRunsQuerySchema.extend({
+  job: repeatable(z.string().max(200)),
+  schedule: repeatable(z.string().max(200)),
+});
+
+/** Which deliveries to list. */
+export const deliveryListQuerySchema = pageQuerySchema.extend({
+  state: repeatable(z.enum(DELIVERY_STATES)),
+  run: z.uuid().optional(),
+  job: repeatable(z.string().max(200)),
+  ...rangeFields,
+});
+
+/** The instants that a query means; ages count back from `now`, which is only asked for when it is needed. */
+export async function rangeOf(
+  { since, until }: { since?: Moment | undefined; until?: Moment | undefined },
+  now: () => Promise<Date>,
+): Promise<TimeRange> {
+  const instant = async (moment: Moment | undefined): Promise<Date | undefined> => {
+    if (moment === undefined) return undefined;
+    const ms = "at" in moment ? moment.at.getTime() : (await now()).getTime() - moment.agoMs;
+    // Nothing is older, and Postgres knows no year 0.
+    return new Date(Math.max(0, ms));
+  };
+  return { since: await instant(since), until: await instant(until) };
+}

@@ -1,0 +1,53 @@
+/** What goes on in numbers, as the API answers it. */
+import { z } from "zod";
+import { RUN_STATES, type RunState } from "../../core/run.ts";
+import type { Stats } from "../../orchestrator/read-stats.ts";
+import { DELIVERY_STATES } from "./delivery.ts";
+import { STATS } from "./examples.ts";
+
+const count = z.int().min(0);
+const age = z.int().min(0).nullable();
+
+export const statsSchema = z
+  .object({
+    runs: z
+      .record(z.enum(RUN_STATES), count)
+      .describe("By state: all that have not ended, and those that ended in the last 24 h"),
+    waiting: z.object({
+      for_a_place: count.describe("Queued runs whose job runs as often as it may"),
+      oldest_ms: age.describe("Since the oldest queued run was triggered"),
+    }),
+    deliveries: z
+      .record(z.enum(DELIVERY_STATES), count)
+      .describe("By state: all pending ones, and of the others those of the last 24 h"),
+    jobs: z.object({ enabled: count, paused: count, disabled: count }),
+    scheduler: z.object({
+      last_beat_ms: age.describe("Since the last beat; null where this process is no scheduler"),
+    }),
+  })
+  .meta({ id: "Stats", example: STATS });
+
+/** @param sinceLastBeat of this process's scheduler, in ms */
+export function statsView(stats: Stats, sinceLastBeat: number | undefined): z.input<typeof statsSchema> {
+  const { now, active, ended, deliveries, jobs } = stats;
+  const { queued, running, retrying, waitingForPlace, oldestQueued } = active;
+  const counts: Partial<Record<RunState, number>> = {
+    ...Object.fromEntries(ended),
+    queued,
+    running,
+    retrying,
+  };
+  return {
+    runs: Object.fromEntries(RUN_STATES.map((state) => [state, counts[state] ?? 0])) as Record<
+      RunState,
+      number
+    >,
+    waiting: {
+      for_a_place: waitingForPlace,
+      oldest_ms: oldestQueued && Math.max(0, now.getTime() - oldestQueued.getTime()),
+    },
+    deliveries,
+    jobs,
+    scheduler: { last_beat_ms: sinceLastBeat === undefined ? null : Math.round(sinceLastBeat) },
+  };
+}

@@ -1,0 +1,95 @@
+/** Queries of schedules and of what they say beside their jobs. */
+import { DEFAULT_SCHEDULE, type EventAction, type ScheduleDefinition } from "../core/job.ts";
+import type { Tx } from "./client.ts";
+import { ACTION_ROWS, actionRows, eventAction, numberOrNull, type Page } from "./definitions.ts";
+import type { Prisma } from "./generated/client.ts";
+
+export interface StoredSchedule {
+  id: string;
+  name: string;
+  tzLocation: string | null;
+  logRetentionMs: number | null;
+  actions: EventAction[];
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export interface ListedSchedule extends StoredSchedule {
+  /** How many live jobs it has. */
+  jobs: number;
+}
+
+const SCHEDULE_ROWS = {
+  actions: ACTION_ROWS,
+  _count: { select: { jobs: { where: { deletedAt: null } } } },
+} as const;
+
+// The row outlives the schedule, since the runs of deleted jobs belong to it. What has neither jobs nor anything
+// to say is not there; `default` always is.
+const THERE: Prisma.ScheduleWhereInput = {
+  OR: [
+    { name: DEFAULT_SCHEDULE },
+    { jobs: { some: { deletedAt: null } } },
+    { tzLocation: { not: null } },
+    { logRetentionMs: { not: null } },
+    { actions: { some: {} } },
+  ],
+};
+
+/** The schedules, by name. */
+export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[]> {
+  const rows = await tx.schedule.findMany({
+    where: { AND: [THERE, page.after === undefined ? {} : { name: { gt: page.after } }] },
+    include: SCHEDULE_ROWS,
+    orderBy: { name: "asc" },
+    take: page.limit,
+  });
+  return rows.map(storedSchedule);
+}
+
+/** The schedule of this name. */
+export async function findSchedule(tx: Tx, name: string): Promise<StoredSchedule | undefined> {
+  const row = await tx.schedule.findFirst({ where: { AND: [THERE, { name }] }, include: SCHEDULE_ROWS });
+  return row === null ? undefined : storedSchedule(row);
+}
+
+/** The schedule of this id, whether or not it says anything. */
+export async function scheduleOf(tx: Tx, id: string): Promise<StoredSchedule> {
+  return storedSchedule(await tx.schedule.findUniqueOrThrow({ where: { id }, include: SCHEDULE_ROWS }));
+}
+
+/** Makes the schedule if there is none of this name; changes nothing otherwise. */
+export async function ensureSchedule(tx: Tx, name: string): Promise<{ id: string }> {
+  return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
+}
+
+/** Replaces what a schedule says beside its jobs. */
+export async function writeSchedule(
+  tx: Tx,
+  id: string,
+  said: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
+  jobIds: ReadonlyMap<string, string>,
+): Promise<void> {
+  await tx.schedule.update({
+    where: { id },
+    data: { tzLocation: said.tzLocation, logRetentionMs: said.logRetentionMs, updatedAt: said.now },
+  });
+  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
+  await tx.eventAction.createMany({
+    data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
+  });
+}
+
+function storedSchedule(row: Prisma.ScheduleGetPayload<{ include: typeof SCHEDULE_ROWS }>): ListedSchedule {
+  const { id, name, tzLocation, createdAt, updatedAt } = row;
+  return {
+    id,
+    name,
+    tzLocation,
+    logRetentionMs: numberOrNull(row.logRetentionMs),
+    actions: row.actions.map(eventAction),
+    createdAt,
+    updatedAt,
+    jobs: row._count.jobs,
+  };
+}

@@ -1,0 +1,30 @@
+/** Reads deliveries. */
+import {
+  type DeliveryDetail,
+  type DeliveryFilter,
+  listDeliveries,
+  readDelivery,
+} from "../db/delivery-list.ts";
+import type { Deps } from "./deps.ts";
+import { readRunState, requireJobs } from "./read-history.ts";
+import { deliveryNotFound } from "./redeliver.ts";
+
+/** A delivery with all its tries. Throws delivery_not_found. */
+export async function readOneDelivery(deps: Deps, id: string): Promise<DeliveryDetail> {
+  const delivery = await readDelivery(deps.db.prisma, id);
+  if (delivery === undefined) throw deliveryNotFound(id);
+  return delivery;
+}
+
+/** Deliveries newest first, each with its last try. Throws job_not_found and run_not_found for filters by none. */
+export async function readDeliveries(
+  deps: Deps,
+  filter: DeliveryFilter,
+  page: { beforeId?: string | undefined; limit: number },
+): Promise<DeliveryDetail[]> {
+  const deliveries = await listDeliveries(deps.db.prisma, filter, page);
+  if (deliveries.length > 0) return deliveries;
+  await requireJobs(deps, filter.jobs);
+  if (filter.runId !== undefined) await readRunState(deps, filter.runId);
+  return [];
+}

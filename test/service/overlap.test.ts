@@ -1,0 +1,133 @@
+/** Concurrency limits hold for whatever triggers at once, and over drains and kill -9 in the middle. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import type { Client, Run } from "../support/client.ts";
+import { freshDatabase } from "../support/database.ts";
+import { temporaryFolder } from "../support/folder.ts";
+import { type ServiceProcess, startProcess } from "../support/process.ts";
+import { readWitness, witnessed } from "../support/witness.ts";
+
+const EIGHT = ["1", "2", "3", "4", "5", "6", "7", "8"];
+const LIMITS = [1, 3];
+const RETRIED = { retries: 2, retry: { delay: "1ms" } };
+
+/** Triggers a job eight times at once. */
+function eightTimes(client: Client, job: string): Promise<Run[]> {
+  return Promise.all(EIGHT.map((N) => client.trigger(job, { env: { N } })));
+}
+
+function ended(client: Client, runs: readonly Run[]): Promise<Run[]> {
+  return Promise.all(runs.map(({ id }) => client.run(id, "55s")));
+}
+
+/** A service that is started again and again on one database, with one folder for its commands. */
+async function restartable(more: Record<string, string>) {
+  const stack = new AsyncDisposableStack();
+  const database = stack.use(await freshDatabase());
+  const { path: folder } = stack.use(await temporaryFolder());
+  const environment = {
+    DATABASE_URL: database.connectionString,
+    DATA_DIR: join(folder, "data"),
+    JOBS_DIR: folder,
+    WORKER_CONCURRENCY: "16",
+    ...more,
+  };
+  return {
+    folder,
+    start: async (): Promise<ServiceProcess> => stack.use(await startProcess(environment)),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** Waits until more than the limit have begun, so that a release has happened, and the rest still waits. */
+async function inTheMiddle(folder: string): Promise<void> {
+  for (const limit of LIMITS) {
+    const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
+    await expect.poll(started, { timeout: 20_000, interval: 20 }).toBeGreaterThan(limit);
+  }
+}
+
+it.each([
+  { how: "a drain", signal: "SIGTERM", work: "sleep 0.5" },
+  { how: "kill -9", signal: "SIGKILL", work: "sleep 1" },
+] as const)(
+  "queues eight behind a limit over $how, and runs each",
+  {
+    timeout: 120_000,
+  },
+  async ({ signal, work }) => {
+    await using service = await restartable({ SHUTDOWN_GRACE: "20s" });
+    const { folder } = service;
+    const before = await service.start();
+    for (const limit of LIMITS) {
+      const command = witnessed(`w${limit}`, work);
+      await before.client.putJob(`queue${limit}`, {
+        command,
+        concurrency: { limit, policy: "queue" },
+        ...RETRIED,
+      });
+    }
+    const accepted = await Promise.all(LIMITS.map((limit) => eightTimes(before.client, `queue${limit}`)));
+    await inTheMiddle(folder);
+    await before.end(signal);
+
+    const after = await service.start();
+    const runs = await ended(after.client, accepted.flat());
+    expect(runs.map(({ state }) => state)).toEqual(runs.map(() => "succeeded"));
+    for (const limit of LIMITS) {
+      const { mostAtOnce, started, ended: over } = await readWitness(folder, `w${limit}`);
+      expect(mostAtOnce).toBe(limit);
+      expect([...new Set(started)].toSorted()).toEqual(EIGHT);
+      expect(over).toHaveLength(started.length);
+      // A drain lets all that run come to their end; kill -9 makes those that ran run again.
+      if (signal === "SIGTERM") expect(started).toHaveLength(EIGHT.length);
+      else expect(started.length).toBeGreaterThan(EIGHT.length);
+    }
+  },
+);
+
+it("skips what is over the limit, also after kill -9 while the places are still held", {
+  timeout: 120_000,
+}, async () => {
+  await using service = await restartable({});
+  const { folder } = service;
+  const before = await service.start();
+  const work = "until [ -e go ]; do sleep 0.05; done";
+  for (const limit of LIMITS) {
+    const command = witnessed(`w${limit}`, work);
+    await before.client.putJob(`skip${limit}`, {
+      command,
+      concurrency: { limit, policy: "skip" },
+      ...RETRIED,
+    });
+  }
+  const held: Run[] = [];
+  for (const limit of LIMITS) {
+    const runs = await eightTimes(before.client, `skip${limit}`);
+    const [skipped, going] = [runs.filter(isSkipped), runs.filter((run) => !isSkipped(run))];
+    expect(skipped).toHaveLength(EIGHT.length - limit);
+    expect(skipped[0]).toMatchObject({ status: null, reason: expect.stringContaining(`at most ${limit}`) });
+    held.push(...going);
+    const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
+    await expect.poll(started, { timeout: 20_000 }).toBe(limit);
+  }
+  await before.end("SIGKILL");
+
+  const after = await service.start();
+  for (const limit of LIMITS) {
+    const late = await eightTimes(after.client, `skip${limit}`);
+    expect(late.filter(isSkipped)).toHaveLength(EIGHT.length);
+  }
+  // The commands outlive the killed service: they end before the attempts count as lost and begin again.
+  await writeFile(join(folder, "go"), "");
+  const runs = await ended(after.client, held);
+  expect(runs.map(({ state, retry_attempt }) => ({ state, retry_attempt }))).toEqual(
+    runs.map(() => ({ state: "succeeded", retry_attempt: 1 })),
+  );
+  for (const limit of LIMITS) expect((await readWitness(folder, `w${limit}`)).mostAtOnce).toBe(limit);
+});
+
+function isSkipped(run: Run): boolean {
+  return run.state === "skipped";
+}

@@ -1,0 +1,24 @@
+/** A job definition with defaults, for tests that work below the API. */
+import type { JobDefinition } from "../../src/core/job.ts";
+
+export function jobDefinition(more: Partial<JobDefinition> = {}): JobDefinition {
+  return {
+    name: "job",
+    schedule: null,
+    command: { kind: "shell", text: "true" },
+    cron: [],
+    timezone: null,
+    env: {},
+    workingDirectory: null,
+    retry: { limit: 0, delayMs: 0, backoff: "constant", maxDelayMs: null, jitter: 0, exitCodes: [] },
+    timeoutMs: null,
+    concurrency: { limit: null, policy: "queue" },
+    logRetentionMs: null,
+    allowCycle: false,
+    enabled: true,
+    description: null,
+    labels: {},
+    actions: [],
+    ...more,
+  };
+}
