@@ -74,11 +74,12 @@ function problemOf(failure: CarillonError, instance?: string): Problem {
 
 function asCarillonError(error: unknown, request: FastifyRequest): CarillonError {
   if (error instanceof CarillonError && error.code !== "internal") return error;
-  if (isDatabaseAway(error))
+  const refused = fromFramework(error, request);
+  if (refused !== undefined) return refused;
+  if (isDatabaseAway(error)) {
     return new CarillonError("unavailable", "The database does not answer: try again shortly");
-  return (
-    fromFramework(error, request) ?? new CarillonError("internal", `See the log for request ${request.id}`)
-  );
+  }
+  return new CarillonError("internal", `See the log for request ${request.id}`);
 }
 
 // What Fastify and its file server refuse has messages meant for callers.

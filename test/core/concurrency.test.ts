@@ -1,5 +1,5 @@
 /** Admission of runs: the limit, both policies and the bounded queue, by table and by property. */
-import { array, assert as check, constantFrom, integer, option, property } from "fast-check";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Admission, admitRun, type Standing, standingAfter } from "../../src/core/concurrency.ts";
 import { type Concurrency, MAX_WAITING } from "../../src/core/job.ts";
@@ -54,17 +54,17 @@ it.each<[what: string, Standing, Concurrency, Trigger, Admission["admit"]]>([
 
 describe("whatever is triggered", () => {
   const concurrency = {
-    limit: option(integer({ min: 1, max: 5 })),
-    policy: constantFrom("queue", "skip"),
+    limit: fc.option(fc.integer({ min: 1, max: 5 })),
+    policy: fc.constantFrom("queue", "skip"),
   } as const;
-  const triggers = array(constantFrom<Trigger>("cron", "api", "job", "rerun"), { maxLength: 60 });
+  const triggers = fc.array(fc.constantFrom<Trigger>("cron", "api", "job", "rerun"), { maxLength: 60 });
 
   it("never starts more than the limit, and never lets more wait than the queue holds", () => {
-    check(
-      property(
+    fc.assert(
+      fc.property(
         concurrency.limit,
         concurrency.policy,
-        integer({ min: 0, max: MAX_WAITING }),
+        fc.integer({ min: 0, max: MAX_WAITING }),
         triggers,
         (limit, policy, waiting, all) => {
           let standing: Standing = { ...NONE, waiting };
