@@ -16,8 +16,11 @@ const runAnswer = (description: string) => ({
 /** What a call that reads a run answers: the run, or its log for `Accept: text/plain`. */
 export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
 
-/** What a call that makes a run answers: 202 while it has not ended. */
-export const TRIGGER_ANSWERS = { ...RUN_ANSWERS, 202: runAnswer("The run, which has not ended yet") };
+/** What a call that makes a run answers: 202 unless the caller has waited for its end. */
+export const TRIGGER_ANSWERS = {
+  ...RUN_ANSWERS,
+  202: runAnswer("The run, which was not waited for or has not ended yet"),
+};
 
 /** How to answer a run. */
 export interface RunAnswer {
@@ -25,12 +28,12 @@ export interface RunAnswer {
   wait?: number | undefined;
   /** Answer 424 when it has ended without success. */
   fail?: boolean | undefined;
-  /** The status while it has not ended. */
+  /** The status when it has not ended, or nobody has waited for that. */
   unfinished: 200 | 202;
 }
 
 /**
- * Answers the run with its X-Run headers: 200 once it has ended, `unfinished` before. Closing the connection
+ * Answers the run with its X-Run headers: 200 when the caller has waited for its end, else `unfinished`. Closing the connection
  * cancels nothing. Throws run_not_found, run_failed.
  */
 export async function answerRun(
@@ -51,7 +54,9 @@ export async function answerRun(
       `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
     );
   }
-  reply.code(isFinal(state) ? 200 : unfinished).header("vary", "accept");
+  // Who did not wait is told that the trigger was taken, however quick the run was; and one that was skipped never ran.
+  const awaited = wait > 0 && isFinal(state) && state !== "skipped";
+  reply.code(awaited ? 200 : unfinished).header("vary", "accept");
   const type = preferred(reply.request.headers.accept, ["application/json", "text/plain"]);
   return type === "text/plain"
     ? reply.type("text/plain; charset=utf-8").send(full.log)

@@ -58,8 +58,11 @@ function requireOwnHost(request: FastifyRequest, allowed: ReadonlySet<string>): 
   const name = host.toLowerCase();
   const port = request.socket.localPort;
   const loopback = LOOPBACK_NAMES.flatMap((own) => (port === 80 ? [own, `${own}:80`] : `${own}:${port}`));
-  const known = loopback.includes(name) || allowed.has(name) || allowed.has(name.replace(/:\d+$/, ""));
-  if (known && more.length === 0) return name;
+  const isKnown = (one: string) =>
+    loopback.includes(one) || allowed.has(one) || allowed.has(one.replace(/:\d+$/, ""));
+  // Where the request line has a whole URL, its host is the one that is meant (RFC 9112, 3.2.2).
+  const target = URL.parse(request.url)?.host ?? name;
+  if (isKnown(name) && isKnown(target) && more.length === 0) return name;
   throw new CarillonError(
     "foreign_host",
     `The Host header must be one of ${loopback.join(", ")} or an allowed host`,

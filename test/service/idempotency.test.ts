@@ -33,11 +33,11 @@ it("makes one run for 20 clients that send the same key at once", async () => {
 it("answers the run as it is now when the same trigger comes again", async () => {
   const first = await trigger("again", { env: { A: "1", B: "2" }, events: true }).expect(202);
   await service.client.run(first.body.id, "30s");
-  const second = await trigger("again", { env: { B: "2", A: "1" } }).expect(200);
+  const second = await trigger("again", { env: { B: "2", A: "1" } }).expect(202);
   expect(second.headers).toMatchObject({ "idempotency-replayed": "true", "x-run-state": "succeeded" });
   expect(second.body).toMatchObject({ id: first.body.id, state: "succeeded" });
   await service.client.putJob("job", { command: "true", enabled: false });
-  expect((await trigger("again", { env: { A: "1", B: "2" } }).expect(200)).body.id).toBe(first.body.id);
+  expect((await trigger("again", { env: { A: "1", B: "2" } }).expect(202)).body.id).toBe(first.body.id);
   await service.client.putJob("job", { command: "true" });
 });
 
