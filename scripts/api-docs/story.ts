@@ -1,0 +1,241 @@
+/** The story that docs/api.md tells: which calls are made, in which order, and what is said about them. */
+
+/** The answer of `GET /api/v1/stats`, as far as the story waits for it. */
+export interface Stats {
+  runs: Record<"queued" | "running" | "retrying", number>;
+  deliveries: { pending: number };
+}
+
+/** One curl line and what to say about it. */
+export interface Call {
+  /** As a reader's shell runs it; it may use $AUTH, $API, $BASE and what earlier calls keep. */
+  curl: string;
+  lead?: string;
+  /** What it has to answer; 200 unless told. */
+  status?: number;
+  /** Shell variables to set from its answer, by path: `{ CHILD: "items.0.id" }`. */
+  keep?: Record<string, string>;
+  /** Curl lines to run before it, which the page does not show. */
+  before?: string[];
+  /** Waits before it until the service has come so far. */
+  until?: (stats: Stats) => boolean;
+  /** Receivers do not answer meanwhile, so that a delivery is caught under way. */
+  holdReceiver?: true;
+  /** Shows what the receiver got last, too. */
+  showReceived?: true;
+}
+
+export interface Chapter {
+  title: string;
+  text: string;
+  /** The calls by operationId of the OpenAPI document. */
+  operations: Record<string, Call[]>;
+}
+
+const calm = ({ runs, deliveries }: Stats): boolean =>
+  runs.queued + runs.running + runs.retrying + deliveries.pending === 0;
+
+const ORDER = `curl -sS -H "$AUTH" -H 'Idempotency-Key: order-17' --json '{"triggered_by": "CoffeeRequestButton"}' \\
+  "$API/jobs/coffee/trigger?wait=30s`;
+
+const KITCHEN = `tz_location: Asia/Tokyo
+log_retention_period: 30 days
+on_error:
+  notify_webhook: [https://example.org/all]
+jobs:
+  beans: { command: ls *.bean, cron: "30 7 * * *" }
+  grinder: { command: [echo, grinding], concurrency: { limit: 1, policy: skip } }
+`;
+
+const saving: Chapter = {
+  title: "Save jobs",
+  text: "A job is a document in JSON or YAML. All fields are in the OpenAPI document and on `/docs`.",
+  operations: {
+    postJobsValidate: [
+      {
+        curl: `curl -sS -H "$AUTH" --json '{"name": "tea", "command": "brew", "crn": "@daily"}' "$API/jobs/validate"`,
+      },
+    ],
+    postJobs: [
+      {
+        curl: `curl -sS -H "$AUTH" --json '{"name": "cleanup_job", "command": "echo cleaning"}' "$API/jobs"`,
+        status: 201,
+      },
+      {
+        lead: "Save and run; whoever accepts text gets the log:",
+        curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' --json '{"name": "hello", "command": "echo Hello from $PLACE", "env": {"PLACE": "the kitchen"}}' \\
+  "$API/jobs?run=true&wait=30s"`,
+      },
+    ],
+    putJob: [
+      {
+        curl: `curl -sS -H "$AUTH" -X PUT --json '{
+    "command": "echo no beans; exit 1", "cron": "30 7 * * *", "timezone": "Asia/Tokyo",
+    "retry": {"limit": 1, "delay": "1s"}, "labels": {"team": "coffee"},
+    "on_retries_exhausted": {"trigger_job": ["cleanup_job"], "notify_webhook": ["http://127.0.0.1:9000/hook"]}
+  }' "$API/jobs/coffee"`,
+        status: 201,
+      },
+      {
+        lead: "A dry run says what would change:",
+        curl: `curl -sS -H "$AUTH" -X PUT --json '{"command": "echo scrubbing"}' "$API/jobs/cleanup_job?dry_run=true"`,
+      },
+    ],
+    patchJob: [
+      {
+        curl: `curl -sS -H "$AUTH" -X PATCH --json '{"timeout": "10m", "retry": {"delay": "500ms"}}' "$API/jobs/coffee"`,
+      },
+    ],
+    getJob: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/cleanup_job"` }],
+    getJobs: [{ curl: `curl -sS -H "$AUTH" "$API/jobs?limit=1"` }],
+    getJobNext: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/next?count=2"` }],
+    getJobRevisions: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions?limit=1"` }],
+    getJobRevision: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions/1"` }],
+    deleteJob: [
+      { curl: `curl -sS -H "$AUTH" -X DELETE "$API/jobs/hello"`, status: 204 },
+      {
+        lead: "A job that another one triggers stays:",
+        curl: `curl -sS -H "$AUTH" -X DELETE "$API/jobs/cleanup_job"`,
+        status: 409,
+      },
+    ],
+  },
+};
+
+const triggering: Chapter = {
+  title: "Trigger",
+  text: "Without `wait` the answer is 202 and the run as it is then. Closing the connection cancels nothing.",
+  operations: {
+    postJobTrigger: [
+      {
+        lead: "This trigger was sent once before: the key makes it the same run, and the answer has the header `Idempotency-Replayed: true`.",
+        before: [`${ORDER}"`],
+        until: calm,
+        curl: `${ORDER}"`,
+        keep: { RUN: "id", CHILD: "triggered_runs.0.id" },
+      },
+      {
+        lead: "`fail=true` lets `curl --fail` in a script fail with the run:",
+        curl: `${ORDER}&fail=true"`,
+        status: 424,
+      },
+    ],
+    postRunRerun: [
+      { curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' -X POST "$API/runs/$CHILD/rerun?wait=30s"` },
+    ],
+  },
+};
+
+const history: Chapter = {
+  title: "History",
+  text: "Lists leave logs out. Where a list goes on, `next_cursor` is the `cursor` of the next page, and a `Link` header has its whole path.",
+  operations: {
+    getRuns: [{ curl: `curl -sS -H "$AUTH" "$API/runs?label=team=coffee&state=failed&since=2w"` }],
+    getJobRuns: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/cleanup_job/runs?limit=1"` }],
+    getRun: [
+      {
+        lead: "It has the run that triggered it, as that one was then:",
+        curl: `curl -sS -H "$AUTH" "$API/runs/$CHILD"`,
+      },
+    ],
+    getRunLog: [{ curl: `curl -sS -H "$AUTH" "$API/runs/$RUN/log?attempt=0"` }],
+  },
+};
+
+const chains: Chapter = {
+  title: "Chains",
+  text: "From any run of a chain, the whole chain.",
+  operations: {
+    getRunTree: [
+      { curl: `curl -sS -H "$AUTH" "$API/runs/$CHILD/tree"` },
+      { lead: "Drawn:", curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' "$API/runs/$CHILD/tree"` },
+      {
+        lead: "For Mermaid:",
+        curl: `curl -sS -H "$AUTH" -H 'Accept: text/vnd.mermaid' "$API/runs/$CHILD/tree"`,
+      },
+    ],
+  },
+};
+
+const deliveries: Chapter = {
+  title: "Deliveries",
+  text: "Each notification to one URL, with all its tries.",
+  operations: {
+    getDeliveries: [
+      {
+        curl: `curl -sS -H "$AUTH" "$API/deliveries?job=coffee&state=delivered"`,
+        keep: { DELIVERY: "items.0.id" },
+      },
+    ],
+    getDelivery: [{ curl: `curl -sS -H "$AUTH" "$API/deliveries/$DELIVERY"`, showReceived: true }],
+    postDeliveryRedeliver: [
+      {
+        curl: `curl -sS -H "$AUTH" -X POST "$API/deliveries/$DELIVERY/redeliver"`,
+        status: 202,
+        holdReceiver: true,
+      },
+    ],
+  },
+};
+
+const schedules: Chapter = {
+  title: "Schedules",
+  text: "A schedule is a document of many jobs; [a cheek file](from-cheek.md) is one.",
+  operations: {
+    putSchedule: [
+      {
+        curl: `curl -sS -H "$AUTH" -X PUT -H 'Content-Type: application/yaml' --data-binary @- "$API/schedules/kitchen" <<'YAML'
+${KITCHEN}YAML`,
+      },
+    ],
+    patchSchedule: [
+      {
+        curl: `curl -sS -H "$AUTH" -X PATCH --json '{"jobs": {"beans": {"retries": 2}, "grinder": null}}' "$API/schedules/kitchen?dry_run=true"`,
+      },
+    ],
+    getSchedule: [{ curl: `curl -sS -H "$AUTH" "$API/schedules/kitchen"` }],
+    getSchedules: [{ curl: `curl -sS -H "$AUTH" "$API/schedules"` }],
+    deleteSchedule: [{ curl: `curl -sS -H "$AUTH" -X DELETE "$API/schedules/kitchen"`, status: 204 }],
+  },
+};
+
+const operations: Chapter = {
+  title: "Operations",
+  text: "What whoever runs the service needs. `/`, `/openapi.json` and `/docs` want the token as well.",
+  operations: {
+    postJobPause: [
+      {
+        curl: `curl -sS -H "$AUTH" --json '{"by": "ann", "reason": "the machine is being descaled"}' "$API/jobs/coffee/pause"`,
+      },
+    ],
+    postJobResume: [{ curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/coffee/resume"` }],
+    postRunCancel: [
+      {
+        lead: "`descale` has `disable_concurrent_execution: true`. One run of it goes on, and this second one waits:",
+        before: [
+          `curl -sS -H "$AUTH" --json '{"name": "descale", "command": "sleep 60", "disable_concurrent_execution": true}' "$API/jobs?run=true"`,
+        ],
+        until: ({ runs, deliveries: { pending } }) => runs.running === 1 && pending === 0,
+        curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/descale/trigger"`,
+        status: 202,
+        keep: { WAITING: "id" },
+      },
+      { lead: "Cancel it:", curl: `curl -sS -H "$AUTH" -X POST "$API/runs/$WAITING/cancel"` },
+    ],
+    getStats: [{ curl: `curl -sS -H "$AUTH" "$API/stats"` }],
+    getRoot: [{ curl: `curl -sS -H "$AUTH" "$BASE/"` }],
+    getHealthz: [{ curl: `curl -sS "$BASE/healthz"` }],
+    getReadyz: [{ curl: `curl -sS "$BASE/readyz"` }],
+    getVersion: [{ curl: `curl -sS "$BASE/version"` }],
+  },
+};
+
+export const STORY: readonly Chapter[] = [
+  saving,
+  triggering,
+  history,
+  chains,
+  deliveries,
+  schedules,
+  operations,
+];
