@@ -3,7 +3,7 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../core/errors.ts";
-import { isDatabaseAway } from "../db/failures.ts";
+import { isConflict, isDatabaseAway } from "../db/failures.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { Problem } from "./schemas/problem.ts";
 import { SECURITY_HEADERS } from "./security.ts";
@@ -78,6 +78,9 @@ function asCarillonError(error: unknown, request: FastifyRequest): CarillonError
   if (refused !== undefined) return refused;
   if (isDatabaseAway(error)) {
     return new CarillonError("unavailable", "The database does not answer: try again shortly");
+  }
+  if (isConflict(error)) {
+    return new CarillonError("unavailable", "Too many changes at once stood in each other's way: try again");
   }
   return new CarillonError("internal", `See the log for request ${request.id}`);
 }

@@ -13,6 +13,11 @@ export interface Database {
   prisma: PrismaClient;
   /** Runs `work` in one transaction: all of it is committed, or nothing when it throws. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * The same for work that waits for one lock with all others of its kind: within this process they take turns, so
+   * that those that wait hold no connection.
+   */
+  transactionInTurn<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** The database's clock, which decides what is due. */
   now(): Promise<Date>;
   /** Migrations of this release that the database lacks. */
@@ -30,10 +35,17 @@ export function openDatabase(connectionString: string, maxConnections = 10): Dat
   // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
   pool.on("error", () => undefined);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
+  const transaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
+    retryConflicts(() => prisma.$transaction(work, { maxWait: 15_000, timeout: 30_000 }));
+  let turn: Promise<unknown> = Promise.resolve();
   return {
     prisma,
-    transaction: (work) =>
-      retryConflicts(() => prisma.$transaction(work, { maxWait: 15_000, timeout: 30_000 })),
+    transaction,
+    transactionInTurn(work) {
+      const mine = turn.then(() => transaction(work));
+      turn = mine.catch(() => undefined);
+      return mine;
+    },
     now: () => databaseNow(prisma),
     pendingMigrations: () => pendingMigrations(pool),
     close: () => prisma.$disconnect(),

@@ -7,6 +7,8 @@ import type { Tx } from "./client.ts";
 export interface Admitting {
   revisionId: string;
   concurrency: Concurrency;
+  /** Cron makes no runs of it. */
+  paused: boolean;
 }
 
 /**
@@ -27,6 +29,7 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
     select: {
       id: true,
       concurrencyLimit: true,
+      pausedAt: true,
       currentRevision: { select: { id: true, concurrencyPolicy: true } },
     },
   });
@@ -36,27 +39,22 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
     tx,
     newlyLimited.map((row) => row.id),
   );
-  return new Map(
-    rows.flatMap(({ id, concurrencyLimit: limit, currentRevision }): [string, Admitting][] =>
-      currentRevision === null
-        ? []
-        : [
-            [
-              id,
-              {
-                revisionId: currentRevision.id,
-                concurrency: { limit, policy: currentRevision.concurrencyPolicy },
-              },
-            ],
-          ],
-    ),
-  );
+  const jobs = new Map<string, Admitting>();
+  for (const { id, concurrencyLimit: limit, pausedAt, currentRevision } of rows) {
+    if (currentRevision === null) continue;
+    const concurrency = { limit, policy: currentRevision.concurrencyPolicy };
+    jobs.set(id, { revisionId: currentRevision.id, concurrency, paused: pausedAt !== null });
+  }
+  return jobs;
 }
 
-/** Locks jobs against everybody, in the one order that all use. */
+/**
+ * Locks jobs against everybody, in the one order that all use; only whoever inserts a row that points to a job passes,
+ * or foreign keys would close circles of waiting.
+ */
 export async function lockFully(tx: Tx, jobIds: readonly string[]): Promise<void> {
   if (jobIds.length === 0) return;
-  await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${[...jobIds]}::uuid[]) ORDER BY id FOR UPDATE`;
+  await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${[...jobIds]}::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
 }
 
 /**
@@ -83,14 +81,14 @@ export async function jobsOfSettlement(
 export async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
-    FOR UPDATE`;
+    FOR NO KEY UPDATE`;
   return row?.id;
 }
 
 /** Locks a job; answers its limit (null: none), or undefined when there is no such live job. */
 export async function lockJobLimit(tx: Tx, jobId: string): Promise<number | null | undefined> {
   const [row] = await tx.$queryRaw<{ limit: number | null }[]>`
-    SELECT concurrency_limit AS limit FROM job WHERE id = ${jobId}::uuid AND deleted_at IS NULL FOR UPDATE`;
+    SELECT concurrency_limit AS limit FROM job WHERE id = ${jobId}::uuid AND deleted_at IS NULL FOR NO KEY UPDATE`;
   return row?.limit;
 }
 

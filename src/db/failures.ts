@@ -20,8 +20,13 @@ const OTHER_CODES =
 /** Prisma's code for a deadlock or a conflict, and Postgres' own two. */
 const CONFLICT_CODES = new Set(["P2034", "40P01", "40001"]);
 
-/** Whether an error, or what caused it, means that the database is away. */
+/** What the driver's pool says, without a code, when no connection became free or could be made in time. */
+const POOL_TIMEOUT =
+  /timeout exceeded when trying to connect|Connection terminated due to connection timeout/;
+
+/** Whether an error, or what caused it, means that the database is away or has no connection for us. */
 export function isDatabaseAway(error: unknown): boolean {
+  if (error instanceof Error && POOL_TIMEOUT.test(error.message)) return true;
   return codesOf(error).some((code) => PRISMA_CODES.has(code) || OTHER_CODES.test(code));
 }
 

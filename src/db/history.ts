@@ -56,6 +56,8 @@ export async function findAsked(
   tx: Tx,
   id: string,
 ): Promise<Prisma.RunGetPayload<{ select: typeof ASKED }> | undefined> {
+  // Retention must not delete it before the run that repeats it points to it.
+  await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR KEY SHARE`;
   return (await tx.run.findUnique({ where: { id }, select: ASKED })) ?? undefined;
 }
 

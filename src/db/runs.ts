@@ -44,7 +44,7 @@ export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<s
 }
 
 const LOCKED_RUN = {
-  job: { select: { id: true, name: true, scheduleId: true } },
+  job: { select: { id: true, name: true, scheduleId: true, deletedAt: true } },
   revision: true,
   parentEvent: { select: { body: true } },
 } as const;

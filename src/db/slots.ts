@@ -8,7 +8,7 @@ export interface CronJob {
   cron: string[];
   timezone: string | null;
   scheduleTimezone: string | null;
-  /** When this revision was written, or the job went on after a pause: it has no slots before. */
+  /** When the job last changed, be it its revision, its schedule's zone or a pause: it has no slots before. */
   since: Date;
 }
 
@@ -24,7 +24,7 @@ export async function clockAndVersion(tx: Tx): Promise<{ now: Date; version: big
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   return tx.$queryRaw<CronJob[]>`
     SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone",
-      greatest(r.created_at, j.updated_at) AS since
+      greatest(r.created_at, j.updated_at, s.updated_at) AS since
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
     WHERE j.deleted_at IS NULL AND j.paused_at IS NULL AND r.enabled AND cardinality(r.cron) > 0`;
 }

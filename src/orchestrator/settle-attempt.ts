@@ -70,6 +70,7 @@ async function decide(
   result: AttemptResult,
   now: Date,
 ): Promise<Settlement> {
+  const { retry } = definitionOf(run.revision);
   return settle({
     run: {
       id: run.id,
@@ -82,7 +83,8 @@ async function decide(
       fireEvents: run.fireEvents,
       parent: run.parentEvent === null ? undefined : thawBody(run.parentEvent.body),
     },
-    retry: definitionOf(run.revision).retry,
+    // What is running ends; a job that has been deleted is not begun again.
+    retry: run.job.deletedAt === null ? retry : { ...retry, limit: 0 },
     actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
     outcome: result.outcome,
     log: textFromBytes(result.output),

@@ -55,7 +55,7 @@ export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Trigg
 
 async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): Promise<string> {
   const job = await findJob(tx, trigger.job);
-  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${trigger.job}`);
+  if (job === undefined) throw jobNotFound(trigger.job);
   const [id] = await createRuns(deps, tx, [
     {
       jobId: job.id,
@@ -66,14 +66,19 @@ async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): 
       fireEvents: trigger.events,
     },
   ]);
-  if (id === undefined) throw jobDisabled(trigger.job);
-  return id;
+  if (id !== undefined) return id;
+  // It was there a moment ago: it is disabled, unless it has been deleted since.
+  throw (await findJob(tx, trigger.job)) === undefined ? jobNotFound(trigger.job) : jobDisabled(trigger.job);
 }
 
 /** What a trigger asks for, as a digest: env in any order is the same. */
 function fingerprintOf({ job, triggeredBy, env = {}, events }: ApiTrigger): string {
   const asked = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
   return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+}
+
+function jobNotFound(name: string): CarillonError {
+  return new CarillonError("job_not_found", `there is no job ${name}`);
 }
 
 function jobDisabled(name: string): CarillonError {
@@ -138,7 +143,7 @@ export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId
 
 /**
  * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
- * Jobs that are deleted or disabled, and slots that have their run already, are left out. Throws queue_full
+ * Jobs that are deleted or disabled, slots of paused ones, and slots that have their run already, are left out. Throws queue_full
  * when a caller asks for one that would wait behind too many.
  */
 export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
@@ -147,7 +152,7 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
   const standing = await standings(tx, jobIds);
   const runs = requests.flatMap((request): NewRun[] => {
     const job = jobs.get(request.jobId);
-    if (job === undefined) return [];
+    if (job === undefined || (job.paused && request.trigger === "cron")) return [];
     const before = standing.get(request.jobId) ?? { holding: 0, waiting: 0, waitingCron: 0 };
     const admission = admitRun(before, job.concurrency, request.trigger);
     standing.set(request.jobId, standingAfter(before, admission, request.trigger));

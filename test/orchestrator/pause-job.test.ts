@@ -17,6 +17,7 @@ it("hands out no slots of a paused job, and none from before it went on", async 
   const longAgo = new Date(now.getTime() - HOUR);
   await prisma.jobRevision.updateMany({ data: { createdAt: longAgo } });
   await prisma.job.updateMany({ data: { updatedAt: longAgo } });
+  await prisma.schedule.updateMany({ data: { updatedAt: longAgo } });
   const due = async () => {
     const table = createDueTable("UTC");
     table.load(await cronJobs(prisma), longAgo);

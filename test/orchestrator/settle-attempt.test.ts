@@ -3,11 +3,11 @@ import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ClaimLost, type Message } from "../../src/engine/engine.ts";
 import { type AttemptMessage, attemptQueue, DELIVERY_QUEUE, LOST_QUEUE } from "../../src/engine/queues.ts";
-import { putJob } from "../../src/orchestrator/define-jobs.ts";
+import { deleteJob, pauseJob, putJob } from "../../src/orchestrator/define-jobs.ts";
 import { recoverRuns, settleLost } from "../../src/orchestrator/recover-runs.ts";
 import { type AttemptResult, settleAttempt } from "../../src/orchestrator/settle-attempt.ts";
 import { startAttempt } from "../../src/orchestrator/start-attempt.ts";
-import { triggerRun } from "../../src/orchestrator/trigger-run.ts";
+import { triggerRun, triggerSlots } from "../../src/orchestrator/trigger-run.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
 
@@ -78,6 +78,27 @@ it("refuses a late result once the attempt counts as lost", async () => {
   ).rejects.toThrow(ClaimLost);
   expect(await deps.db.prisma.attempt.findMany()).toMatchObject([{ state: "lost", status: -1 }]);
   expect(await deps.db.prisma.runEvent.count()).toBe(1);
+});
+
+it("lets the attempt of a deleted job end, and does not retry it", async () => {
+  await putJob(deps, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
+  const { id, message } = await startedRun();
+  await deleteJob(deps, JOB.name);
+  await settleAttempt(deps, message, FAILED);
+  expect(await deps.db.prisma.run.findUnique({ where: { id } })).toMatchObject({
+    state: "failed",
+    attempt: 0,
+    retriesExhausted: false,
+  });
+});
+
+it("makes no cron run of a job that is paused, though the beat had not seen it", async () => {
+  const { job } = await putJob(deps, JOB);
+  await pauseJob(deps, JOB.name, {});
+  await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(0) }]);
+  expect(await deps.db.prisma.run.count()).toBe(0);
+  await triggerRun(deps, { job: JOB.name });
+  expect(await deps.db.prisma.run.count()).toBe(1);
 });
 
 it("does not start a run twice, nor under a stale message", async () => {

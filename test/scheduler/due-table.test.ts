@@ -87,3 +87,11 @@ it("uses the zone of the job, of its schedule or the default, and a new zone fro
   table.load([job({ ...daily, scheduleTimezone: "Europe/Brussels" })], START);
   expect(table.due(at("23:00:00"))).toEqual([]);
 });
+
+it("does not make up for slots that a new zone would have had", () => {
+  const table = tableOf(job({ cron: ["0 15 * * *"] }));
+  table.pass(at("10:30:00"));
+  const moved = { cron: ["0 15 * * *"], scheduleTimezone: "Asia/Karachi", since: at("10:30:00") };
+  table.load([job(moved)], START);
+  expect(table.due(at("10:30:01"))).toEqual([]);
+});
