@@ -200,4 +200,5 @@ export const STATS = {
   deliveries: { pending: 0, delivered: 1_442, failed: 1, blocked: 0 },
   jobs: { enabled: 12, paused: 1, disabled: 2 },
   scheduler: { last_beat_ms: 431 },
+  retention: { runs: 0, keys: 2 },
 };

@@ -80,6 +80,20 @@ export const retentionSchema = z
     return z.NEVER;
   });
 
+/** A whole number in a query, in decimal digits: "" would else be 0, and 0x10 and 1e1 would pass. */
+export function wholeNumberSchema(min: number, max = Number.MAX_SAFE_INTEGER) {
+  return z.preprocess((input, context) => {
+    if (typeof input === "string" && /^-?\d+$/.test(input)) return Number(input);
+    context.issues.push({ code: "custom", input, message: "must be a whole number, given once" });
+    return z.NEVER;
+  }, z.int().min(min).max(max));
+}
+
+/** A switch in a query. */
+export const flagSchema = z
+  .stringbool({ truthy: ["true"], falsy: ["false"] })
+  .meta({ enum: ["true", "false"] });
+
 /** Of the output, in files made for cheek; it changes nothing. */
 export const encodingSchema = z
   .string()

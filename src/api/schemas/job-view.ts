@@ -66,7 +66,7 @@ export const jobListSchema = z
   .meta({ id: "JobList", example: { items: [JOB_VIEW], next_cursor: null } });
 
 export const nextQuerySchema = z.strictObject({
-  count: z.coerce.number().int().min(1).max(MAX_NEXT_COUNT).default(NEXT_COUNT),
+  count: wholeNumberSchema(1, MAX_NEXT_COUNT).default(NEXT_COUNT),
 });
 
 export const nextSchema = z

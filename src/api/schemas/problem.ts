@@ -1,6 +1,7 @@
 /** The body of every error answer (RFC 9457). */
 import { z } from "zod";
 import { errorCatalogue } from "../../core/errors.ts";
+import { RETRY_AFTER, RUN_HEADERS } from "./answer-headers.ts";
 
 const codes = errorCatalogue().map(({ code }) => code);
 
@@ -48,11 +49,14 @@ const REFUSALS = {
 
 type Refusal = keyof typeof REFUSALS;
 
+const HEADERS: { [status: number]: object } = { 424: RUN_HEADERS, 429: RETRY_AFTER, 503: RETRY_AFTER };
+
 /** What calls without a token may answer besides success. */
 const EVERYWHERE = [403, 503] as const;
 
 interface ProblemResponse {
   description: string;
+  headers: object;
   content: { "application/problem+json": { schema: typeof problemSchema } };
 }
 
@@ -66,7 +70,10 @@ export function openProblems<Status extends Refusal = never>(...statuses: Status
   const all = [...EVERYWHERE, ...statuses];
   const responses = all.map((status): [number, ProblemResponse] => [
     status,
-    { description: REFUSALS[status], content: { "application/problem+json": { schema: problemSchema } } },
+    {
+      description: REFUSALS[status],
+      headers: HEADERS[status] ?? {},
+      content: { "application/problem+json": { schema: problemSchema } } },
   ]);
   return Object.fromEntries(responses) as Record<(typeof all)[number], ProblemResponse>;
 }

@@ -4,6 +4,7 @@ import { RUN_STATES, type Trigger } from "../../core/run.ts";
 import type { TimeRange } from "../../db/id-range.ts";
 import { pageQuerySchema } from "../paging.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
+import { wholeNumberSchema } from "./fields.ts";
 
 const MAX_VALUES = 50;
 const TRIGGERS = ["cron", "api", "job", "rerun", "catch_up"] as const satisfies Trigger[];
@@ -55,7 +56,7 @@ const labelSchema = z
 /** Which runs of one job to list. */
 export const jobRunsQuerySchema = pageQuerySchema.extend({
   state: repeatable(z.enum(RUN_STATES)),
-  status: repeatable(z.coerce.number().int().min(-1).max(255)).describe("The exit code"),
+  status: repeatable(wholeNumberSchema(-1, 255)).describe("The exit code"),
   triggered_by: repeatable(z.string().max(300)),
   trigger: repeatable(z.enum(TRIGGERS)).describe("What made the run"),
   ...rangeFields,

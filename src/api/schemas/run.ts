@@ -4,7 +4,7 @@ import { EVENTS } from "../../core/job.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
 import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY } from "./examples.ts";
-import { durationSchema, envSchema } from "./fields.ts";
+import { durationSchema, envSchema, flagSchema, wholeNumberSchema } from "./fields.ts";
 
 const MAX_WAIT_MS = 55_000;
 const time = z.iso.datetime();
@@ -31,8 +31,7 @@ export const runQuerySchema = z
     wait: durationSchema(MAX_WAIT_MS, "55s")
       .optional()
       .describe("Answer when the run has ended, or after so long"),
-    fail: z
-      .stringbool({ truthy: ["true"], falsy: ["false"] })
+    fail: flagSchema
       .optional()
       .describe("true: 424 when the run ends in any other state than succeeded; only with `wait`"),
   })
@@ -52,7 +51,7 @@ export const triggerHeadersSchema = z.looseObject({
 
 export const logQuerySchema = z.strictObject({
   attempt: z
-    .union([z.literal("all"), z.coerce.number().int().min(0)])
+    .union([wholeNumberSchema(0), z.literal("all")])
     .optional()
     .describe("0 = first; default: the latest"),
 });

@@ -1,19 +1,17 @@
 /** What the calls that save take beside whole documents, and what they answer. */
 import { z } from "zod";
 import { changesSchema } from "./changes.ts";
-import { nameSchema } from "./fields.ts";
+import { flagSchema, nameSchema } from "./fields.ts";
 import { savedJobSchema } from "./job-view.ts";
 import { runQuerySchema } from "./run.ts";
 import { warningsSchema } from "./warnings.ts";
 
-const flag = z.stringbool({ truthy: ["true"], falsy: ["false"] });
-
 export const saveQuerySchema = z.strictObject({
-  dry_run: flag.optional().describe("true: nothing is saved; the answer says what would change"),
+  dry_run: flagSchema.optional().describe("true: nothing is saved; the answer says what would change"),
 });
 
 export const createQuerySchema = runQuerySchema
-  .safeExtend({ run: flag.optional().describe("true: run the job at once, and answer the run") })
+  .safeExtend({ run: flagSchema.optional().describe("true: run the job at once, and answer the run") })
   .refine(({ run = false, wait, fail }) => run || (wait === undefined && fail === undefined), {
     path: ["run"],
     error: "wait and fail are of use with run=true only",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { RUN_STATES, type RunState } from "../../core/run.ts";
 import type { Stats } from "../../orchestrator/read-stats.ts";
+import type { Deleted } from "../../orchestrator/retention.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { STATS } from "./examples.ts";
 
@@ -24,11 +25,21 @@ export const statsSchema = z
     scheduler: z.object({
       last_beat_ms: age.describe("Since the last beat; null where this process is no scheduler"),
     }),
+    retention: z
+      .object({ runs: count, keys: count.describe("Idempotency keys") })
+      .describe("What this process has deleted since it started, because it was too old"),
   })
   .meta({ id: "Stats", example: STATS });
 
-/** @param sinceLastBeat of this process's scheduler, in ms */
-export function statsView(stats: Stats, sinceLastBeat: number | undefined): z.input<typeof statsSchema> {
+/**
+ * @param sinceLastBeat of this process's scheduler, in ms
+ * @param deleted by this process's retention
+ */
+export function statsView(
+  stats: Stats,
+  sinceLastBeat: number | undefined,
+  deleted: Deleted,
+): z.input<typeof statsSchema> {
   const { now, active, ended, deliveries, jobs } = stats;
   const { queued, running, retrying, waitingForPlace, oldestQueued } = active;
   const counts: Partial<Record<RunState, number>> = {
@@ -49,5 +60,6 @@ export function statsView(stats: Stats, sinceLastBeat: number | undefined): z.in
     deliveries,
     jobs,
     scheduler: { last_beat_ms: sinceLastBeat === undefined ? null : Math.round(sinceLastBeat) },
+    retention: deleted,
   };
 }
