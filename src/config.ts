@@ -1,4 +1,5 @@
 /** The environment, parsed once: the only reader of process.env. */
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
@@ -86,6 +87,11 @@ export interface Config {
 /** A value in the environment is wrong; the message names it and says what it must be. */
 export class ConfigError extends OperatorError {
   override readonly name = "ConfigError";
+}
+
+/** Adds what `.env` in the current folder says to the environment; what is set already stays. */
+export function loadEnvFile(): void {
+  if (existsSync(".env")) process.loadEnvFile(".env");
 }
 
 /** Parses the environment. Throws ConfigError. An empty value counts as unset. */

@@ -1,11 +1,12 @@
 /** The process: starts the roles named in ROLES, says where it listens, and drains on SIGTERM. */
 import pino from "pino";
 import packageJson from "../package.json" with { type: "json" };
-import { type Config, readConfig } from "./config.ts";
+import { type Config, loadEnvFile, readConfig } from "./config.ts";
 import { OperatorError } from "./core/errors.ts";
 import { type Service, startService } from "./service.ts";
 
 try {
+  loadEnvFile();
   const config = readConfig();
   // Standard output is for people; the log goes to standard error.
   const log = pino(

@@ -154,7 +154,8 @@ describe("among 20,000 runs", () => {
     const expiry = { jobId: job.id, endedBefore: new Date(NOW.getTime() - 13 * DAY_MS) };
     const page = await expiredRuns(db.prisma, expiry, undefined, 500);
     expect(page).toHaveLength(500);
-    const ids = page.map((run) => run.id);
+    // Few enough that no planner prefers to read the whole of such a small table.
+    const ids = page.slice(0, 50).map((run) => run.id);
     expect(await readInSequence((tx) => expiries(tx, NOW))).toEqual([]);
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, undefined, 500))).toEqual([]);
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, page.at(-1), 500))).toEqual([]);

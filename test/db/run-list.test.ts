@@ -32,9 +32,11 @@ beforeAll(async () => {
   await prisma.$executeRaw`
     INSERT INTO job_revision (job_id, number, shell, retry_limit, retry_delay_ms, retry_backoff, retry_jitter, enabled)
     SELECT id, 1, TRUE, 0, 0, 'constant', 0, TRUE FROM job`;
+  // Ids of this moment, as UUIDv7 begin with it.
+  const now = Date.now().toString(16).padStart(12, "0");
   await prisma.$executeRaw`
     INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at)
-    SELECT uuidv7(), r.job_id, r.id,
+    SELECT (${`${now.slice(0, 8)}-${now.slice(8)}-7000-8000-`} || lpad(to_hex(n), 12, '0'))::uuid, r.job_id, r.id,
       CASE WHEN n % 50 = 0 THEN 'failed' WHEN n % 51 = 0 THEN 'skipped' ELSE 'succeeded' END::run_state, 'api', 'api', now()
     FROM generate_series(1, ${RUNS}) n JOIN job_revision r ON r.job_id =
       (SELECT id FROM job WHERE name = 'job' || (1 + n % ${JOBS}))`;
