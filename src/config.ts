@@ -99,9 +99,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}`).join("\n"),
-    );
+    const wrong = parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}.`);
+    throw new ConfigError(`${wrong.join("\n")}\nSee .env.example for what it may be.`);
   }
   const env = parsed.data;
   return {
