@@ -16,11 +16,12 @@ const noDeps = new Proxy({} as Deps, {
 });
 
 /** The routes of the API, to be looked at and not called. */
-export const describedRoutes = routes(noDeps, async () => [], {
-  hostTimezone: "UTC",
-  defaultTimezone: "UTC",
-  refusal: () => undefined,
-});
+export const describedRoutes = routes(
+  noDeps,
+  async () => [],
+  { hostTimezone: "UTC", defaultTimezone: "UTC", refusal: () => undefined },
+  { sinceLastBeat: () => undefined, deleted: () => ({ runs: 0, keys: 0 }) },
+);
 
 /** The document as the file has it: indented, in the order of the routes. */
 export async function documentText(): Promise<string> {

@@ -19,7 +19,7 @@ import { startNotifier } from "./notify/notifier.ts";
 import { createSender } from "./notify/send-webhook.ts";
 import type { Deps } from "./orchestrator/deps.ts";
 import { startRecovery } from "./orchestrator/recovery.ts";
-import { type Swept, startRetention } from "./orchestrator/retention.ts";
+import { type Retention, type Swept, startRetention } from "./orchestrator/retention.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { startWorker } from "./worker/worker.ts";
 
@@ -70,7 +70,7 @@ export async function startService(
   }
   if (config.roles.includes("worker")) startWork(deps, config, guard, log, failure);
   const url = config.roles.includes("api")
-    ? await startApi(deps, config, guard, token.token, log, scheduler, failure)
+    ? await startApi(deps, config, guard, token.token, log, { scheduler, retention }, failure)
     : undefined;
 
   const running = failure.move();
@@ -164,7 +164,7 @@ async function startApi(
   guard: AddressGuard,
   token: string,
   log: Logger,
-  scheduler: Scheduler | undefined,
+  { scheduler, retention }: { scheduler: Scheduler | undefined; retention: Retention },
   cleanup: AsyncDisposableStack,
 ): Promise<string> {
   const app = await buildApp({
@@ -179,7 +179,7 @@ async function startApi(
         defaultTimezone: config.defaultTimezone,
         refusal: guard.checkUrl,
       },
-      () => scheduler?.sinceLastBeat(),
+      { sinceLastBeat: () => scheduler?.sinceLastBeat(), deleted: retention.deleted },
     ),
   });
   cleanup.defer(() => app.close());

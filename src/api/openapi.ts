@@ -6,6 +6,7 @@ import type { FastifyInstance } from "fastify";
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../package.json" with { type: "json" };
+import { LINK, LOCATION } from "./schemas/answer-headers.ts";
 
 type Transform = ReturnType<typeof createJsonSchemaTransform>;
 type TransformObject = ReturnType<typeof createJsonSchemaTransformObject>;
@@ -16,10 +17,13 @@ const BODY_TYPES = ["application/json", "application/yaml"];
 // Goes from describeRoute to describeDocument: @fastify/swagger calls every body required.
 const OPTIONAL_BODY = "x-optional-body";
 
-// What zod adds to say what `format` and `integer` say already.
+// Takes away what zod adds to say what `format` and `integer` say already.
 const options: Options = {
   zodToJsonConfig: {
-    override: ({ jsonSchema }) => {
+    override: ({ zodSchema, jsonSchema }) => {
+      const { def } = zodSchema._zod;
+      // zod leaves it out where a value changes as it is parsed, such as the text of a number.
+      if (def.type === "default") jsonSchema.default = def.defaultValue;
       if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
@@ -59,7 +63,9 @@ const describeRoute: Transform = (document) => {
     ...schema,
     operationId: operationId(String(method), url),
     consumes: BODY_TYPES,
-    ...(schema?.response !== undefined && { response: describeAnswers(schema.response) }),
+    ...(schema?.response !== undefined && {
+      response: describeAnswers(schema.response, document.schema?.response),
+    }),
     ...(config?.public === true && { security: [] }),
     ...(body instanceof z.ZodType && body.safeParse(undefined).success && { [OPTIONAL_BODY]: true }),
   };
@@ -76,11 +82,21 @@ function operationId(method: string, url: string): string {
   return method.toLowerCase() + path.replaceAll(/\W+(\w)/g, (_, first: string) => first.toUpperCase());
 }
 
-function describeAnswers(response: unknown): Record<string, object> {
+/** @param given the answers as the route has them: the provider leaves their headers out */
+function describeAnswers(response: unknown, given: unknown): Record<string, object> {
   const answers = Object.entries(response as Record<string, object>);
   return Object.fromEntries(
-    answers.map(([status, answer]) => [status, { description: STATUS_CODES[status], ...answer }]),
+    answers.map(([status, answer]) => {
+      const headers = answerHeaders(status, (given as Record<string, object>)[status]);
+      return [status, { description: STATUS_CODES[status], ...(headers && { headers }), ...answer }];
+    }),
   );
+}
+
+function answerHeaders(status: string, given: object = {}): object | undefined {
+  if (given instanceof z.ZodObject && "next_cursor" in given.shape) return LINK;
+  const own = "headers" in given ? Object(given.headers) : undefined;
+  return own ?? { 201: LOCATION, 202: LOCATION }[status];
 }
 
 const describeDocument: TransformObject = (document) => {

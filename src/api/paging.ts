@@ -2,9 +2,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { CarillonError } from "../core/errors.ts";
+import { wholeNumberSchema } from "./schemas/fields.ts";
 
 export const pageQuerySchema = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberSchema(1, 200).default(50),
   cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
 });
 

@@ -30,7 +30,7 @@ export function answerProblems(app: FastifyInstance): void {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const failure = asCarillonError(error, request);
   if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
-  if (failure.status === 503) reply.header("retry-after", RETRY_AFTER_S);
+  if (failure.status === 503 || failure.status === 429) reply.header("retry-after", RETRY_AFTER_S);
   const problem = problemOf(failure, request.url.split("?", 1)[0]);
   return reply
     .code(failure.status)

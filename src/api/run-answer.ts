@@ -5,11 +5,13 @@ import { isFinal } from "../core/run.ts";
 import type { Deps } from "../orchestrator/deps.ts";
 import { readRun, waitForRun } from "../orchestrator/read-history.ts";
 import { preferred } from "./accept.ts";
+import { LOCATION, REPLAYED, RUN_HEADERS } from "./schemas/answer-headers.ts";
 import { logSchema, runSchema } from "./schemas/run.ts";
 import { runView } from "./schemas/run-view.ts";
 
-const runAnswer = (description: string) => ({
+const runAnswer = (description: string, headers = {}) => ({
   description,
+  headers: { ...RUN_HEADERS, ...headers },
   content: { "application/json": { schema: runSchema }, "text/plain": { schema: logSchema } },
 });
 
@@ -17,10 +19,17 @@ const runAnswer = (description: string) => ({
 export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
 
 /** What a call that makes a run answers: 202 unless the caller has waited for its end. */
-export const TRIGGER_ANSWERS = {
-  ...RUN_ANSWERS,
-  202: runAnswer("The run, which was not waited for or has not ended yet"),
-};
+export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
+
+/** The same for a call that takes an Idempotency-Key. */
+export const KEYED_ANSWERS = triggerAnswers({ ...LOCATION, ...REPLAYED });
+
+function triggerAnswers(headers: object) {
+  return {
+    200: runAnswer("The run, or its log as text", headers),
+    202: runAnswer("The run, which was not waited for or has not ended yet", headers),
+  };
+}
 
 /** How to answer a run. */
 export interface RunAnswer {

@@ -1,4 +1,5 @@
 /** Queries of jobs, their current revisions and event actions. */
+import { randomUUID } from "node:crypto";
 import type { Command, EventAction, JobDefinition } from "../core/job.ts";
 import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
@@ -69,40 +70,51 @@ export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefin
   return job;
 }
 
-export async function insertJob(
+/** Rows for new jobs, which are to get their first revision in the same transaction. */
+export async function insertJobs(
   tx: Tx,
-  job: { name: string; scheduleId: string; now: Date },
-): Promise<string> {
-  const row = await tx.job.create({
-    data: { name: job.name, scheduleId: job.scheduleId, createdAt: job.now, updatedAt: job.now },
-    select: { id: true },
+  scheduleId: string,
+  names: readonly string[],
+  now: Date,
+): Promise<void> {
+  await tx.job.createMany({
+    data: names.map((name) => ({ name, scheduleId, createdAt: now, updatedAt: now })),
   });
-  return row.id;
 }
 
-/** Writes the next revision of a job and makes it the current one. */
-export async function writeRevision(
+/** The next revision of a job. */
+export interface NextRevision {
+  jobId: string;
+  number: number;
+  definition: JobDefinition;
+}
+
+/** Writes revisions of jobs and makes them the current ones, in so many statements however many there are. */
+export async function writeRevisions(
   tx: Tx,
-  job: { id: string; scheduleId: string; number: number; now: Date },
-  definition: JobDefinition,
+  scheduleId: string,
+  next: readonly NextRevision[],
   jobIds: ReadonlyMap<string, string>,
+  now: Date,
 ): Promise<void> {
-  const revision = await tx.jobRevision.create({
-    data: { jobId: job.id, number: job.number, createdAt: job.now, ...revisionColumns(definition) },
-    select: { id: true },
+  if (next.length === 0) return;
+  const revisions = next.map((revision) => ({ id: randomUUID(), ...revision }));
+  await tx.jobRevision.createMany({
+    data: revisions.map(({ definition, ...keys }) => ({
+      ...keys,
+      createdAt: now,
+      ...revisionColumns(definition),
+    })),
   });
   await tx.eventAction.createMany({
-    data: actionRows(definition.actions, jobIds).map((row) => ({ ...row, jobRevisionId: revision.id })),
+    data: revisions.flatMap(({ id, definition }) =>
+      actionRows(definition.actions, jobIds).map((row) => ({ ...row, jobRevisionId: id })),
+    ),
   });
-  await tx.job.update({
-    where: { id: job.id },
-    data: {
-      currentRevisionId: revision.id,
-      concurrencyLimit: definition.concurrency.limit,
-      scheduleId: job.scheduleId,
-      updatedAt: job.now,
-    },
-  });
+  await tx.$executeRaw`
+    UPDATE job SET current_revision_id = r.id, concurrency_limit = r.concurrency_limit,
+      schedule_id = ${scheduleId}::uuid, updated_at = r.created_at
+    FROM job_revision r WHERE r.id = ANY(${revisions.map(({ id }) => id)}::uuid[]) AND job.id = r.job_id`;
 }
 
 /** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */

@@ -24,22 +24,13 @@ const SCHEDULE_ROWS = {
   _count: { select: { jobs: { where: { deletedAt: null } } } },
 } as const;
 
-// The row outlives the schedule, since the runs of deleted jobs belong to it. What has neither jobs nor anything
-// to say is not there; `default` always is.
-const THERE: Prisma.ScheduleWhereInput = {
-  OR: [
-    { name: DEFAULT_SCHEDULE },
-    { jobs: { some: { deletedAt: null } } },
-    { tzLocation: { not: null } },
-    { logRetentionMs: { not: null } },
-    { actions: { some: {} } },
-  ],
-};
+// The row outlives the schedule, since the runs of deleted jobs belong to it. `default` is never deleted.
+const THERE = { deletedAt: null };
 
 /** The schedules, by name. */
 export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[]> {
   const rows = await tx.schedule.findMany({
-    where: { AND: [THERE, page.after === undefined ? {} : { name: { gt: page.after } }] },
+    where: { ...THERE, ...(page.after === undefined ? {} : { name: { gt: page.after } }) },
     include: SCHEDULE_ROWS,
     orderBy: { name: "asc" },
     take: page.limit,
@@ -49,18 +40,29 @@ export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[
 
 /** The schedule of this name. */
 export async function findSchedule(tx: Tx, name: string): Promise<StoredSchedule | undefined> {
-  const row = await tx.schedule.findFirst({ where: { AND: [THERE, { name }] }, include: SCHEDULE_ROWS });
+  const row = await tx.schedule.findFirst({ where: { ...THERE, name }, include: SCHEDULE_ROWS });
   return row === null ? undefined : storedSchedule(row);
 }
 
-/** The schedule of this id, whether or not it says anything. */
+/** The schedule of this id. */
 export async function scheduleOf(tx: Tx, id: string): Promise<StoredSchedule> {
   return storedSchedule(await tx.schedule.findUniqueOrThrow({ where: { id }, include: SCHEDULE_ROWS }));
 }
 
-/** Makes the schedule if there is none of this name; changes nothing otherwise. */
-export async function ensureSchedule(tx: Tx, name: string): Promise<{ id: string }> {
+/** Makes the schedule if there is none of this name; a deleted one comes back with nothing of the old. */
+export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{ id: string }> {
+  await tx.schedule.updateMany({
+    where: { name, deletedAt: { not: null } },
+    data: { deletedAt: null, tzLocation: null, logRetentionMs: null, createdAt: now, updatedAt: now },
+  });
   return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
+}
+
+/** Hides a schedule, without its actions. Its retention stays, for its history; `default` is emptied instead. */
+export async function hideSchedule(tx: Tx, { id, name }: StoredSchedule, now: Date): Promise<void> {
+  const gone = name === DEFAULT_SCHEDULE ? { tzLocation: null, logRetentionMs: null } : { deletedAt: now };
+  await tx.schedule.update({ where: { id }, data: { ...gone, updatedAt: now } });
+  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
 }
 
 /** Replaces what a schedule says beside its jobs. */

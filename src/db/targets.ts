@@ -10,15 +10,18 @@ export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<
   return new Map(rows.map((row) => [row.name, row.id]));
 }
 
-/** Names of jobs and schedules that trigger this job now. */
-export async function whoTriggers(tx: Tx, jobId: string): Promise<string[]> {
-  const rows = await tx.$queryRaw<{ name: string }[]>`
-    SELECT DISTINCT 'job ' || j.name AS name FROM event_action a
+/** Which jobs and schedules, such as `job coffee`, trigger these jobs now. */
+export async function whoTriggers(
+  tx: Tx,
+  jobIds: readonly string[],
+): Promise<{ jobId: string; by: string }[]> {
+  return tx.$queryRaw`
+    SELECT a.target_job_id AS "jobId", 'job ' || j.name AS by FROM event_action a
     JOIN job j ON j.current_revision_id = a.job_revision_id AND j.deleted_at IS NULL
-    WHERE a.target_job_id = ${jobId}::uuid AND j.id <> a.target_job_id
-    UNION SELECT 'schedule ' || s.name FROM event_action a JOIN schedule s ON s.id = a.schedule_id
-    WHERE a.target_job_id = ${jobId}::uuid ORDER BY 1`;
-  return rows.map((row) => row.name);
+    WHERE a.target_job_id = ANY(${[...jobIds]}::uuid[]) AND j.id <> a.target_job_id
+    UNION SELECT a.target_job_id, 'schedule ' || s.name FROM event_action a
+    JOIN schedule s ON s.id = a.schedule_id WHERE a.target_job_id = ANY(${[...jobIds]}::uuid[])
+    ORDER BY "jobId", by`;
 }
 
 /** One arrow of the graph of triggers: job-level, or a schedule-level one for each job of the schedule. */

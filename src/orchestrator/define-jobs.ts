@@ -2,10 +2,11 @@
 import { CarillonError } from "../core/errors.ts";
 import { DEFAULT_SCHEDULE, type JobDefinition } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
+import { lockFully } from "../db/concurrency.ts";
 import { findJob, type StoredJob, writePause } from "../db/definitions.ts";
 import { ensureSchedule } from "../db/schedules.ts";
 import type { Deps, Tx } from "./deps.ts";
-import { deleteJobs, insertMissing, type SaveOptions, save, writeIfChanged } from "./save-definitions.ts";
+import { deleteJobs, type SaveOptions, save, saveJobs } from "./save-definitions.ts";
 
 /** A job as it is now and, where it was there, as it was before. */
 export interface SavedJob {
@@ -53,7 +54,11 @@ export async function editJob(
 
 /** Hides a job and cancels its waiting runs. Throws job_not_found, job_in_use. */
 export async function deleteJob(deps: Deps, name: string): Promise<void> {
-  await save(deps, {}, async (tx) => deleteJobs(deps, tx, [await requireJob(tx, name)]));
+  await save(deps, {}, async (tx) => {
+    const job = await requireJob(tx, name);
+    await lockFully(tx, [job.id]);
+    await deleteJobs(deps, tx, [job], await databaseNow(tx));
+  });
 }
 
 /** Takes a job's cron slots from it; a job that is paused already stays as it is. Throws job_not_found. */
@@ -89,9 +94,11 @@ async function saveJob(
 ): Promise<StoredJob> {
   const { name } = definition;
   const schedule = definition.schedule ?? before?.definition.schedule ?? DEFAULT_SCHEDULE;
-  const { id: scheduleId } = await ensureSchedule(tx, schedule);
-  const ids = await insertMissing(tx, scheduleId, [definition], new Map(before && [[name, before]]));
-  await writeIfChanged(deps, tx, { definition, scheduleId, before }, ids, "");
+  const now = await databaseNow(tx);
+  if (before !== undefined) await lockFully(tx, [before.id]);
+  const { id: scheduleId } = await ensureSchedule(tx, schedule, now);
+  const saving = { scheduleId, jobs: [definition], before: new Map(before && [[name, before]]), now };
+  await saveJobs(deps, tx, saving, [{ path: "", actions: definition.actions }]);
   return requireJob(tx, name);
 }
 

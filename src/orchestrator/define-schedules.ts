@@ -2,18 +2,12 @@
 import { CarillonError } from "../core/errors.ts";
 import type { JobDefinition, ScheduleDefinition } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
-import { findJobs, markDeleted } from "../db/definitions.ts";
-import { ensureSchedule, scheduleOf, writeSchedule } from "../db/schedules.ts";
+import { lockFully } from "../db/concurrency.ts";
+import { findJobs, markDeleted, type StoredJob } from "../db/definitions.ts";
+import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "../db/schedules.ts";
 import type { Deps, Tx } from "./deps.ts";
 import { findScheduleState, type ScheduleState } from "./read-definitions.ts";
-import {
-  deleteJobs,
-  insertMissing,
-  type SaveOptions,
-  save,
-  targetIds,
-  writeIfChanged,
-} from "./save-definitions.ts";
+import { deleteJobs, type SaveOptions, save, saveJobs } from "./save-definitions.ts";
 
 /** A schedule as it is now, its jobs in the order of the document, and as it was before. */
 export interface SavedSchedule {
@@ -29,7 +23,7 @@ export async function putSchedule(
 ): Promise<SavedSchedule> {
   return save(deps, options, async (tx) => {
     const before = await findScheduleState(tx, schedule.name);
-    return { before, after: await writeWhole(deps, tx, schedule) };
+    return { before, after: await writeWhole(deps, tx, schedule, before?.jobs ?? []) };
   });
 }
 
@@ -42,42 +36,48 @@ export async function editSchedule(
 ): Promise<SavedSchedule> {
   return save(deps, options, async (tx) => {
     const before = await requireSchedule(tx, name);
-    return { before, after: await writeWhole(deps, tx, edit(before)) };
+    return { before, after: await writeWhole(deps, tx, edit(before), before.jobs) };
   });
 }
 
 /** Deletes a schedule with its jobs. Throws schedule_not_found, job_in_use when another schedule triggers one. */
 export async function deleteSchedule(deps: Deps, name: string): Promise<void> {
-  const nothing = { name, tzLocation: null, logRetentionMs: null, actions: [], jobs: [] };
   await save(deps, {}, async (tx) => {
-    await requireSchedule(tx, name);
-    await writeWhole(deps, tx, nothing);
+    const { schedule, jobs } = await requireSchedule(tx, name);
+    const now = await databaseNow(tx);
+    await lockFully(tx, idsOf(jobs));
+    // First, so that its own actions do not keep the jobs.
+    await hideSchedule(tx, schedule, now);
+    await deleteJobs(deps, tx, jobs, now);
   });
 }
 
-async function writeWhole(deps: Deps, tx: Tx, schedule: ScheduleDefinition): Promise<ScheduleState> {
-  const { id } = await ensureSchedule(tx, schedule.name);
-  await refuseForeignJobs(tx, id, schedule.jobs);
+/** Makes a schedule, of which these are the jobs, equal to the document. */
+async function writeWhole(
+  deps: Deps,
+  tx: Tx,
+  schedule: ScheduleDefinition,
+  jobs: readonly StoredJob[],
+): Promise<ScheduleState> {
   const now = await databaseNow(tx);
-  const before = new Map((await findJobs(tx, { scheduleId: id })).map((job) => [job.definition.name, job]));
+  await lockFully(tx, idsOf(jobs));
+  const { id } = await ensureSchedule(tx, schedule.name, now);
+  await refuseForeignJobs(tx, id, schedule.jobs);
   const kept = new Set(schedule.jobs.map((job) => job.name));
-  const removed = [...before.values()].filter((job) => !kept.has(job.definition.name));
+  const removed = jobs.filter((job) => !kept.has(job.definition.name));
   // First, so that what stays cannot name what goes.
-  await markDeleted(
-    tx,
-    removed.map((job) => job.id),
-    now,
-  );
-  const ids = await insertMissing(tx, id, schedule.jobs, before);
-  for (const definition of schedule.jobs) {
-    const { name } = definition;
-    const job = { definition, scheduleId: id, before: before.get(name) };
-    await writeIfChanged(deps, tx, job, ids, `jobs.${name}.`);
-  }
-  await writeSchedule(tx, id, { ...schedule, now }, await targetIds(tx, "", schedule.actions, ids));
-  await deleteJobs(deps, tx, removed);
+  await markDeleted(tx, idsOf(removed), now);
+  const before = new Map(jobs.map((job) => [job.definition.name, job]));
+  const ids = await saveJobs(deps, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
+    { path: "", actions: schedule.actions },
+    ...schedule.jobs.map(({ name, actions }) => ({ path: `jobs.${name}.`, actions })),
+  ]);
+  await writeSchedule(tx, id, { ...schedule, now }, ids);
+  await deleteJobs(deps, tx, removed, now);
   return stateOf(tx, id, schedule);
 }
+
+const idsOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.id);
 
 async function stateOf(tx: Tx, scheduleId: string, said: ScheduleDefinition): Promise<ScheduleState> {
   const jobs = new Map((await findJobs(tx, { scheduleId })).map((job) => [job.definition.name, job]));

@@ -1,9 +1,8 @@
 /** How definitions are saved: one writer at a time, and the whole is checked before it is committed. */
 import { isDeepStrictEqual } from "node:util";
 import { findCycle } from "../core/chain.ts";
-import { CarillonError, type FieldError, invalidDocument } from "../core/errors.ts";
+import { CarillonError, invalidDocument } from "../core/errors.ts";
 import type { EventAction, JobDefinition } from "../core/job.ts";
-import { databaseNow } from "../db/client.ts";
 import * as definitions from "../db/definitions.ts";
 import { checkedEdges, liveJobIds, whoTriggers } from "../db/targets.ts";
 import { cancelRunsOfJobs } from "./cancel-run.ts";
@@ -32,7 +31,7 @@ export async function save<T>(
   work: (tx: Tx) => Promise<T>,
 ): Promise<T> {
   try {
-    return await deps.db.transaction(async (tx) => {
+    return await deps.db.transactionInTurn(async (tx) => {
       await definitions.lockDefinitions(tx);
       const result = await work(tx);
       refuseCycle(findCycle(await checkedEdges(tx)));
@@ -45,82 +44,105 @@ export async function save<T>(
   }
 }
 
-/** Rows for the jobs that have none, so that they can name each other; answers the ids of all of them. */
-export async function insertMissing(
-  tx: Tx,
-  scheduleId: string,
-  jobs: readonly JobDefinition[],
-  before: ReadonlyMap<string, definitions.StoredJob>,
-): Promise<Map<string, string>> {
-  const now = await databaseNow(tx);
-  const ids = new Map<string, string>();
-  for (const { name } of jobs) {
-    ids.set(name, before.get(name)?.id ?? (await definitions.insertJob(tx, { name, scheduleId, now })));
-  }
-  return ids;
+/** Jobs of one schedule, as they shall be and as those of them are that are there. */
+export interface Saving {
+  scheduleId: string;
+  jobs: readonly JobDefinition[];
+  before: ReadonlyMap<string, definitions.StoredJob>;
+  now: Date;
+}
+
+/** Actions, and where they stand in the document, such as `jobs.coffee.` */
+export interface PlacedActions {
+  path: string;
+  actions: readonly EventAction[];
 }
 
 /**
- * Writes a revision unless the job says and is all this already.
- * @param path where the job stands in the document, such as `jobs.coffee.`
+ * Writes a revision of each job that does not say and is all this already. To be called with the jobs that are
+ * there locked. Answers the ids of the jobs and of all that the actions trigger; throws invalid_document where
+ * there is no such job.
  */
-export async function writeIfChanged(
+export async function saveJobs(
   deps: Deps,
   tx: Tx,
-  job: { definition: JobDefinition; scheduleId: string; before: definitions.StoredJob | undefined },
-  ids: ReadonlyMap<string, string>,
-  path: string,
-): Promise<void> {
-  const { definition, scheduleId, before } = job;
-  const targets = await targetIds(tx, path, definition.actions, ids);
-  const same =
-    before?.scheduleId === scheduleId &&
-    isDeepStrictEqual({ ...before.definition, schedule: null }, { ...definition, schedule: null });
-  if (same) return;
-  const id = ids.get(definition.name);
-  if (id === undefined) throw new Error(`job ${definition.name} has no row`);
-  const revision = { id, scheduleId, number: (before?.revision ?? 0) + 1, now: await databaseNow(tx) };
-  await definitions.writeRevision(tx, revision, definition, targets);
-  if (before !== undefined) await releaseWaiting(deps, tx, id);
-}
-
-/** Ids of the jobs that actions trigger. Throws invalid_document for names that do not exist. */
-export async function targetIds(
-  tx: Tx,
-  path: string,
-  actions: readonly EventAction[],
-  known: ReadonlyMap<string, string>,
+  saving: Saving,
+  actions: readonly PlacedActions[],
 ): Promise<Map<string, string>> {
-  const targets = actions.filter((a) => a.action === "trigger_job");
-  const live = await liveJobIds(
-    tx,
-    targets.map((a) => a.target),
-  );
-  const ids = new Map([...live, ...known]);
-  const dangling = targets.filter((a) => !ids.has(a.target));
-  if (dangling.length > 0) {
-    throw invalidDocument(
-      dangling.map(({ event, target }): FieldError => {
-        const index = targets.filter((a) => a.event === event).findIndex((a) => a.target === target);
-        return { path: `${path}${event}.trigger_job.${index}`, message: `there is no job ${target}` };
-      }),
-    );
+  const { scheduleId, jobs, before, now } = saving;
+  const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
+  // First, so that new jobs can name each other.
+  await definitions.insertJobs(tx, scheduleId, missing, now);
+  const ids = await namedJobs(tx, jobs, actions);
+  const changed = jobs.filter((job) => !isSame(before.get(job.name), job, scheduleId));
+  const revisions = changed.map((definition) => ({
+    jobId: required(ids, definition.name),
+    number: (before.get(definition.name)?.revision ?? 0) + 1,
+    definition,
+  }));
+  await definitions.writeRevisions(tx, scheduleId, revisions, ids, now);
+  for (const { jobId, definition } of revisions) {
+    const was = before.get(definition.name)?.definition.concurrency;
+    if (was && was.limit !== definition.concurrency.limit) await releaseWaiting(deps, tx, jobId);
   }
   return ids;
 }
 
+function isSame(
+  before: definitions.StoredJob | undefined,
+  definition: JobDefinition,
+  scheduleId: string,
+): boolean {
+  return (
+    before?.scheduleId === scheduleId &&
+    isDeepStrictEqual({ ...before.definition, schedule: null }, { ...definition, schedule: null })
+  );
+}
+
+function required(ids: ReadonlyMap<string, string>, name: string): string {
+  const id = ids.get(name);
+  if (id === undefined) throw new Error(`job ${name} has no row`);
+  return id;
+}
+
+/** Ids of these jobs and of those that the actions trigger. */
+async function namedJobs(
+  tx: Tx,
+  jobs: readonly JobDefinition[],
+  placed: readonly PlacedActions[],
+): Promise<Map<string, string>> {
+  const targets = placed.flatMap(({ path, actions }) => placedTargets(path, actions));
+  const names = new Set([...jobs.map((job) => job.name), ...targets.map(({ target }) => target)]);
+  const ids = await liveJobIds(tx, [...names]);
+  const dangling = targets.filter(({ target }) => !ids.has(target));
+  if (dangling.length === 0) return ids;
+  throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
+}
+
+function placedTargets(path: string, actions: readonly EventAction[]): { path: string; target: string }[] {
+  const targets = actions.filter(({ action }) => action === "trigger_job");
+  return [...Map.groupBy(targets, ({ event }) => event)].flatMap(([event, list]) =>
+    list.map(({ target }, index) => ({ path: `${path}${event}.trigger_job.${index}`, target })),
+  );
+}
+
 /** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */
-export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly definitions.StoredJob[]): Promise<void> {
+export async function deleteJobs(
+  deps: Deps,
+  tx: Tx,
+  jobs: readonly definitions.StoredJob[],
+  now: Date,
+): Promise<void> {
   const ids = jobs.map((job) => job.id);
-  await definitions.markDeleted(tx, ids, await databaseNow(tx));
+  await definitions.markDeleted(tx, ids, now);
+  const users = Map.groupBy(await whoTriggers(tx, ids), ({ jobId }) => jobId);
   for (const { id, definition } of jobs) {
-    const users = await whoTriggers(tx, id);
-    if (users.length > 0) {
-      throw new CarillonError(
-        "job_in_use",
-        `${definition.name} is triggered by ${users.join(", ")}: change that first`,
-      );
-    }
+    const by = users.get(id)?.map((user) => user.by);
+    if (by === undefined) continue;
+    throw new CarillonError(
+      "job_in_use",
+      `${definition.name} is triggered by ${by.join(", ")}: change that first`,
+    );
   }
   await cancelRunsOfJobs(deps, tx, ids);
 }

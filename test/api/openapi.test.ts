@@ -17,7 +17,7 @@ interface Operation {
   tags: string[];
   parameters?: { name: string; in: string; required: boolean; schema: Schema }[];
   requestBody?: { required: boolean; content: Content };
-  responses: Record<string, { description: string; content?: Content }>;
+  responses: Record<string, { description: string; headers?: object; content?: Content }>;
   security?: unknown[];
 }
 
@@ -88,6 +88,22 @@ describe("the document", () => {
     const problem = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
     for (const status of [...(isPublic ? [] : ["401"]), "403", "503"])
       expect(responses[status]?.content).toMatchObject(problem);
+  });
+
+  it("names the headers of answers that callers need", () => {
+    const named = (id: string, status: number) =>
+      Object.keys(operations.find(({ operationId }) => operationId === id)?.responses[status]?.headers ?? {});
+    const run = ["X-Run-Id", "X-Run-State", "X-Exit-Code"];
+    expect(named("getRun", 200)).toEqual(run);
+    expect(named("getRun", 424)).toEqual(run);
+    expect(named("postRunRerun", 202)).toEqual([...run, "Location"]);
+    for (const status of [200, 202])
+      expect(named("postJobTrigger", status)).toEqual([...run, "Location", "Idempotency-Replayed"]);
+    expect(named("postJobTrigger", 429)).toEqual(["Retry-After"]);
+    expect(named("getStats", 503)).toEqual(["Retry-After"]);
+    expect(named("putJob", 201)).toEqual(["Location"]);
+    expect(named("getRuns", 200)).toEqual(["Link"]);
+    expect(named("getJob", 200)).toEqual([]);
   });
 
   it("takes JSON and YAML, and knows which body may be absent", () => {

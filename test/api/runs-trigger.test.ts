@@ -94,7 +94,8 @@ it("answers 429 to a trigger and a rerun once 1,000 runs of the job wait", async
   const waiting = await insertRuns(service.prisma, "full", 999, () => ({ state: "queued" }));
   const last = await call("post", "/jobs/full/trigger").expect(202);
   expect(last.body).toMatchObject({ state: "queued" });
-  expect((await call("post", "/jobs/full/trigger").expect(429)).body.code).toBe("queue_full");
+  const refused = await call("post", "/jobs/full/trigger").expect(429).expect("retry-after", "5");
+  expect(refused.body.code).toBe("queue_full");
   expect((await call("post", `/runs/${holder.id}/rerun`).expect(429)).body.code).toBe("queue_full");
   await call("post", `/runs/${waiting[0]}/cancel`).expect(200);
   await call("post", "/jobs/full/trigger").expect(202);

@@ -1,6 +1,8 @@
 /** The calls on schedules beside the plain PUT: list, patch, try, delete, and saving back what was read. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expiries } from "../../src/db/retention.ts";
 import { caller } from "../support/calls.ts";
+import { DAY_MS, saveRun } from "../support/old-runs.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 let service: TestService;
@@ -154,5 +156,57 @@ describe("DELETE /schedules/{name}", () => {
     await call("delete", "/schedules/default").expect(204);
     await call("get", "/jobs/stray").expect(404);
     expect((await call("get", "/schedules/default").expect(200)).body.jobs).toEqual({});
+  });
+});
+
+describe("a schedule that says nothing", () => {
+  it("is there from its PUT to its DELETE", async () => {
+    await call("put", "/schedules/bare", { jobs: {} }).expect(200);
+    expect((await call("get", "/schedules/bare").expect(200)).body).toMatchObject({ name: "bare", jobs: {} });
+    const names = async () =>
+      (await call("get", "/schedules")).body.items.map((one: { name: string }) => one.name);
+    expect(await names()).toContain("bare");
+    await call("delete", "/schedules/bare").expect(204);
+    await call("get", "/schedules/bare").expect(404);
+    await call("patch", "/schedules/bare", {}).expect(404);
+    expect(await names()).not.toContain("bare");
+  });
+
+  it("stays when its last job goes", async () => {
+    await call("post", "/jobs", { name: "lone", command: "x", schedule: "hall" }).expect(201);
+    await call("delete", "/jobs/lone").expect(204);
+    await call("get", "/schedules/hall").expect(200);
+  });
+});
+
+describe("a deleted schedule", () => {
+  const CELLAR = {
+    tz_location: "Europe/Brussels",
+    log_retention_period: "2 days",
+    on_error: { notify_webhook: ["https://example.org/all"] },
+    jobs: { rack: { command: "x" } },
+  };
+
+  it("keeps its retention for the runs of its jobs", async () => {
+    await call("put", "/schedules/cellar", CELLAR).expect(200);
+    const job = await service.prisma.job.findFirstOrThrow({ where: { name: "rack" } });
+    await saveRun(
+      service.prisma,
+      { id: job.id, revisionId: job.currentRevisionId ?? "" },
+      { endedDaysAgo: 4 },
+    );
+    await call("delete", "/schedules/cellar").expect(204);
+    const now = new Date();
+    expect(await expiries(service.prisma, now)).toContainEqual({
+      jobId: job.id,
+      endedBefore: new Date(now.getTime() - 2 * DAY_MS),
+    });
+  });
+
+  it("comes back with nothing of the old when a job names it", async () => {
+    await call("post", "/jobs", { name: "shelf", command: "x", schedule: "cellar" }).expect(201);
+    const { body } = await call("get", "/schedules/cellar").expect(200);
+    expect(Object.keys(body)).toEqual(["name", "jobs", "created_at", "updated_at"]);
+    expect(Object.keys(body.jobs)).toEqual(["shelf"]);
   });
 });

@@ -2,6 +2,7 @@
 import supertest from "supertest";
 import { v7 as uuidv7 } from "uuid";
 import { expect, it } from "vitest";
+import { freshDatabase } from "../support/database.ts";
 import { insertRuns } from "../support/run-rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -19,6 +20,7 @@ it("counts active runs, what ended in the last 24 h, deliveries and jobs", async
     runs: { queued: 0, succeeded: 0 },
     waiting: { for_a_place: 0, oldest_ms: null },
     scheduler: { last_beat_ms: null },
+    retention: { runs: 0, keys: 0 },
   });
   await client.putJob("one", { command: "true", enabled: true });
   await client.putJob("paused", { command: "true" });
@@ -70,4 +72,17 @@ it("counts deliveries by state: pending ones of any age, others of the last 24 h
   await prisma.delivery.createMany({ data: [...old, made("failed", DAY_MS / 2), made("blocked", 0)] });
   expect((await stats(service)).deliveries).toEqual({ pending: 2, delivered: 0, failed: 1, blocked: 1 });
   expect((await stats(service)).scheduler.last_beat_ms).toEqual(expect.any(Number));
+});
+
+it("counts what retention has deleted since the process started", async () => {
+  await using database = await freshDatabase();
+  const environment = { ROLES: "api", DATABASE_URL: database.connectionString };
+  {
+    await using before = await startTestService(environment);
+    await before.client.putJob("job", { command: "true", log_retention_period: "1 day" });
+    const old = new Date(Date.now() - 2 * DAY_MS);
+    await insertRuns(before.prisma, "job", 3, () => ({ state: "failed", triggeredAt: old, finishedAt: old }));
+  }
+  await using service = await startTestService(environment);
+  await expect.poll(async () => (await stats(service)).retention).toEqual({ runs: 3, keys: 0 });
 });

@@ -137,6 +137,7 @@ const OTHERS: readonly Case[] = [
   ["DELETE /schedules/ghost", 404],
   ["DELETE /schedules/kitchen", 409],
   ["GET /stats", 200],
+  ["GET /stats?since=1d", 400],
 ];
 
 const OUTSIDE: readonly Case[] = [

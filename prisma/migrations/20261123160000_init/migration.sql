@@ -38,6 +38,7 @@ CREATE TABLE "schedule" (
     "log_retention_ms" BIGINT,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "deleted_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "schedule_pkey" PRIMARY KEY ("id")
 );

@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { CarillonError, invalidDocument } from "../../core/errors.ts";
+import { DEFAULT_SCHEDULE } from "../../core/job.ts";
 import type { StoredJob } from "../../db/definitions.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../orchestrator/define-jobs.ts";
 import type { Deps } from "../../orchestrator/deps.ts";
@@ -87,7 +88,7 @@ const jobChanges =
       `${PATH}/:name`,
       {
         schema: {
-          summary: "Change fields of a job (RFC 7396: null removes one)",
+          summary: "Change fields of a job (RFC 7396: null removes one; schedule: null is `default`)",
           tags,
           params,
           querystring: saveQuerySchema,
@@ -124,7 +125,8 @@ async function savedView(deps: Deps, job: StoredJob, warnings: Warning[]) {
 
 function patched({ definition }: StoredJob, patch: Record<string, unknown>) {
   const document = parseDocument(putJobSchema, patchJobDocument(jobDocument(definition), patch));
-  return namedDefinition(definition.name, document);
+  // Only a null takes the schedule away, and a job that names none belongs to the default one.
+  return namedDefinition(definition.name, { schedule: DEFAULT_SCHEDULE, ...document });
 }
 
 /** The definition of a document whose name stands in the path already. */

@@ -2,12 +2,20 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Deps } from "../../orchestrator/deps.ts";
 import { readStats } from "../../orchestrator/read-stats.ts";
+import type { Deleted } from "../../orchestrator/retention.ts";
 import { problems } from "../schemas/problem.ts";
 import { statsSchema, statsView } from "../schemas/stats.ts";
 
-/** @param sinceLastBeat of this process's scheduler, in ms; undefined when it has none */
+/** What only this process knows. */
+export interface ProcessNumbers {
+  /** Since its scheduler's last beat, in ms; undefined when it has none. */
+  sinceLastBeat(): number | undefined;
+  /** By its retention, since it started. */
+  deleted(): Deleted;
+}
+
 export const statsRoutes =
-  (deps: Deps, sinceLastBeat: () => number | undefined): FastifyPluginAsyncZod =>
+  (deps: Deps, { sinceLastBeat, deleted }: ProcessNumbers): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/api/v1/stats",
@@ -15,9 +23,9 @@ export const statsRoutes =
         schema: {
           summary: "Count runs, deliveries and jobs",
           tags: ["stats"],
-          response: { 200: statsSchema, ...problems() },
+          response: { 200: statsSchema, ...problems(400) },
         },
       },
-      async () => statsView(await readStats(deps), sinceLastBeat()),
+      async () => statsView(await readStats(deps), sinceLastBeat(), deleted()),
     );
   };

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Deps } from "../../orchestrator/deps.ts";
 import { rerun, triggerRun } from "../../orchestrator/trigger-run.ts";
-import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
+import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";
@@ -21,7 +21,7 @@ export const triggerRoutes =
           headers: triggerHeadersSchema,
           querystring: runQuerySchema,
           body: triggerSchema,
-          response: { ...TRIGGER_ANSWERS, ...problems(400, 404, 409, 413, 415, 422, 424, 429) },
+          response: { ...KEYED_ANSWERS, ...problems(400, 404, 409, 413, 415, 422, 424, 429) },
         },
       },
       async ({ params, headers, query, body }, reply) => {

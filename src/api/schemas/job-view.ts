@@ -6,6 +6,7 @@ import { nextSlots } from "../../core/slots.ts";
 import type { StoredJob } from "../../db/definitions.ts";
 import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
+import { wholeNumberSchema } from "./fields.ts";
 import { jobDocument } from "./job.ts";
 import { warningsSchema } from "./warnings.ts";
 

@@ -56,7 +56,7 @@ const EVERYWHERE = [403, 503] as const;
 
 interface ProblemResponse {
   description: string;
-  headers: object;
+  headers?: object | undefined;
   content: { "application/problem+json": { schema: typeof problemSchema } };
 }
 
@@ -72,8 +72,9 @@ export function openProblems<Status extends Refusal = never>(...statuses: Status
     status,
     {
       description: REFUSALS[status],
-      headers: HEADERS[status] ?? {},
-      content: { "application/problem+json": { schema: problemSchema } } },
+      ...(status in HEADERS && { headers: HEADERS[status] }),
+      content: { "application/problem+json": { schema: problemSchema } },
+    },
   ]);
   return Object.fromEntries(responses) as Record<(typeof all)[number], ProblemResponse>;
 }

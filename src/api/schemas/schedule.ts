@@ -11,6 +11,9 @@ import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSc
 import { jobDefinition, jobDocument, jobInScheduleSchema } from "./job.ts";
 import { jobView, jobViewSchema } from "./job-view.ts";
 
+/** A document is saved in one transaction, and everybody else's save waits for it. */
+const MAX_JOBS = 2_000;
+
 /** A whole schedule; a cheek file is one. */
 export const scheduleSchema = z
   .strictObject({
@@ -21,7 +24,12 @@ export const scheduleSchema = z
       .describe("How long ended runs of its jobs are kept; default: for ever"),
     encoding: encodingSchema,
     ...eventFields,
-    jobs: z.record(nameSchema, jobInScheduleSchema),
+    jobs: z
+      .record(nameSchema, jobInScheduleSchema)
+      .refine((jobs) => Object.keys(jobs).length <= MAX_JOBS, {
+        error: `a schedule has at most ${MAX_JOBS} jobs; share them out among several`,
+      })
+      .meta({ maxProperties: MAX_JOBS }),
     created_at: readOnlySchema,
     updated_at: readOnlySchema,
   })
