@@ -65,7 +65,9 @@ it.each([
 });
 
 it("names all that is wrong, a line each", () => {
-  expect(() => readConfig({ PORT: "x", LOG_LEVEL: "loud" })).toThrow(/^PORT .+\nLOG_LEVEL .+\nSee .env.example/);
+  expect(() => readConfig({ PORT: "x", LOG_LEVEL: "loud" })).toThrow(
+    /^PORT .+\nLOG_LEVEL .+\nSee .env.example/,
+  );
 });
 
 it("lets commands inherit the allow-list and nothing else", () => {
