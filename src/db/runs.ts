@@ -115,9 +115,16 @@ export async function requeueRun(tx: Tx, run: { id: string; messageId: string })
   await moveRun(tx, run.id, "queued", { messageId: run.messageId });
 }
 
-/** Gives a waiting run another message, its state unchanged. */
-export async function replaceMessage(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
-  await tx.run.update({ where: { id: run.id }, data: { messageId: run.messageId } });
+/** Gives runs other messages, their states unchanged. */
+export async function replaceMessages(
+  tx: Tx,
+  runs: readonly { id: string; messageId: string }[],
+): Promise<void> {
+  if (runs.length === 0) return;
+  await tx.$executeRaw`
+    UPDATE run SET message_id = next.message_id
+    FROM unnest(${runs.map((run) => run.id)}::uuid[], ${runs.map((run) => run.messageId)}::uuid[]) next (id, message_id)
+    WHERE run.id = next.id`;
 }
 
 /** Locks the runs of these jobs that have not begun, so that they can be cancelled. */

@@ -22,9 +22,7 @@ export async function readDeliveries(
   filter: DeliveryFilter,
   page: { beforeId?: string | undefined; limit: number },
 ): Promise<DeliveryDetail[]> {
-  const deliveries = await listDeliveries(deps.db.prisma, filter, page);
-  if (deliveries.length > 0) return deliveries;
   await requireJobs(deps, filter.jobs);
   if (filter.runId !== undefined) await readRunState(deps, filter.runId);
-  return [];
+  return listDeliveries(deps.db.prisma, filter, page);
 }

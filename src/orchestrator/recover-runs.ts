@@ -1,12 +1,12 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../db/deliveries.ts";
-import { activeRuns, lockRun, replaceMessage } from "../db/runs.ts";
+import { activeRuns, lockRun, replaceMessages } from "../db/runs.ts";
 import type { Message } from "../engine/engine.ts";
 import { type AttemptMessage, DELIVERY_QUEUE, LOST_QUEUE } from "../engine/queues.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { releaseWaiting } from "./release-waiting.ts";
 import { deliveryMessage, settleAttempt } from "./settle-attempt.ts";
-import { attemptMessage, sendAttempt } from "./trigger-run.ts";
+import { attemptMessage, sendAttempts } from "./trigger-run.ts";
 
 const BATCH = 500;
 const LOST_REASON = "the worker fell silent; what the command did is not known";
@@ -71,7 +71,7 @@ async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting)
   if (await lives(deps, tx, run.messageId)) return false;
   if (run.state === "running") {
     const data = { run_id: id, message_id: run.messageId ?? newId() };
-    await replaceMessage(tx, { id, messageId: data.message_id });
+    await replaceMessages(tx, [{ id, messageId: data.message_id }]);
     await deps.engine.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
   } else {
     await resend(deps, tx, run);
@@ -94,6 +94,6 @@ async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<bool
 
 async function resend(deps: Deps, tx: Tx, run: { id: string; nextAttemptAt: Date | null }): Promise<void> {
   const message = attemptMessage(run.id, newId(), run.nextAttemptAt ?? undefined);
-  await replaceMessage(tx, { id: run.id, messageId: message.id });
-  await sendAttempt(deps, tx, message);
+  await replaceMessages(tx, [{ id: run.id, messageId: message.id }]);
+  await sendAttempts(deps, tx, [message]);
 }

@@ -2,10 +2,9 @@
 
 import { MAX_WAITING } from "../core/job.ts";
 import { lockJobLimit, standings, waitingForPlace } from "../db/concurrency.ts";
-import { replaceMessage } from "../db/runs.ts";
-import type { Deps, Tx } from "./deps.ts";
-import { newId } from "./deps.ts";
-import { attemptMessage, sendAttempt } from "./trigger-run.ts";
+import { replaceMessages } from "../db/runs.ts";
+import { type Deps, newId, type Tx } from "./deps.ts";
+import { attemptMessage, sendAttempts } from "./trigger-run.ts";
 
 /**
  * To be called in the transaction that frees a place, with the job's lock taken before any run's. Answers how many
@@ -16,11 +15,12 @@ export async function releaseWaiting(deps: Deps, tx: Tx, jobId: string): Promise
   if (limit === undefined) return 0;
   const holding = (await standings(tx, [jobId])).get(jobId)?.holding ?? 0;
   const free = limit === null ? MAX_WAITING : Math.max(0, limit - holding);
-  const released = await waitingForPlace(tx, jobId, free);
-  for (const id of released) {
-    const message = attemptMessage(id, newId());
-    await replaceMessage(tx, { id, messageId: message.id });
-    await sendAttempt(deps, tx, message);
-  }
-  return released.length;
+  const waiting = await waitingForPlace(tx, jobId, free);
+  const messages = waiting.map((id) => attemptMessage(id, newId()));
+  await replaceMessages(
+    tx,
+    messages.map(({ id, data }) => ({ id: data.run_id, messageId: id })),
+  );
+  await sendAttempts(deps, tx, messages);
+  return waiting.length;
 }

@@ -14,7 +14,7 @@ import { type AttemptMessage, DELIVERY_QUEUE } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { releaseWaiting } from "./release-waiting.ts";
-import { attemptMessage, createRuns, sendAttempt } from "./trigger-run.ts";
+import { attemptMessage, createRuns, sendAttempts } from "./trigger-run.ts";
 
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
@@ -103,12 +103,12 @@ async function moveRun(deps: Deps, tx: Tx, id: string, next: Settlement["run"], 
     case "retrying": {
       const message = attemptMessage(id, newId(), next.nextAttemptAt);
       await runs.retryRun(tx, { id, ...next, messageId: message.id });
-      return sendAttempt(deps, tx, message);
+      return sendAttempts(deps, tx, [message]);
     }
     case "queued": {
       const message = attemptMessage(id, newId());
       await runs.requeueRun(tx, { id, messageId: message.id });
-      return sendAttempt(deps, tx, message);
+      return sendAttempts(deps, tx, [message]);
     }
   }
 }

@@ -164,7 +164,7 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
   const starting = created.flatMap(({ id, messageId }) =>
     messageId === null ? [] : [attemptMessage(id, messageId)],
   );
-  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), starting);
+  await sendAttempts(deps, tx, starting);
   return created.map((run) => run.id);
 }
 
@@ -186,11 +186,11 @@ export function attemptMessage(runId: string, messageId: string, startAfter?: Da
   return { id: messageId, data: { run_id: runId, message_id: messageId }, ...(startAfter && { startAfter }) };
 }
 
-/** Sends a run another message. */
-export async function sendAttempt(
+/** Sends messages that let workers start attempts. */
+export async function sendAttempts(
   deps: Deps,
   tx: Tx,
-  message: ReturnType<typeof attemptMessage>,
+  messages: readonly ReturnType<typeof attemptMessage>[],
 ): Promise<void> {
-  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), [message]);
+  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), messages);
 }
