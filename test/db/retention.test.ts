@@ -160,6 +160,7 @@ describe("among 20,000 runs", () => {
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, undefined, 500))).toEqual([]);
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, page.at(-1), 500))).toEqual([]);
     expect(await readInSequence((tx) => deleteRuns(tx, ids))).toEqual([]);
-    expect(await readInSequence((tx) => tx.run.count())).toEqual(["run"]);
+    // What no index holds has to be read in sequence: the measure can tell.
+    expect(await readInSequence((tx) => tx.$queryRaw`SELECT count(env) FROM run`)).toEqual(["run"]);
   }, 30_000);
 });
