@@ -19,11 +19,8 @@ export interface Admitting {
  * whatever it joined as it was before.
  */
 export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, Admitting>> {
-  const ids = [...new Set(jobIds)].sort();
-  if (ids.length === 0) return new Map();
-  const limited = await tx.job.count({ where: { id: { in: ids }, concurrencyLimit: { not: null } } });
-  if (limited > 0) await lockFully(tx, ids);
-  else await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE`;
+  const ids = [...jobIds];
+  const fully = await holdJobs(tx, ids);
   const rows = await tx.job.findMany({
     where: { id: { in: ids }, deletedAt: null, currentRevision: { enabled: true } },
     select: {
@@ -34,7 +31,7 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
     },
   });
   // A limit that was saved while we waited for the lock.
-  const newlyLimited = rows.filter((row) => limited === 0 && row.concurrencyLimit !== null);
+  const newlyLimited = rows.filter((row) => !fully && row.concurrencyLimit !== null);
   await lockFully(
     tx,
     newlyLimited.map((row) => row.id),
@@ -46,6 +43,16 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
     jobs.set(id, { revisionId: currentRevision.id, concurrency, paused: pausedAt !== null });
   }
   return jobs;
+}
+
+/** Locks jobs together: against everybody when one of them has a limit, which it answers; else against saves only. */
+export async function holdJobs(tx: Tx, jobIds: readonly string[]): Promise<boolean> {
+  const ids = [...jobIds];
+  if (ids.length === 0) return false;
+  const limited = await tx.job.count({ where: { id: { in: ids }, concurrencyLimit: { not: null } } });
+  if (limited > 0) await lockFully(tx, ids);
+  else await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE`;
+  return limited > 0;
 }
 
 /**

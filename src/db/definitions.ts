@@ -47,7 +47,7 @@ export async function lockDefinitions(tx: Tx): Promise<void> {
     ON CONFLICT (id) DO UPDATE SET version = definition_version.version + 1`;
 }
 
-/** The live jobs that match, by name; `FOR SHARE` is not taken. */
+/** The live jobs that match, by name. */
 export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: Page): Promise<StoredJob[]> {
   const rows = await tx.job.findMany({
     where: { ...where, deletedAt: null, ...(page?.after === undefined ? {} : { name: { gt: page.after } }) },

@@ -1,4 +1,5 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
+import { isFinal } from "../core/run.ts";
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../db/deliveries.ts";
 import { activeRuns, lockRun, replaceMessages } from "../db/runs.ts";
 import type { Message } from "../engine/engine.ts";
@@ -66,7 +67,7 @@ async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting)
   // It waits for a place; one may have become free without anybody noticing.
   if (messageId === null && jobId !== undefined) return (await releaseWaiting(deps, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
-  if (run === undefined || !["queued", "running", "retrying"].includes(run.state)) return false;
+  if (run === undefined || isFinal(run.state)) return false;
   // Looked at again under the lock: what was read before may have moved on since.
   if (await lives(deps, tx, run.messageId)) return false;
   if (run.state === "running") {

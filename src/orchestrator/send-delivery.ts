@@ -4,7 +4,14 @@ import type { NotifyAction } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
 import type { ActionOptions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
-import { findDelivery, lockDelivery, recordTry, replaceDeliveryMessage, type Try } from "../db/deliveries.ts";
+import {
+  findDelivery,
+  lockDelivery,
+  recordTry,
+  replaceDeliveryMessage,
+  type SendableDelivery,
+  type Try,
+} from "../db/deliveries.ts";
 import type { Message } from "../engine/engine.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
@@ -24,7 +31,7 @@ export async function openDelivery(
   message: Message<DeliveryMessage>,
 ): Promise<Notification | undefined> {
   const delivery = await findDelivery(deps.db.prisma, message.data.delivery_id);
-  if (delivery?.state === "pending" && delivery.messageId === message.id) {
+  if (isDue(delivery, message)) {
     // The table holds notifications only; the column is shared with trigger_job.
     const action = delivery.action as NotifyAction;
     const { headers = {} } = delivery.options as ActionOptions;
@@ -46,9 +53,8 @@ export async function postponeDelivery(
   waitMs: number,
 ): Promise<void> {
   await deps.db.transaction(async (tx) => {
-    const delivery = await lockDelivery(tx, message.data.delivery_id);
-    await deps.engine.acknowledge(tx, message);
-    if (delivery?.state !== "pending" || delivery.messageId !== message.id) return;
+    const delivery = await takeDelivery(deps, tx, message);
+    if (delivery === undefined) return;
     const nextTryAt = new Date((await databaseNow(tx)).getTime() + waitMs);
     const next = deliveryMessage(delivery.id, newId(), nextTryAt);
     await replaceDeliveryMessage(tx, delivery.id, { messageId: next.id, nextTryAt });
@@ -60,36 +66,44 @@ export async function postponeDelivery(
 export async function closeDelivery(
   deps: Deps,
   message: Message<DeliveryMessage>,
-  made: TryResult,
+  { result, ...made }: TryResult,
 ): Promise<void> {
   await deps.db.transaction(async (tx) => {
-    await closeInTransaction(deps, tx, message, made);
+    const delivery = await takeDelivery(deps, tx, message);
+    if (delivery === undefined) return;
+    const now = await databaseNow(tx);
+    const number = delivery.tries + 1;
+    const delay =
+      result === "failed"
+        ? deliveryDelayMs(number - delivery.earlierTries, deps.random(), deps.deliveryDelaysMs)
+        : undefined;
+    if (delay === undefined) {
+      await recordTry(tx, delivery.id, { ...made, number }, { state: result, finishedAt: now });
+    } else {
+      const nextTryAt = new Date(now.getTime() + delay);
+      const next = deliveryMessage(delivery.id, newId(), nextTryAt);
+      const pending = { state: "pending", nextTryAt, messageId: next.id } as const;
+      await recordTry(tx, delivery.id, { ...made, number }, pending);
+      await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+    }
+    await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
 }
 
-async function closeInTransaction(
+/** Locks the delivery of a claimed message and ends the message; undefined when it is not due any more. */
+async function takeDelivery(
   deps: Deps,
   tx: Tx,
   message: Message<DeliveryMessage>,
-  made: TryResult,
-): Promise<void> {
-  const { result, ...tryMade } = made;
+): Promise<SendableDelivery | undefined> {
   const delivery = await lockDelivery(tx, message.data.delivery_id);
   await deps.engine.acknowledge(tx, message);
-  if (delivery?.state !== "pending" || delivery.messageId !== message.id) return;
-  const now = await databaseNow(tx);
-  const number = delivery.tries + 1;
-  const delay =
-    result === "failed"
-      ? deliveryDelayMs(number - delivery.earlierTries, deps.random(), deps.deliveryDelaysMs)
-      : undefined;
-  if (delay === undefined) {
-    await recordTry(tx, delivery.id, { ...tryMade, number }, { state: result, finishedAt: now });
-  } else {
-    const next = deliveryMessage(delivery.id, newId(), new Date(now.getTime() + delay));
-    const pending = { state: "pending", nextTryAt: next.startAfter as Date, messageId: next.id } as const;
-    await recordTry(tx, delivery.id, { ...tryMade, number }, pending);
-    await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
-  }
-  await publish(tx, { type: "run_changed", run: delivery.event.runId });
+  return isDue(delivery, message) ? delivery : undefined;
+}
+
+function isDue(
+  delivery: SendableDelivery | undefined,
+  message: Message<DeliveryMessage>,
+): delivery is SendableDelivery {
+  return delivery?.state === "pending" && delivery.messageId === message.id;
 }

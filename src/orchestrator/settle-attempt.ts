@@ -5,7 +5,7 @@ import { type SettledEvent, type Settlement, settle } from "../core/settlement.t
 import { textFromBytes } from "../core/text.ts";
 import { settlingActions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
-import { jobsOfSettlement, lockFully, lockJobs } from "../db/concurrency.ts";
+import { holdJobs, jobsOfSettlement } from "../db/concurrency.ts";
 import { definitionOf } from "../db/definitions.ts";
 import { insertDeliveries, insertRunEvent } from "../db/deliveries.ts";
 import * as runs from "../db/runs.ts";
@@ -37,8 +37,7 @@ export async function settleAttempt(
 ): Promise<void> {
   await deps.db.transaction(async (tx) => {
     const jobs = await jobsOfSettlement(tx, message.data.run_id);
-    if (jobs.own === undefined) await lockJobs(tx, jobs.targets);
-    else await lockFully(tx, [jobs.own, ...jobs.targets]);
+    await holdJobs(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
     const run = await runs.lockRun(tx, message.data.run_id);
     const attempt = await runs.runningAttempt(tx, message.data.run_id);
     if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {

@@ -143,10 +143,11 @@ export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId
 
 /**
  * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
- * Jobs that are deleted or disabled, slots of paused ones, and slots that have their run already, are left out. Throws queue_full
- * when a caller asks for one that would wait behind too many.
+ * Jobs that are deleted or disabled, slots of paused ones, and slots that have their run already, are left out.
+ * Throws queue_full when a caller asks for one that would wait behind too many.
  */
 export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
+  if (requests.length === 0) return [];
   const jobIds = [...new Set(requests.map((r) => r.jobId))];
   const jobs = await lockJobs(tx, jobIds);
   const standing = await standings(tx, jobIds);
