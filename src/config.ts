@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { parseDuration } from "./core/duration.ts";
 import { OperatorError } from "./core/errors.ts";
+import { DEFAULT_POOL, POOL_NAME } from "./core/job.ts";
 import { isTimeZone } from "./core/zone.ts";
 
 const ROLES = ["api", "scheduler", "worker"] as const;
@@ -12,6 +13,9 @@ export type Role = (typeof ROLES)[number];
 
 /** What commands inherit of the service's environment; nothing else of it reaches them. */
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "USER", "SHELL"];
+
+/** Where commands are looked for when the service has no PATH of its own. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const list = (text: string) => text.split(/[\s,]+/).filter((part) => part !== "");
 const wholeNumber = (min: number, max: number) => {
@@ -37,6 +41,11 @@ const Environment = z.object({
     .transform(list)
     .pipe(z.array(z.enum(ROLES, { error: `must be a list of ${ROLES.join(", ")}` })).min(1)),
   WORKER_CONCURRENCY: wholeNumber(1, 1_000).default(10),
+  WORKER_POOLS: z
+    .string()
+    .default(DEFAULT_POOL)
+    .transform(list)
+    .pipe(z.array(z.string().regex(POOL_NAME, "must be names of small letters, digits, - and _")).min(1)),
   ADMIN_TOKEN: z.string().min(32, "must have at least 32 characters").optional(),
   ALLOWED_HOSTS: z.string().default("").transform(list),
   WEBHOOK_ALLOW_CIDR: z.string().default(""),
@@ -70,6 +79,8 @@ export interface Config {
   jobsDir: string;
   roles: readonly Role[];
   workerConcurrency: number;
+  /** The pools whose runs this process runs; so many commands at once of each. */
+  workerPools: readonly string[];
   adminToken: string | undefined;
   allowedHosts: readonly string[];
   webhookAllowCidr: string;
@@ -111,6 +122,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     jobsDir: resolve(env.JOBS_DIR),
     roles: env.ROLES,
     workerConcurrency: env.WORKER_CONCURRENCY,
+    workerPools: [...new Set(env.WORKER_POOLS)],
     adminToken: env.ADMIN_TOKEN,
     allowedHosts: env.ALLOWED_HOSTS,
     webhookAllowCidr: env.WEBHOOK_ALLOW_CIDR,
@@ -118,7 +130,12 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     hostTimezone: given["TZ"] ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: env.LOG_LEVEL,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
-    commandEnv: Object.fromEntries(INHERITED.flatMap((name) => (given[name] ? [[name, given[name]]] : []))),
+    commandEnv: commandEnv(given),
     nodeName: `${hostname()}:${process.pid}`,
   };
+}
+
+function commandEnv(given: Record<string, string | undefined>): Record<string, string> {
+  const inherited = INHERITED.flatMap((name) => (given[name] ? [[name, given[name]]] : []));
+  return { PATH: DEFAULT_PATH, ...Object.fromEntries(inherited) };
 }

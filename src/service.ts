@@ -7,7 +7,6 @@ import { buildApp } from "./api/app.ts";
 import { routes } from "./api/routes/index.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { DELIVERY_DELAYS_MS } from "./core/delivery.ts";
-import { DEFAULT_POOL } from "./core/job.ts";
 import { type Database, openDatabase } from "./db/client.ts";
 import { startEmbeddedPostgres } from "./db/embedded-postgres.ts";
 import { applyMigrations } from "./db/migrations.ts";
@@ -108,7 +107,7 @@ async function openDeps(
   const engine = await openEngine({
     connectionString,
     sessionOptions: SESSION_OPTIONS,
-    pools: [DEFAULT_POOL],
+    pools: config.workerPools,
     onError: logError(log, "the engine had an error"),
   });
   cleanup.defer(() => engine.stop());
@@ -138,15 +137,19 @@ function startWork(
   const send = createSender({ guard, userAgent: "Carillon" });
   const notifier = startNotifier(deps, send, log);
   cleanup.defer(() => notifier.stop());
-  const worker = startWorker(deps, {
-    name: config.nodeName,
-    pool: DEFAULT_POOL,
-    concurrency: config.workerConcurrency,
-    baseEnv: config.commandEnv,
-    jobsDir: config.jobsDir,
-    log,
+  const workers = config.workerPools.map((pool) =>
+    startWorker(deps, {
+      name: config.nodeName,
+      pool,
+      concurrency: config.workerConcurrency,
+      baseEnv: config.commandEnv,
+      jobsDir: config.jobsDir,
+      log,
+    }),
+  );
+  cleanup.defer(async () => {
+    await Promise.all(workers.map((worker) => worker.stop(config.shutdownGraceMs)));
   });
-  cleanup.defer(() => worker.stop(config.shutdownGraceMs));
 }
 
 /** Throws ConfigError when WEBHOOK_ALLOW_CIDR cannot be read. */

@@ -22,7 +22,8 @@ export type Admission =
 
 /** Decides about one more run: promise 11 and the job's own limit. */
 export function admitRun(standing: Standing, { limit, policy }: Concurrency, trigger: Trigger): Admission {
-  if (trigger === "cron" && standing.waitingCron > 0) {
+  // The newest run replaces whatever waits.
+  if (policy !== "replace" && trigger === "cron" && standing.waitingCron > 0) {
     return { admit: "skip", reason: "a cron run of this job waits already" };
   }
   if (standing.waiting >= MAX_WAITING) {
@@ -34,6 +35,7 @@ export function admitRun(standing: Standing, { limit, policy }: Concurrency, tri
   if (limit === null || standing.holding < limit) return { admit: "start" };
   switch (policy) {
     case "queue":
+    case "replace":
       return { admit: "wait" };
     case "skip":
       return {

@@ -40,7 +40,16 @@ export interface RetryPolicy {
 export interface Concurrency {
   /** null: any number. */
   limit: number | null;
-  policy: "queue" | "skip";
+  /** It waits, is recorded as skipped, or takes the place of the oldest that runs. */
+  policy: "queue" | "skip" | "replace";
+}
+
+/** What becomes of slots that passed while nobody could make their runs. */
+export interface MissedRuns {
+  /** All are recorded as missed; or the last one, or all of them, run late. */
+  policy: "skip" | "last" | "all";
+  /** Older slots than this (ms) are not looked for. */
+  windowMs: number;
 }
 
 /** Everything that a job revision fixes. */
@@ -56,6 +65,13 @@ export interface JobDefinition {
   retry: RetryPolicy;
   timeoutMs: number | null;
   concurrency: Concurrency;
+  missedRuns: MissedRuns;
+  /** Each cron run starts up to so much later than its slot (ms). */
+  jitterMs: number;
+  /** The workers that run it. */
+  pool: string;
+  /** What is kept of an attempt's output. */
+  logLimitBytes: number;
   /** How long runs are kept once they have ended; null: as the schedule says. */
   logRetentionMs: number | null;
   /** Whether its actions may close a circle of jobs. */
@@ -78,9 +94,13 @@ export interface ScheduleDefinition {
 
 export const DEFAULT_SCHEDULE = "default";
 export const DEFAULT_POOL = "default";
+/** A pool's name becomes part of a queue's name. */
+export const POOL_NAME = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
 export const DEFAULT_RETRY_DELAY_MS = 5_000;
 /** The engine ends an attempt's message after 24 h, so an attempt ends before that. */
 export const MAX_TIMEOUT_MS = 23 * 3_600_000;
 export const MAX_RETRIES = 1_000;
+export const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
+export const DEFAULT_CATCHUP_WINDOW_MS = 86_400_000;
 /** Runs of one job that may wait: promise 11. */
 export const MAX_WAITING = 1_000;

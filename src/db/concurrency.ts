@@ -7,6 +7,9 @@ import type { Tx } from "./client.ts";
 export interface Admitting {
   revisionId: string;
   concurrency: Concurrency;
+  pool: string;
+  /** Cron runs start up to so much later (ms). */
+  jitterMs: number;
   /** Cron makes no runs of it. */
   paused: boolean;
 }
@@ -27,7 +30,7 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
       id: true,
       concurrencyLimit: true,
       pausedAt: true,
-      currentRevision: { select: { id: true, concurrencyPolicy: true } },
+      currentRevision: { select: { id: true, concurrencyPolicy: true, pool: true, jitterMs: true } },
     },
   });
   // A limit that was saved while we waited for the lock.
@@ -40,7 +43,8 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
   for (const { id, concurrencyLimit: limit, pausedAt, currentRevision } of rows) {
     if (currentRevision === null) continue;
     const concurrency = { limit, policy: currentRevision.concurrencyPolicy };
-    jobs.set(id, { revisionId: currentRevision.id, concurrency, paused: pausedAt !== null });
+    const { id: revisionId, pool, jitterMs } = currentRevision;
+    jobs.set(id, { revisionId, concurrency, pool, jitterMs, paused: pausedAt !== null });
   }
   return jobs;
 }
@@ -111,10 +115,14 @@ export async function standings(tx: Tx, jobIds: readonly string[]): Promise<Map<
   return new Map(rows.map(({ jobId, ...standing }) => [jobId, standing]));
 }
 
-/** Ids of the runs of a job that wait for a place, oldest first. */
-export async function waitingForPlace(tx: Tx, jobId: string, limit: number): Promise<string[]> {
-  const rows = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM run WHERE job_id = ${jobId}::uuid AND state = 'queued' AND message_id IS NULL
-    ORDER BY id LIMIT ${limit} FOR UPDATE`;
-  return rows.map((row) => row.id);
+/** The runs of a job that wait for a place, oldest first, and where they are to run. */
+export async function waitingForPlace(
+  tx: Tx,
+  jobId: string,
+  limit: number,
+): Promise<{ id: string; pool: string }[]> {
+  return tx.$queryRaw`
+    SELECT run.id, r.pool FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ${jobId}::uuid AND run.state = 'queued' AND run.message_id IS NULL
+    ORDER BY run.id LIMIT ${limit} FOR UPDATE OF run`;
 }

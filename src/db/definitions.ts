@@ -1,6 +1,12 @@
 /** Queries of jobs, their current revisions and event actions. */
 import { randomUUID } from "node:crypto";
-import type { Command, EventAction, JobDefinition } from "../core/job.ts";
+import {
+  type Command,
+  DEFAULT_CATCHUP_WINDOW_MS,
+  DEFAULT_LOG_LIMIT_BYTES,
+  type EventAction,
+  type JobDefinition,
+} from "../core/job.ts";
 import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
@@ -163,6 +169,11 @@ function revisionColumns(d: JobDefinition) {
     timeoutMs: d.timeoutMs,
     concurrencyLimit: d.concurrency.limit,
     concurrencyPolicy: d.concurrency.policy,
+    missedRuns: d.missedRuns.policy,
+    catchupWindowMs: d.missedRuns.windowMs,
+    jitterMs: d.jitterMs,
+    pool: d.pool,
+    logLimitBytes: d.logLimitBytes,
     logRetentionMs: d.logRetentionMs,
     allowCycle: d.allowCycle,
     enabled: d.enabled,
@@ -192,6 +203,13 @@ export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "sc
     },
     timeoutMs: row.timeoutMs,
     concurrency: { limit: row.concurrencyLimit, policy: row.concurrencyPolicy },
+    missedRuns: {
+      policy: row.missedRuns,
+      windowMs: numberOrNull(row.catchupWindowMs) ?? DEFAULT_CATCHUP_WINDOW_MS,
+    },
+    jitterMs: row.jitterMs,
+    pool: row.pool,
+    logLimitBytes: row.logLimitBytes ?? DEFAULT_LOG_LIMIT_BYTES,
     logRetentionMs: numberOrNull(row.logRetentionMs),
     allowCycle: row.allowCycle,
     enabled: row.enabled,

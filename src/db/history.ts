@@ -73,9 +73,6 @@ export interface AttemptOutput {
 }
 
 export async function readOutput(tx: Tx, attemptId: string): Promise<AttemptOutput> {
-  const pieces = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { sequence: "asc" } });
-  return {
-    bytes: Buffer.concat(pieces.map((piece) => piece.bytes)),
-    omittedBytes: pieces.reduce((sum, piece) => sum + piece.omittedBytes, 0n),
-  };
+  const pieces = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { position: "asc" } });
+  return { bytes: Buffer.concat(pieces.map((piece) => piece.bytes)), omittedBytes: 0n };
 }

@@ -1,7 +1,7 @@
 /** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
-import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike } from "pg-boss";
+import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
-import { LOST_QUEUE, queueOptions } from "./queues.ts";
+import { ATTEMPT_OPTIONS, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./queues.ts";
 import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
@@ -30,6 +30,10 @@ export class ClaimLost extends Error {
 }
 
 export interface Engine {
+  /** Makes the queues of pools where they are missing. Not to be called in a transaction. */
+  openPools(pools: readonly string[]): Promise<void>;
+  /** Whether this process has seen to the queue of a pool. */
+  hasPool(pool: string): boolean;
   /** Sends in the caller's transaction; listeners are told when it commits. */
   send(tx: PrismaTransactionLike, queue: string, messages: readonly Outgoing[]): Promise<void>;
   /** Takes up to `count` due messages. */
@@ -69,15 +73,29 @@ export async function openEngine(options: {
   });
   boss.on("error", options.onError);
   await boss.start();
-  for (const [name, queue] of queueOptions(options.pools)) {
-    await boss.createQueue(name, queue);
-    await boss.updateQueue(name, queue);
-  }
-  return bossEngine(boss);
+  for (const [name, queue] of COMMON_QUEUES) await openQueue(boss, name, queue);
+  const engine = bossEngine(boss);
+  await engine.openPools(options.pools);
+  return engine;
+}
+
+async function openQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
+  await boss.createQueue(name, options);
+  // One that an earlier release has made has its options.
+  await boss.updateQueue(name, options);
 }
 
 function bossEngine(boss: PgBoss): Engine {
+  const opened = new Set<string>();
   return {
+    async openPools(pools) {
+      for (const pool of pools) {
+        if (opened.has(pool)) continue;
+        await openQueue(boss, attemptQueue(pool), ATTEMPT_OPTIONS);
+        opened.add(pool);
+      }
+    },
+    hasPool: (pool) => opened.has(pool),
     async send(tx, queue, messages) {
       if (messages.length === 0) return;
       const db = fromPrisma(tx);

@@ -33,20 +33,17 @@ const KEPT = { retentionSeconds: 10 * 365 * 86_400, deleteAfterSeconds: 60 };
 /** Work that any node may simply do again. */
 const REPEATABLE = { ...KEPT, retryLimit: 1_000, expireInSeconds: 60 };
 
-/** Every queue with its options, dead letters first since others name them. */
-export function queueOptions(
-  pools: readonly string[],
-): [name: string, options: QueueOptions & { deadLetter?: string }][] {
-  const attempts = {
-    ...KEPT,
-    retryLimit: 0,
-    heartbeatSeconds: HEARTBEAT_SECONDS,
-    expireInSeconds: 86_400,
-    deadLetter: LOST_QUEUE,
-  };
-  return [
-    [LOST_QUEUE, REPEATABLE],
-    [DELIVERY_QUEUE, REPEATABLE],
-    ...pools.map((pool): [string, typeof attempts] => [attemptQueue(pool), attempts]),
-  ];
-}
+/** The queues that there are in any case; those of attempts name one of them. */
+export const COMMON_QUEUES: readonly (readonly [name: string, options: QueueOptions])[] = [
+  [LOST_QUEUE, REPEATABLE],
+  [DELIVERY_QUEUE, REPEATABLE],
+];
+
+/** How the queue of a pool is treated. */
+export const ATTEMPT_OPTIONS: QueueOptions & { deadLetter: string } = {
+  ...KEPT,
+  retryLimit: 0,
+  heartbeatSeconds: HEARTBEAT_SECONDS,
+  expireInSeconds: 86_400,
+  deadLetter: LOST_QUEUE,
+};

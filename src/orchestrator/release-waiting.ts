@@ -16,7 +16,7 @@ export async function releaseWaiting(deps: Deps, tx: Tx, jobId: string): Promise
   const holding = (await standings(tx, [jobId])).get(jobId)?.holding ?? 0;
   const free = limit === null ? MAX_WAITING : Math.max(0, limit - holding);
   const waiting = await waitingForPlace(tx, jobId, free);
-  const messages = waiting.map((id) => attemptMessage(id, newId()));
+  const messages = waiting.map((run) => attemptMessage(run, newId()));
   await replaceMessages(
     tx,
     messages.map(({ id, data }) => ({ id: data.run_id, messageId: id })),

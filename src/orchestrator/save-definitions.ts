@@ -31,7 +31,7 @@ export async function save<T>(
   work: (tx: Tx) => Promise<T>,
 ): Promise<T> {
   try {
-    return await deps.db.transactionInTurn(async (tx) => {
+    return await transactionWithPools(deps, async (tx) => {
       await definitions.lockDefinitions(tx);
       const result = await work(tx);
       refuseCycle(findCycle(await checkedEdges(tx)));
@@ -41,6 +41,26 @@ export async function save<T>(
   } catch (error) {
     if (error instanceof TakenBack) return error.result as T;
     throw error;
+  }
+}
+
+/** Jobs name pools that have no queue yet; one cannot be made while the transaction is open. */
+class PoolsMissing extends Error {
+  readonly pools: readonly string[];
+
+  constructor(pools: readonly string[]) {
+    super(`no queues yet for the pools ${pools.join(", ")}`);
+    this.pools = pools;
+  }
+}
+
+async function transactionWithPools<T>(deps: Deps, work: (tx: Tx) => Promise<T>): Promise<T> {
+  try {
+    return await deps.db.transactionInTurn(work);
+  } catch (error) {
+    if (!(error instanceof PoolsMissing)) throw error;
+    await deps.engine.openPools(error.pools);
+    return transactionWithPools(deps, work);
   }
 }
 
@@ -70,6 +90,8 @@ export async function saveJobs(
   actions: readonly PlacedActions[],
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
+  const unopened = jobs.flatMap(({ pool }) => (deps.engine.hasPool(pool) ? [] : [pool]));
+  if (unopened.length > 0) throw new PoolsMissing(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.
   await definitions.insertJobs(tx, scheduleId, missing, now);

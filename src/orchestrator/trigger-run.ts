@@ -2,14 +2,15 @@
 import { createHash } from "node:crypto";
 import { type Admission, admitRun, standingAfter } from "../core/concurrency.ts";
 import { CarillonError } from "../core/errors.ts";
+import { slotJitterMs } from "../core/jitter.ts";
 import { DEFAULT_POOL, MAX_WAITING } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
-import { lockJobs, standings } from "../db/concurrency.ts";
+import { type Admitting, lockJobs, standings } from "../db/concurrency.ts";
 import { findJob } from "../db/definitions.ts";
 import { findAsked } from "../db/history.ts";
 import { insertKey, lockKey } from "../db/idempotency.ts";
 import { insertRuns, type NewRun } from "../db/runs.ts";
-import { attemptQueue } from "../engine/queues.ts";
+import { type AttemptMessage, attemptQueue } from "../engine/queues.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { runNotFound } from "./read-history.ts";
 
@@ -139,7 +140,10 @@ export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promi
 }
 
 /** A run to create; the revision is the job's current one. */
-export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId" | "reason">;
+export type RunRequest = Omit<
+  NewRun,
+  "id" | "revisionId" | "state" | "messageId" | "reason" | "nextAttemptAt"
+>;
 
 /**
  * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
@@ -157,16 +161,26 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
     const before = standing.get(request.jobId) ?? { holding: 0, waiting: 0, waitingCron: 0 };
     const admission = admitRun(before, job.concurrency, request.trigger);
     standing.set(request.jobId, standingAfter(before, admission, request.trigger));
-    return [{ ...request, id: newId(), revisionId: job.revisionId, ...admitted(admission) }];
+    const { revisionId } = job;
+    return [
+      { ...request, id: newId(), revisionId, ...admitted(admission), nextAttemptAt: startOf(request, job) },
+    ];
   });
   if (runs.length === 0) return [];
   const inserted = await insertRuns(tx, runs);
   const created = runs.filter((run) => inserted.has(run.id));
-  const starting = created.flatMap(({ id, messageId }) =>
-    messageId === null ? [] : [attemptMessage(id, messageId)],
+  const poolOf = (jobId: string) => jobs.get(jobId)?.pool ?? DEFAULT_POOL;
+  const starting = created.flatMap(({ id, jobId, messageId, nextAttemptAt }) =>
+    messageId === null ? [] : [attemptMessage({ id, pool: poolOf(jobId) }, messageId, nextAttemptAt)],
   );
   await sendAttempts(deps, tx, starting);
   return created.map((run) => run.id);
+}
+
+/** When a cron run may start, if that is later than its slot. */
+function startOf({ jobId, trigger, scheduledFor }: RunRequest, { jitterMs }: Admitting): Date | undefined {
+  if (trigger !== "cron" || scheduledFor === undefined || jitterMs === 0) return undefined;
+  return new Date(scheduledFor.getTime() + slotJitterMs(jobId, scheduledFor, jitterMs));
 }
 
 function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "reason"> {
@@ -182,16 +196,19 @@ function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "r
   }
 }
 
-/** The message that lets a worker start the next attempt of a run, now or from a time on. */
-export function attemptMessage(runId: string, messageId: string, startAfter?: Date) {
-  return { id: messageId, data: { run_id: runId, message_id: messageId }, ...(startAfter && { startAfter }) };
+/** The message that lets a worker of the run's pool start its next attempt, now or from a time on. */
+export function attemptMessage(run: { id: string; pool: string }, messageId: string, startAfter?: Date) {
+  const data: AttemptMessage = { run_id: run.id, message_id: messageId };
+  return { pool: run.pool, id: messageId, data, ...(startAfter && { startAfter }) };
 }
 
-/** Sends messages that let workers start attempts. */
+/** Sends messages that let workers start attempts, pool by pool. */
 export async function sendAttempts(
   deps: Deps,
   tx: Tx,
   messages: readonly ReturnType<typeof attemptMessage>[],
 ): Promise<void> {
-  await deps.engine.send(tx, attemptQueue(DEFAULT_POOL), messages);
+  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
+    await deps.engine.send(tx, attemptQueue(pool), ofPool);
+  }
 }

@@ -8,6 +8,7 @@ import type { Trigger } from "../../src/core/run.ts";
 const NONE: Standing = { holding: 0, waiting: 0, waitingCron: 0 };
 const QUEUE_1: Concurrency = { limit: 1, policy: "queue" };
 const SKIP_1: Concurrency = { limit: 1, policy: "skip" };
+const REPLACE_1: Concurrency = { limit: 1, policy: "replace" };
 const UNLIMITED: Concurrency = { limit: null, policy: "queue" };
 
 it.each<[what: string, Standing, Concurrency, Trigger, Admission["admit"]]>([
@@ -22,6 +23,14 @@ it.each<[what: string, Standing, Concurrency, Trigger, Admission["admit"]]>([
     QUEUE_1,
     "cron",
     "skip",
+  ],
+  ["a full job that replaces", { ...NONE, holding: 1 }, REPLACE_1, "api", "wait"],
+  [
+    "a cron run that waits to replace, another slot",
+    { holding: 1, waiting: 1, waitingCron: 1 },
+    REPLACE_1,
+    "cron",
+    "wait",
   ],
   [
     "a cron run that waits, without any limit",

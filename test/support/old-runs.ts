@@ -84,7 +84,7 @@ export async function saveRun(
           number: 0,
           worker: "worker",
           startedAt: at,
-          logs: { create: { sequence: 0, bytes: Buffer.from("done\n") } },
+          logs: { create: { position: 0, bytes: Buffer.from("done\n") } },
         },
       },
     },

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { CronError, parseCron } from "../../core/cron.ts";
 import { parseDuration } from "../../core/duration.ts";
 import { parseHumanDuration } from "../../core/human-duration.ts";
+import { POOL_NAME } from "../../core/job.ts";
+import { formatSize, parseSize } from "../../core/size.ts";
 import { isTimeZone } from "../../core/zone.ts";
 
 const MAX_RETENTION_MS = 100 * 365 * 86_400_000;
@@ -100,6 +102,31 @@ export const encodingSchema = z
   .max(50)
   .optional()
   .describe("For cheek files; output is always read as UTF-8");
+
+/** A name of a pool of workers. */
+export const poolSchema = z
+  .string()
+  .regex(POOL_NAME, { error: "a pool's name has small letters, digits, - and _, at most 64" })
+  .meta({ example: "default" });
+
+/** A size such as `512 KiB`, or a number of bytes; in bytes once parsed. */
+export function sizeSchema(minBytes: number, maxBytes: number) {
+  return z
+    .union([z.string(), z.number()])
+    .meta({ example: "512KiB" })
+    .transform((given, context) => {
+      const bytes = typeof given === "number" ? given : parseSize(given);
+      if (bytes !== undefined && Number.isInteger(bytes) && bytes >= minBytes && bytes <= maxBytes) {
+        return bytes;
+      }
+      context.issues.push({
+        code: "custom",
+        input: given,
+        message: `must be a size such as 512 KiB or 1 MiB, from ${formatSize(minBytes)} to ${formatSize(maxBytes)}`,
+      });
+      return z.NEVER;
+    });
+}
 
 /** A field that is known, and whose time has not come. */
 export const notYetSchema = z

@@ -2,7 +2,16 @@
 import { z } from "zod";
 import { formatDuration } from "../../core/duration.ts";
 import { formatHumanDuration } from "../../core/human-duration.ts";
-import { DEFAULT_RETRY_DELAY_MS, type JobDefinition, MAX_RETRIES, MAX_TIMEOUT_MS } from "../../core/job.ts";
+import {
+  DEFAULT_CATCHUP_WINDOW_MS,
+  DEFAULT_LOG_LIMIT_BYTES,
+  DEFAULT_POOL,
+  DEFAULT_RETRY_DELAY_MS,
+  type JobDefinition,
+  MAX_RETRIES,
+  MAX_TIMEOUT_MS,
+} from "../../core/job.ts";
+import { formatSize } from "../../core/size.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { JOB } from "./examples.ts";
 import {
@@ -12,14 +21,19 @@ import {
   envSchema,
   labelsSchema,
   nameSchema,
-  notYetSchema,
+  poolSchema,
   readOnlySchema,
   retentionSchema,
+  sizeSchema,
   timezoneSchema,
 } from "./fields.ts";
 
 const MAX_DELAY_MS = 7 * 86_400_000;
 const MAX_LIMIT = 1_000;
+const MAX_CATCHUP_MS = 30 * 86_400_000;
+const MAX_JITTER_MS = 3_600_000;
+const MIN_LOG_LIMIT_BYTES = 1_024;
+const MAX_LOG_LIMIT_BYTES = 16 * 1_048_576;
 
 const retrySchema = z.strictObject({
   limit: z.int().min(0).max(MAX_RETRIES).optional().describe("Attempts after the first"),
@@ -38,12 +52,11 @@ const concurrencySchema = z
   .strictObject({
     limit: z.int().min(1).max(MAX_LIMIT).describe("Runs at once"),
     policy: z
-      .enum(["queue", "skip"], {
-        error: ({ input }) =>
-          input === "replace" ? "replace is not available yet: take queue or skip" : undefined,
-      })
+      .enum(["queue", "skip", "replace"])
       .optional()
-      .describe("What becomes of one more: it waits (the default), or is recorded as skipped"),
+      .describe(
+        "What becomes of one more: it waits (the default), is recorded as skipped, or takes the place of the oldest",
+      ),
   })
   .meta({ example: { limit: 1, policy: "queue" } });
 
@@ -66,6 +79,20 @@ const jobFields = {
     .boolean()
     .optional()
     .describe("true: short for concurrency: { limit: 1, policy: queue }"),
+  missed_runs: z
+    .enum(["skip", "last", "all"])
+    .optional()
+    .describe(
+      "Slots that passed while nobody was up: recorded as missed (the default), or the last one or all run",
+    ),
+  catchup_window: durationSchema(MAX_CATCHUP_MS, "30d").optional().describe("How far back; default: 1d"),
+  jitter: durationSchema(MAX_JITTER_MS, "1h")
+    .optional()
+    .describe("Each cron run starts up to so much later than its slot; always as much for one slot"),
+  pool: poolSchema.optional().describe("The workers that run it; default: default"),
+  log_limit: sizeSchema(MIN_LOG_LIMIT_BYTES, MAX_LOG_LIMIT_BYTES)
+    .optional()
+    .describe("What is kept of an attempt's output, its beginning and its end; default: 1 MiB"),
   log_retention_period: retentionSchema
     .optional()
     .describe("How long ended runs are kept; default: that of the schedule"),
@@ -75,9 +102,6 @@ const jobFields = {
   description: z.string().max(10_000).optional(),
   labels: labelsSchema.optional(),
   ...eventFields,
-  missed_runs: notYetSchema,
-  catchup_window: notYetSchema,
-  pool: notYetSchema,
   inherited_timezone: z
     .string()
     .optional()
@@ -94,7 +118,7 @@ interface ShortForms {
   retries?: number | undefined;
   retry?: { limit?: number | undefined } | undefined;
   disable_concurrent_execution?: boolean | undefined;
-  concurrency?: { limit: number; policy?: "queue" | "skip" | undefined } | undefined;
+  concurrency?: { limit: number; policy?: "queue" | "skip" | "replace" | undefined } | undefined;
 }
 
 /** A short form beside the long one is an error where they differ. */
@@ -110,7 +134,7 @@ function checkShortForms(job: ShortForms, context: z.core.$RefinementCtx): void 
   if (retries !== undefined && retry?.limit !== undefined && retries !== retry.limit) {
     clash("retries", "retries and retry.limit differ");
   }
-  const isExclusive = concurrency?.limit === 1 && concurrency.policy !== "skip";
+  const isExclusive = concurrency?.limit === 1 && (concurrency.policy ?? "queue") === "queue";
   if (exclusive && concurrency !== undefined && !isExclusive) {
     clash("disable_concurrent_execution", "it means concurrency: { limit: 1, policy: queue }, which differs");
   }
@@ -166,6 +190,13 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
       limit: exclusive ? 1 : (document.concurrency?.limit ?? null),
       policy: document.concurrency?.policy ?? "queue",
     },
+    missedRuns: {
+      policy: document.missed_runs ?? "skip",
+      windowMs: document.catchup_window ?? DEFAULT_CATCHUP_WINDOW_MS,
+    },
+    jitterMs: document.jitter ?? 0,
+    pool: document.pool ?? DEFAULT_POOL,
+    logLimitBytes: document.log_limit ?? DEFAULT_LOG_LIMIT_BYTES,
     logRetentionMs: document.log_retention_period ?? null,
     allowCycle: document.allow_cycle ?? false,
     enabled: document.enabled ?? true,
@@ -197,6 +228,11 @@ export function jobDocument(d: JobDefinition) {
     ...(d.concurrency.limit !== null && {
       concurrency: { limit: d.concurrency.limit, policy: d.concurrency.policy },
     }),
+    missed_runs: d.missedRuns.policy,
+    catchup_window: formatDuration(d.missedRuns.windowMs),
+    ...(d.jitterMs > 0 && { jitter: formatDuration(d.jitterMs) }),
+    pool: d.pool,
+    log_limit: formatSize(d.logLimitBytes),
     ...(d.logRetentionMs !== null && { log_retention_period: formatHumanDuration(d.logRetentionMs) }),
     ...(d.allowCycle && { allow_cycle: true }),
     enabled: d.enabled,
