@@ -1,7 +1,8 @@
 /** The environment, parsed once: the only reader of process.env. */
 import { existsSync } from "node:fs";
+import { BlockList, isIP } from "node:net";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { z } from "zod";
 import { parseDuration } from "./core/duration.ts";
 import { OperatorError } from "./core/errors.ts";
@@ -22,7 +23,13 @@ const wholeNumber = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
   return z.string().regex(/^\d+$/, error).transform(Number).pipe(z.number().min(min, error).max(max, error));
 };
+const PID_NAMESPACES = ["auto", "on", "off"] as const;
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+
+/** What only this machine can reach. */
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8);
+LOOPBACK.addAddress("::1", "ipv6");
 
 const Environment = z.object({
   HOST: z.string().min(1).default("127.0.0.1"),
@@ -46,8 +53,20 @@ const Environment = z.object({
     .default(DEFAULT_POOL)
     .transform(list)
     .pipe(z.array(z.string().regex(POOL_NAME, "must be names of small letters, digits, - and _")).min(1)),
+  PID_NAMESPACE: z
+    .enum(PID_NAMESPACES, { error: `must be one of ${PID_NAMESPACES.join(", ")}` })
+    .default("auto"),
+  SECRET_KEY_FILE: z.string().min(1).optional(),
   ADMIN_TOKEN: z.string().min(32, "must have at least 32 characters").optional(),
   ALLOWED_HOSTS: z.string().default("").transform(list),
+  TLS_CERT: z.string().optional(),
+  TLS_KEY: z.string().optional(),
+  BEHIND_PROXY: z
+    .enum(["true", "false"], "must be true or false")
+    .default("false")
+    .transform((text) => text === "true"),
+  RATE_LIMIT: wholeNumber(1, 1_000_000).default(1_000),
+  FAILED_LOGIN_LIMIT: wholeNumber(1, 1_000_000).default(5),
   WEBHOOK_ALLOW_CIDR: z.string().default(""),
   DEFAULT_TIMEZONE: z
     .string()
@@ -69,6 +88,31 @@ function wrongDuration(context: z.core.$RefinementCtx): never {
   return z.NEVER;
 }
 
+/** What is wrong with variables that are right one by one; whoever asks for no API may set what they like. */
+function wrongTogether(env: z.output<typeof Environment>): string[] {
+  const { HOST, TLS_CERT, TLS_KEY, BEHIND_PROXY, ROLES: roles } = env;
+  if (!roles.includes("api")) return [];
+  if (TLS_CERT !== undefined && TLS_KEY === undefined) return ["TLS_KEY must be set beside TLS_CERT."];
+  if (TLS_KEY !== undefined && TLS_CERT === undefined) return ["TLS_CERT must be set beside TLS_KEY."];
+  if (TLS_CERT !== undefined || BEHIND_PROXY || isLoopback(HOST)) return [];
+  return [
+    `HOST=${HOST} lets other machines in, and the token would pass the network in plain text: set TLS_CERT and ` +
+      "TLS_KEY, or BEHIND_PROXY=true if only a proxy that has TLS can reach it, or leave HOST at 127.0.0.1.",
+  ];
+}
+
+function isLoopback(host: string): boolean {
+  if (host === "localhost") return true;
+  const family = isIP(host);
+  return family !== 0 && LOOPBACK.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+/** The address that was chosen is a name under which the API is called; one that stands for all of them is not. */
+function ownNames(host: string): string[] {
+  if (isLoopback(host) || host === "0.0.0.0" || host === "::") return [];
+  return [isIP(host) === 6 ? `[${host}]` : host];
+}
+
 /** The configuration; paths are absolute and durations in ms. */
 export interface Config {
   host: string;
@@ -79,10 +123,22 @@ export interface Config {
   jobsDir: string;
   roles: readonly Role[];
   workerConcurrency: number;
+  /** Whether commands run in a PID namespace; auto: where it takes nothing away from them. */
+  pidNamespace: (typeof PID_NAMESPACES)[number];
   /** The pools whose runs this process runs; so many commands at once of each. */
   workerPools: readonly string[];
   adminToken: string | undefined;
+  /** The keys of the secrets. */
+  secretKeyFile: string;
   allowedHosts: readonly string[];
+  /** The PEM files of the certificate and its key; unset: plain HTTP. */
+  tls: { certFile: string; keyFile: string } | undefined;
+  /** Only a proxy reaches us, and says in X-Forwarded-For who calls. */
+  behindProxy: boolean;
+  /** Calls a second on average for one token. */
+  rateLimit: number;
+  /** Wrong tokens a minute from one address. */
+  failedLoginLimit: number;
   webhookAllowCidr: string;
   defaultTimezone: string;
   /** The zone that the clocks of this host show. */
@@ -109,8 +165,10 @@ export function loadEnvFile(): void {
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = Environment.safeParse(given);
-  if (!parsed.success) {
-    const wrong = parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}.`);
+  const wrong = parsed.success
+    ? wrongTogether(parsed.data)
+    : parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}.`);
+  if (!parsed.success || wrong.length > 0) {
     throw new ConfigError(`${wrong.join("\n")}\nSee .env.example for what it may be.`);
   }
   const env = parsed.data;
@@ -122,9 +180,18 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     jobsDir: resolve(env.JOBS_DIR),
     roles: env.ROLES,
     workerConcurrency: env.WORKER_CONCURRENCY,
+    pidNamespace: env.PID_NAMESPACE,
     workerPools: [...new Set(env.WORKER_POOLS)],
     adminToken: env.ADMIN_TOKEN,
-    allowedHosts: env.ALLOWED_HOSTS,
+    secretKeyFile: resolve(env.SECRET_KEY_FILE ?? join(env.DATA_DIR, "secret-keys")),
+    allowedHosts: [...env.ALLOWED_HOSTS, ...ownNames(env.HOST)],
+    tls:
+      env.TLS_CERT && env.TLS_KEY
+        ? { certFile: resolve(env.TLS_CERT), keyFile: resolve(env.TLS_KEY) }
+        : undefined,
+    behindProxy: env.BEHIND_PROXY,
+    rateLimit: env.RATE_LIMIT,
+    failedLoginLimit: env.FAILED_LOGIN_LIMIT,
     webhookAllowCidr: env.WEBHOOK_ALLOW_CIDR,
     defaultTimezone: env.DEFAULT_TIMEZONE,
     hostTimezone: given["TZ"] ?? Intl.DateTimeFormat().resolvedOptions().timeZone,

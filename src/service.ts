@@ -1,15 +1,18 @@
 /** One Carillon process: its parts started in order, and stopped in reverse. */
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./api/admin-token.ts";
 import { buildApp } from "./api/app.ts";
 import { routes } from "./api/routes/index.ts";
+import { readTls, type Tls } from "./api/tls.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { DELIVERY_DELAYS_MS } from "./core/delivery.ts";
 import { type Database, openDatabase } from "./db/client.ts";
 import { startEmbeddedPostgres } from "./db/embedded-postgres.ts";
 import { applyMigrations } from "./db/migrations.ts";
+import { secretKeys } from "./db/secret-keys.ts";
 import { SESSION_OPTIONS } from "./db/session.ts";
 import { openEngine } from "./engine/engine.ts";
 import { openSignals } from "./engine/signals.ts";
@@ -17,9 +20,11 @@ import { type AddressGuard, createAddressGuard, parseCidrs } from "./notify/addr
 import { startNotifier } from "./notify/notifier.ts";
 import { createSender } from "./notify/send-webhook.ts";
 import type { Deps } from "./orchestrator/deps.ts";
+import { findGrant } from "./orchestrator/find-grant.ts";
 import { startRecovery } from "./orchestrator/recovery.ts";
 import { type Retention, type Swept, startRetention } from "./orchestrator/retention.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
+import { createRunner } from "./worker/runner-client.ts";
 import { startWorker } from "./worker/worker.ts";
 
 /** A beat older than this means that slots are late. */
@@ -53,6 +58,7 @@ export async function startService(
 ): Promise<Service> {
   await using failure = new AsyncDisposableStack();
   const guard = webhookGuard(config);
+  const tls = config.tls && (await readTls(config.tls.certFile, config.tls.keyFile));
   const token = await adminToken(config.adminToken, config.dataDir);
   const connectionString = config.databaseUrl ?? (await embedPostgres(config, log, onFatal, failure));
   const closing = new AbortController();
@@ -67,9 +73,9 @@ export async function startService(
     scheduler = startScheduler(deps, log);
     failure.defer(() => scheduler?.stop());
   }
-  if (config.roles.includes("worker")) startWork(deps, config, guard, log, failure);
+  if (config.roles.includes("worker")) await startWork(deps, config, guard, log, failure);
   const url = config.roles.includes("api")
-    ? await startApi(deps, config, guard, token.token, log, { scheduler, retention }, failure)
+    ? await startApi(deps, config, guard, { token: token.token, tls }, log, { scheduler, retention }, failure)
     : undefined;
 
   const running = failure.move();
@@ -124,19 +130,28 @@ async function openDeps(
     random: Math.random,
     deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
     closing,
+    secretKeys: secretKeys(config.secretKeyFile),
+    knownTokens: new Map(),
   };
 }
 
-function startWork(
+async function startWork(
   deps: Deps,
   config: Config,
   guard: AddressGuard,
   log: Logger,
   cleanup: AsyncDisposableStack,
-): void {
+): Promise<void> {
   const send = createSender({ guard, userAgent: "Carillon" });
   const notifier = startNotifier(deps, send, log);
   cleanup.defer(() => notifier.stop());
+  const runner = await createRunner({
+    folder: join(config.dataDir, "runners"),
+    path: config.commandEnv["PATH"],
+    pidNamespace: config.pidNamespace,
+    log,
+  });
+  cleanup.defer(() => runner.close());
   const workers = config.workerPools.map((pool) =>
     startWorker(deps, {
       name: config.nodeName,
@@ -144,6 +159,7 @@ function startWork(
       concurrency: config.workerConcurrency,
       baseEnv: config.commandEnv,
       jobsDir: config.jobsDir,
+      runner,
       log,
     }),
   );
@@ -165,14 +181,18 @@ async function startApi(
   deps: Deps,
   config: Config,
   guard: AddressGuard,
-  token: string,
+  { token, tls }: { token: string; tls: Tls | undefined },
   log: Logger,
   { scheduler, retention }: { scheduler: Scheduler | undefined; retention: Retention },
   cleanup: AsyncDisposableStack,
 ): Promise<string> {
   const app = await buildApp({
     token,
+    findGrant: (given) => findGrant(deps, given),
     allowedHosts: config.allowedHosts,
+    tls,
+    behindProxy: config.behindProxy,
+    limits: { callsPerSecond: config.rateLimit, failedLogins: config.failedLoginLimit },
     logger: log,
     routes: routes(
       deps,
@@ -186,11 +206,14 @@ async function startApi(
     ),
   });
   cleanup.defer(() => app.close());
-  await app.listen({ host: config.host, port: config.port });
+  const scheme = tls === undefined ? "http" : "https";
+  // Fastify does not see that the server that it was given has TLS.
+  const listenTextResolver = (address: string) => `the API listens on ${address.replace("http", scheme)}`;
+  await app.listen({ host: config.host, port: config.port, listenTextResolver });
   const { address, port, family } = app.server.address() as AddressInfo;
   // An address that stands for all of them is one that callers cannot use.
-  if (address === "0.0.0.0" || address === "::") return `http://127.0.0.1:${port}`;
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  if (address === "0.0.0.0" || address === "::") return `${scheme}://127.0.0.1:${port}`;
+  return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }
 
 /** Names what is not ready, and why. */

@@ -14,7 +14,15 @@ const FASTIFY = ["@fastify/swagger", "fastify"];
 
 /** All that a file may try to import. */
 const TARGETS = [
-  ...[...LOWER, "src/db/generated/client.ts", ...ROLES, "src/config.ts", "src/service.ts", "src/main.ts"],
+  ...[
+    ...LOWER,
+    "src/db/generated/client.ts",
+    ...ROLES,
+    "src/worker/runner/y.ts",
+    "src/config.ts",
+    "src/service.ts",
+    "src/main.ts",
+  ],
   ...[...NODE, "node:child_process", "node:process"],
   ...[...FASTIFY, "@prisma/adapter-pg", "got", "node-cron", "pg", "pg-boss", "pino", "not-a-dependency"],
 ];
@@ -33,7 +41,15 @@ const ALLOWED: Record<string, string[]> = {
   "src/api/x.ts": [...LOWER, "src/api/y.ts", ...NODE, ...FASTIFY, "pino"],
   "src/api/routes/x.ts": [...LOWER, "src/api/y.ts", ...NODE, ...FASTIFY, "pino"],
   "src/scheduler/x.ts": [...LOWER, "src/scheduler/y.ts", ...NODE, "node-cron", "pino"],
-  "src/worker/x.ts": [...LOWER, "src/worker/y.ts", ...NODE, "node:child_process", "pino"],
+  "src/worker/x.ts": [
+    ...LOWER,
+    "src/worker/y.ts",
+    "src/worker/runner/y.ts",
+    ...NODE,
+    "node:child_process",
+    "pino",
+  ],
+  "src/worker/runner/x.ts": ["src/worker/runner/y.ts", ...NODE, "node:child_process"],
   "src/notify/x.ts": [...LOWER, "src/notify/y.ts", ...NODE, "got", "pino"],
   "src/config.ts": ["src/core/y.ts", ...NODE, "node:process"],
   "src/service.ts": [...LOWER, ...ROLES, "src/config.ts", ...NODE, "pino"],

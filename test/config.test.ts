@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ConfigError, readConfig } from "../src/config.ts";
 
 const read = (file: string) => readFile(join(import.meta.dirname, "..", file), "utf8");
@@ -17,7 +17,10 @@ it(".env.example has every variable with its default, and a line that explains i
   expect(Object.keys(given).sort()).toEqual(names.toSorted());
   expect(readConfig(given)).toEqual(readConfig({}));
   const unset = names.filter((name) => given[String(name)] === "");
-  expect(unset).toEqual(["DATABASE_URL", "ADMIN_TOKEN", "ALLOWED_HOSTS", "WEBHOOK_ALLOW_CIDR"]);
+  expect(unset).toEqual([
+    ...["DATABASE_URL", "SECRET_KEY_FILE", "ADMIN_TOKEN", "ALLOWED_HOSTS", "TLS_CERT", "TLS_KEY"],
+    "WEBHOOK_ALLOW_CIDR",
+  ]);
   for (const name of names) expect(example).toMatch(new RegExp(`^# .+\\n${name}=`, "m"));
 });
 
@@ -30,8 +33,13 @@ it.each([
   ["JOBS_DIR", "/srv/jobs", { jobsDir: "/srv/jobs" }],
   ["ROLES", "worker, api", { roles: ["worker", "api"] }],
   ["WORKER_CONCURRENCY", "1000", { workerConcurrency: 1_000 }],
+  ["PID_NAMESPACE", "on", { pidNamespace: "on" }],
   ["ADMIN_TOKEN", "x".repeat(32), { adminToken: "x".repeat(32) }],
   ["ALLOWED_HOSTS", "a.example b.example:8443", { allowedHosts: ["a.example", "b.example:8443"] }],
+  ["BEHIND_PROXY", "true", { behindProxy: true }],
+  ["BEHIND_PROXY", "false", { behindProxy: false }],
+  ["RATE_LIMIT", "20", { rateLimit: 20 }],
+  ["FAILED_LOGIN_LIMIT", "1", { failedLoginLimit: 1 }],
   ["WEBHOOK_ALLOW_CIDR", "10.0.0.0/8", { webhookAllowCidr: "10.0.0.0/8" }],
   ["DEFAULT_TIMEZONE", "Europe/Brussels", { defaultTimezone: "Europe/Brussels" }],
   ["LOG_LEVEL", "silent", { logLevel: "silent" }],
@@ -53,7 +61,19 @@ it.each([
   ["WORKER_CONCURRENCY", "0"],
   ["WORKER_CONCURRENCY", "1001"],
   ["WORKER_CONCURRENCY", "1.5"],
+  ["PID_NAMESPACE", "yes"],
   ["ADMIN_TOKEN", "x".repeat(31)],
+  ["BEHIND_PROXY", "yes"],
+  ["RATE_LIMIT", "0"],
+  ["FAILED_LOGIN_LIMIT", "none"],
+  ["HOST", "0.0.0.0"],
+  ["HOST", "::"],
+  ["HOST", "192.0.2.7"],
+  ["HOST", "128.0.0.1"],
+  ["HOST", "::2"],
+  ["HOST", "::ffff:192.0.2.7"],
+  ["HOST", "localhost.example"],
+  ["HOST", "0"],
   ["DEFAULT_TIMEZONE", "Mars/Olympus"],
   ["DEFAULT_TIMEZONE", "+02:00"],
   ["LOG_LEVEL", "loud"],
@@ -61,7 +81,49 @@ it.each([
   ["SHUTDOWN_GRACE", "soon"],
 ])("%s=%s is refused by name", (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
-  expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name} \\S`));
+  expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name}[ =]\\S`));
+});
+
+describe("HOST", () => {
+  it.each(["127.0.0.1", "127.8.9.10", "::1", "localhost", "::ffff:127.0.0.1"])(
+    "may be %s, of loopback",
+    (HOST) => {
+      expect(readConfig({ HOST })).toMatchObject({ host: HOST, allowedHosts: [] });
+    },
+  );
+
+  it.each([
+    [{ BEHIND_PROXY: "true" }, { behindProxy: true, tls: undefined }],
+    [
+      { TLS_CERT: "/c.pem", TLS_KEY: "k.pem" },
+      { behindProxy: false, tls: { certFile: "/c.pem", keyFile: join(process.cwd(), "k.pem") } },
+    ],
+    [{ ROLES: "worker,scheduler" }, { tls: undefined }],
+  ])("may be any with %j", (given, expected) => {
+    expect(readConfig({ HOST: "0.0.0.0", ...given })).toMatchObject({ host: "0.0.0.0", ...expected });
+  });
+
+  it("is a name to be called by, beside those allowed, unless it stands for all addresses", () => {
+    const allowed = (HOST: string) =>
+      readConfig({ HOST, BEHIND_PROXY: "true", ALLOWED_HOSTS: "a.example" }).allowedHosts;
+    expect(allowed("192.0.2.7")).toEqual(["a.example", "192.0.2.7"]);
+    expect(allowed("2001:db8::7")).toEqual(["a.example", "[2001:db8::7]"]);
+    expect(allowed("0.0.0.0")).toEqual(["a.example"]);
+    expect(allowed("::")).toEqual(["a.example"]);
+  });
+
+  it("beyond loopback without TLS says what to set", () => {
+    expect(() => readConfig({ HOST: "0.0.0.0", BEHIND_PROXY: "false" })).toThrow(
+      /^HOST=0\.0\.0\.0 .*TLS_CERT and TLS_KEY, or BEHIND_PROXY=true/,
+    );
+  });
+});
+
+it.each([
+  ["TLS_CERT", "TLS_KEY"],
+  ["TLS_KEY", "TLS_CERT"],
+])("%s alone is refused by the name of %s", (given, missing) => {
+  expect(() => readConfig({ [given]: "/a.pem" })).toThrow(new RegExp(`^${missing} must be set`));
 });
 
 it("names all that is wrong, a line each", () => {
@@ -88,4 +150,7 @@ it("lets commands inherit the allow-list and nothing else", () => {
   };
   expect(readConfig({ ...secrets, ...inherited }).commandEnv).toEqual(inherited);
   expect(readConfig({ ...secrets, PATH: "/bin", HOME: "" }).commandEnv).toEqual({ PATH: "/bin" });
+  const { PATH, ...others } = readConfig(secrets).commandEnv;
+  expect(PATH?.split(":")).toEqual(expect.arrayContaining(["/usr/local/bin", "/usr/bin", "/bin"]));
+  expect(others).toEqual({});
 });

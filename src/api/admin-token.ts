@@ -1,10 +1,8 @@
 /** The admin token: given by the environment, or made at the first start and kept in a file. */
-import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { OperatorError } from "../core/errors.ts";
-
-const BYTES = 32;
+import { newToken } from "../orchestrator/tokens.ts";
 
 export interface AdminToken {
   token: string;
@@ -19,7 +17,7 @@ export async function adminToken(given: string | undefined, dataDir: string): Pr
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   try {
     // Fails when the file is there: two processes that start at once agree on one token.
-    await writeFile(file, `crl_${randomBytes(BYTES).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
+    await writeFile(file, `${newToken()}\n`, { mode: 0o600, flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }

@@ -1,52 +1,98 @@
-/** The HTTP application: limits, guard, bodies, problems and documentation around the routes it is given. */
+/** The HTTP application: limits, guards, bodies, problems and documentation around the routes it is given. */
 import { randomUUID } from "node:crypto";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from "fastify";
 import { type FastifyPluginAsyncZod, serializerCompiler } from "fastify-type-provider-zod";
 import { CarillonError } from "../core/errors.ts";
+import {
+  type AuthenticationOptions,
+  checkScopes,
+  createAuthentication,
+  readCredential,
+} from "./authentication.ts";
 import { acceptBodies } from "./body-parsers.ts";
+import { type BrowserGuardOptions, createBrowserGuard } from "./browser-guard.ts";
+import { type CallLimits, limitCalls } from "./call-limits.ts";
+import { addressOf } from "./client-address.ts";
+import { createHttpServer, type ServerOptions } from "./http-server.ts";
 import { describeApi } from "./openapi.ts";
-import { answerClientError, answerError, answerProblems } from "./problem.ts";
-import { createGuard, type Guard, type GuardOptions } from "./security.ts";
+import { type PressureLimits, shedUnderPressure } from "./pressure.ts";
+import { answerError, answerProblems, clientErrorAnswerer } from "./problem.ts";
+import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { compileValidator } from "./validation.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
-const REQUEST_TIMEOUT_MS = 10_000;
-const HEADERS_TIMEOUT_MS = 5_000;
-const TIMEOUT_CHECK_MS = 1_000;
 const MAX_PARAM_LENGTH = 512;
 
-export interface AppOptions extends GuardOptions {
+export interface AppOptions extends AuthenticationOptions, BrowserGuardOptions, ServerOptions {
   /** Unset: nothing is logged. */
   logger?: FastifyBaseLogger;
   /** The routes, with their full paths. */
   routes: FastifyPluginAsyncZod;
+  /** X-Forwarded-For says who calls. */
+  behindProxy?: boolean;
+  limits?: CallLimits;
+  pressure?: PressureLimits;
 }
 
+/** A step of what each request passes before its route; refuses by throwing. */
+type Gate = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
+
 /** The application, ready to listen. */
-export async function buildApp({ logger, routes, ...guardOptions }: AppOptions): Promise<FastifyInstance> {
-  const guard = createGuard(guardOptions);
-  const app = createServer(guard, logger);
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { routes, behindProxy = false } = options;
+  const headers = await securityHeaders();
+  const gates: Gate[] = [];
+  const app = createServer(options, headers, gates);
   app.setValidatorCompiler(compileValidator);
   app.setSerializerCompiler((route) => {
     const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
     // So that a terminal's prompt begins on a line of its own.
     return (answer) => `${serialize(answer)}\n`;
   });
-  app.addHook("onRequest", async (request, reply) => guard(request, reply));
-  refuseWhenClosing(app);
-  app.addHook("onResponse", async (request, reply) => {
-    const { method, routeOptions } = request;
-    const level = routeOptions.config.public ? "debug" : "info";
-    const path = request.url.split("?", 1)[0];
-    const ms = Math.round(reply.elapsedTime);
-    request.log[level]({ method, path, status: reply.statusCode, ms }, "answered");
+  app.decorateRequest("clientAddress", {
+    getter() {
+      return addressOf(this, behindProxy);
+    },
   });
+  const browserGate = browserGateOf(options, headers);
+  app.addHook("onRequest", async (request, reply) => browserGate(request, reply));
+  await shedUnderPressure(app, options.pressure);
+  const loginGate = await loginGateOf(app, options);
+  app.addHook("onRequest", loginGate);
+  gates.push(browserGate, loginGate);
+  checkScopes(app);
+  refuseWhenClosing(app);
+  logAnswers(app);
   acceptBodies(app);
   answerProblems(app);
   await describeApi(app);
   await app.register(routes);
   await app.ready();
   return app;
+}
+
+function browserGateOf(options: BrowserGuardOptions, headers: SecurityHeaders): Gate {
+  const guard = createBrowserGuard(options);
+  return (request, reply) => {
+    reply.headers(headers);
+    guard(request);
+  };
+}
+
+async function loginGateOf(app: FastifyInstance, options: AppOptions) {
+  const { limits, behindProxy = false } = options;
+  const authenticate = createAuthentication(options);
+  const admit = await limitCalls(app, limits);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const caller = { address: addressOf(request, behindProxy), credential: readCredential(request) };
+    await admit(request, reply, caller, () => authenticate(request, reply, caller.address));
+  };
 }
 
 function refuseWhenClosing(app: FastifyInstance): void {
@@ -59,31 +105,41 @@ function refuseWhenClosing(app: FastifyInstance): void {
   });
 }
 
-function createServer(guard: Guard, logger: FastifyBaseLogger | undefined): FastifyInstance {
+function logAnswers(app: FastifyInstance): void {
+  app.addHook("onResponse", async (request, reply) => {
+    const { method, routeOptions, clientAddress: client } = request;
+    const level = routeOptions.config.public ? "debug" : "info";
+    const path = request.url.split("?", 1)[0];
+    const ms = Math.round(reply.elapsedTime);
+    request.log[level]({ method, path, status: reply.statusCode, ms, client }, "answered");
+  });
+}
+
+function createServer(
+  { logger, tls, maxConnections }: AppOptions,
+  headers: SecurityHeaders,
+  gates: readonly Gate[],
+): FastifyInstance {
   return Fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     // One line for an answer instead of Fastify's two.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      // The guard answers a missing Host; Node would do so with an empty body.
-      requireHostHeader: false,
-    },
+    serverFactory: (listener) =>
+      createHttpServer(listener, { tls, ...(maxConnections && { maxConnections }) }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
+    // It would take host and scheme from headers as well: see client-address.ts.
     trustProxy: false,
     // Answers under way are finished first.
     forceCloseConnections: "idle",
     // refuseWhenClosing does it, with a problem.
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
-    // A URL that cannot be decoded passes no hook, so it meets the guard here.
-    frameworkErrors: (error, request, reply) => {
+    clientErrorHandler: clientErrorAnswerer(headers),
+    // A URL that cannot be decoded passes no hook, so it meets the gates here.
+    frameworkErrors: async (error, request, reply) => {
       try {
-        guard(request, reply);
+        for (const gate of gates) await gate(request, reply);
         answerError(error, request, reply);
       } catch (refusal) {
         answerError(refusal, request, reply);

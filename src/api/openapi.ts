@@ -48,7 +48,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
   // A scope of its own, so that only the routes of the documentation are marked as such.
   await app.register(async (scope) => {
     scope.addHook("onRoute", (route) => {
-      route.config = { ...route.config, documentation: true };
+      route.config = { ...route.config, documentation: true, scope: ["read", "trigger"] };
     });
     scope.get("/openapi.json", { schema: { hide: true } }, () => app.swagger());
     await scope.register(swaggerUi, { routePrefix: "/docs", uiConfig: { persistAuthorization: true } });
@@ -66,7 +66,7 @@ const describeRoute: Transform = (document) => {
     ...(schema?.response !== undefined && {
       response: describeAnswers(schema.response, document.schema?.response),
     }),
-    ...(config?.public === true && { security: [] }),
+    security: [config?.scope ?? []].flat().map((scope) => ({ bearer: [scope] })),
     ...(body instanceof z.ZodType && body.safeParse(undefined).success && { [OPTIONAL_BODY]: true }),
   };
   return { schema: described, url };
@@ -79,7 +79,8 @@ function operationId(method: string, url: string): string {
     .replace(/^\/$/, "/root")
     .replaceAll(/ies\/:\w+/g, "y")
     .replaceAll(/s\/:\w+/g, "");
-  return method.toLowerCase() + path.replaceAll(/\W+(\w)/g, (_, first: string) => first.toUpperCase());
+  const words = path.split(/\W+/).map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  return method.toLowerCase() + words.join("");
 }
 
 /** @param given the answers as the route has them: the provider leaves their headers out */

@@ -2,8 +2,8 @@
 import { CarillonError } from "../core/errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
 
-// Only ever run on valid JSON: there a quote always closes, so that matching is linear.
-const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:]/g;
+// A string may end with the text, which it does in no JSON: so nothing is read twice, whatever the text.
+const TOKEN = /"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?$)|[[\]{}:]/g;
 
 /** The value of a JSON text. Throws `malformed_body`. */
 export function parseJson(text: string): unknown {

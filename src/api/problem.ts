@@ -6,7 +6,7 @@ import { CarillonError } from "../core/errors.ts";
 import { isConflict, isDatabaseAway } from "../db/failures.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { Problem } from "./schemas/problem.ts";
-import { SECURITY_HEADERS } from "./security.ts";
+import type { SecurityHeaders } from "./security-headers.ts";
 
 const PROBLEM_TYPE = "application/problem+json";
 const RETRY_AFTER_S = 5;
@@ -30,7 +30,9 @@ export function answerProblems(app: FastifyInstance): void {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const failure = asCarillonError(error, request);
   if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
-  if (failure.status === 503 || failure.status === 429) reply.header("retry-after", RETRY_AFTER_S);
+  if ((failure.status === 503 || failure.status === 429) && !reply.hasHeader("retry-after")) {
+    reply.header("retry-after", RETRY_AFTER_S);
+  }
   const problem = problemOf(failure, request.url.split("?", 1)[0]);
   return reply
     .code(failure.status)
@@ -39,25 +41,27 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 }
 
 /** Answers what the HTTP parser could not read, where there is no request and no reply yet. */
-export function answerClientError(this: FastifyInstance, error: ConnectionError, socket: Socket): void {
-  this.log.debug({ err: error }, "a connection was refused");
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const failure = clientFailure(error.code);
-  const body = JSON.stringify(problemOf(failure));
-  const headers = {
-    ...SECURITY_HEADERS,
-    "content-type": PROBLEM_TYPE,
-    "content-length": Buffer.byteLength(body),
-    connection: "close",
+export function clientErrorAnswerer(securityHeaders: SecurityHeaders) {
+  return function answerClientError(this: FastifyInstance, error: ConnectionError, socket: Socket): void {
+    this.log.debug({ err: error }, "a connection was refused");
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const failure = clientFailure(error.code);
+    const body = JSON.stringify(problemOf(failure));
+    const headers = {
+      ...securityHeaders,
+      "content-type": PROBLEM_TYPE,
+      "content-length": Buffer.byteLength(body),
+      connection: "close",
+    };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+    socket.write(
+      [`HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status]}`, ...lines, "", body].join("\r\n"),
+    );
+    socket.destroySoon();
   };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.write(
-    [`HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status]}`, ...lines, "", body].join("\r\n"),
-  );
-  socket.destroySoon();
 }
 
 function problemOf(failure: CarillonError, instance?: string): Problem {

@@ -18,6 +18,12 @@ const runAnswer = (description: string, headers = {}) => ({
 /** What a call that reads a run answers: the run, or its log for `Accept: text/plain`. */
 export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
 
+/** What a cancel answers. */
+export const CANCEL_ANSWERS = {
+  ...RUN_ANSWERS,
+  202: runAnswer("The run, which has not ended yet: its worker is told to end it"),
+};
+
 /** What a call that makes a run answers: 202 unless the caller has waited for its end. */
 export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
 
@@ -37,7 +43,7 @@ export interface RunAnswer {
   wait?: number | undefined;
   /** Answer 424 when it has ended without success. */
   fail?: boolean | undefined;
-  /** The status when it has not ended, or nobody has waited for that. */
+  /** The status when nobody has waited for its end, or in vain. */
   unfinished: 200 | 202;
 }
 

@@ -26,7 +26,7 @@ const WRITTEN: readonly (readonly [unit: string, ms: number])[] = [
 
 const MAX_LENGTH = 100;
 const FORM = /^\d+ ?[a-z]+(?:(?:, ?| and |, and | )?\d+ ?[a-z]+)*$/;
-const PART = /(\d+) ?([a-z]+?)(?= and |, | |,|\d|$)/g;
+const PART = /(?<!\d)(\d+) ?([a-z]+)/g;
 
 /** Milliseconds of a duration such as `30 days`, `2 weeks`, `1 hour and 30 minutes` or `12h`; undefined when it is none. */
 export function parseHumanDuration(text: string): number | undefined {

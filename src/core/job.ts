@@ -12,13 +12,24 @@ export const ACTIONS = [
   "notify_discord_webhook",
 ] as const satisfies ActionName[];
 
+/** What a notification has beside its URL. */
+export interface ActionOptions {
+  /** Sent beside ours. */
+  headers?: Readonly<Record<string, string>>;
+  /** Names of the secrets that it is signed with, two while one takes the place of the other. */
+  secrets?: readonly string[];
+}
+
 /** One action of one event: a URL to notify, or the name of a job to trigger. */
-export interface EventAction {
+export interface EventAction extends ActionOptions {
   event: EventName;
   action: ActionName;
   target: string;
-  /** Sent with a notification, beside ours. */
-  headers?: Readonly<Record<string, string>>;
+}
+
+/** The options of an action alone, without those that it does not have. */
+export function actionOptions({ headers, secrets }: ActionOptions): ActionOptions {
+  return { ...(headers && { headers }), ...(secrets && { secrets }) };
 }
 
 /** A shell command line, or argv without a shell. */
@@ -61,7 +72,13 @@ export interface JobDefinition {
   cron: readonly string[];
   timezone: string | null;
   env: Readonly<Record<string, string>>;
+  /** Variables whose value is a secret, by the secret's name. */
+  secretEnv: Readonly<Record<string, string>>;
+  /** Variables that a trigger may set without the scope admin. */
+  params: readonly string[];
   workingDirectory: string | null;
+  /** The account that the command runs as; null: that of the service. */
+  user: string | null;
   retry: RetryPolicy;
   timeoutMs: number | null;
   concurrency: Concurrency;

@@ -7,6 +7,7 @@ const NEAR_LOG_BYTES = 64 * 1024;
 /** Bytes of log that all older ancestors share. */
 const FAR_LOGS_BYTES = 128 * 1024;
 const SLACK_MAX_UNITS = 40_000;
+const LONGEST_ENTITY = "&amp;".length;
 const DISCORD_MAX_UNITS = 2_000;
 
 /** The generic webhook body (DESIGN 3); also what a child run shows of the run that triggered it. */
@@ -47,19 +48,39 @@ export function deliveryBody(action: NotifyAction, frozen: string, deliveryId: s
       // The frozen text is an object; the delivery's own id joins it without touching the rest.
       return `${frozen.slice(0, -1)},"delivery_id":${JSON.stringify(deliveryId)}}`;
     case "notify_slack_webhook":
-      return JSON.stringify({ text: chatMessage(thawBody(frozen), SLACK_MAX_UNITS) });
+      return JSON.stringify({ text: slackMessage(thawBody(frozen)) });
     case "notify_discord_webhook":
       return JSON.stringify({
-        content: chatMessage(thawBody(frozen), DISCORD_MAX_UNITS),
+        content: discordMessage(thawBody(frozen)),
         allowed_mentions: { parse: [] },
       });
   }
 }
 
-/** `TeapotTask (exitcode 0):` and the end of the log that fits after it. */
-function chatMessage(body: EventBody, maxUnits: number): string {
-  const head = `${body.name} (exitcode ${body.status}):\n`;
-  return head + endInUnits(body.log, maxUnits - head.length);
+/** The head, and the end of the log that fits after it. */
+function discordMessage(body: EventBody): string {
+  const head = chatHead(body);
+  return head + endInUnits(body.log, DISCORD_MAX_UNITS - head.length);
+}
+
+/** The same with `&`, `<` and `>` as entities, so that Slack finds no mention, channel or link between brackets. */
+function slackMessage(body: EventBody): string {
+  const head = escapeForSlack(chatHead(body));
+  const log = escapeForSlack(body.log);
+  const end = endInUnits(log, SLACK_MAX_UNITS - head.length);
+  const before = log.slice(0, log.length - end.length);
+  // An escaped text has no other & than those that begin an entity.
+  const isEntityCut = /&[a-z]*$/.test(before.slice(-LONGEST_ENTITY));
+  return head + (isEntityCut ? end.slice(end.indexOf(";") + 1) : end);
+}
+
+function chatHead({ name, status }: EventBody): string {
+  return `${name} (exitcode ${status}):\n`;
+}
+
+/** https://api.slack.com/docs/message-formatting says that these three are all there is to escape. */
+function escapeForSlack(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 function lineage(body: EventBody): EventBody[] {

@@ -1,6 +1,13 @@
 /** The second pure heart: what follows from the end of an attempt. */
 import { MAX_CHAIN } from "./chain.ts";
-import type { ActionName, EventName, NotifyAction, RetryPolicy } from "./job.ts";
+import {
+  type ActionName,
+  type ActionOptions,
+  actionOptions,
+  type EventName,
+  type NotifyAction,
+  type RetryPolicy,
+} from "./job.ts";
 import { type EventBody, freezeBody } from "./payloads.ts";
 import { isRetryable, retryDelayMs } from "./retry.ts";
 import type { AttemptOutcome } from "./run.ts";
@@ -23,13 +30,12 @@ export interface SettlingRun {
 }
 
 /** An action as settlement needs it; job-level ones first, then those of the schedule. */
-export interface SettlingAction {
+export interface SettlingAction extends ActionOptions {
   level: "job" | "schedule";
   event: EventName;
   action: ActionName;
   /** The URL, or the name of the job to trigger. */
   target: string;
-  headers?: Readonly<Record<string, string>>;
   /** The job to trigger, as it is now. */
   job?: { id: string; enabled: boolean; deleted: boolean };
 }
@@ -48,7 +54,7 @@ export interface SettledEvent {
   event: EventName;
   /** The frozen body, shared by the deliveries and shown by the runs that it triggers. */
   body: string;
-  deliveries: { action: NotifyAction; url: string; headers?: Readonly<Record<string, string>> }[];
+  deliveries: ({ action: NotifyAction; url: string } & ActionOptions)[];
   triggers: { jobId: string; name: string; triggeredBy: string }[];
   /** trigger_job actions that make no run, and why. */
   refusals: { name: string; reason: string }[];
@@ -63,13 +69,17 @@ export function settle(input: {
   retry: RetryPolicy;
   actions: readonly SettlingAction[];
   outcome: AttemptOutcome;
+  /** Somebody has asked for the end of the run: it ends now, however its attempt did. */
+  cancelRequested: boolean;
   log: string;
   logTruncated: boolean;
   now: Date;
   random: number;
 }): Settlement {
   const { run, retry, outcome } = input;
-  const decision = decide(run.attempt, retry, outcome, input.now, input.random);
+  const decision = input.cancelRequested
+    ? decideCancelled(outcome)
+    : decide(run.attempt, retry, outcome, input.now, input.random);
   const actions = run.fireEvents ? input.actions : [];
   const events = decision.events.flatMap((event) => {
     const own = actions.filter((a) => a.event === event && !retriggersItself(a, run.jobId));
@@ -78,18 +88,34 @@ export function settle(input: {
   return { attempt: outcome, run: decision.run, events };
 }
 
+interface Decision {
+  run: Settlement["run"];
+  events: EventName[];
+}
+
+const SUCCEEDED: Decision = {
+  run: { state: "succeeded", status: 0, retriesExhausted: false },
+  events: ["on_success"],
+};
+
+/** A command that was done before the request reached it has succeeded, with all that follows. */
+function decideCancelled(outcome: AttemptOutcome): Decision {
+  if (outcome.state === "succeeded") return SUCCEEDED;
+  return { run: { state: "cancelled", status: outcome.status ?? -1, retriesExhausted: false }, events: [] };
+}
+
 function decide(
   attempt: number,
   retry: RetryPolicy,
   outcome: AttemptOutcome,
   now: Date,
   random: number,
-): { run: Settlement["run"]; events: EventName[] } {
+): Decision {
   switch (outcome.state) {
     case "succeeded":
-      return { run: { state: "succeeded", status: 0, retriesExhausted: false }, events: ["on_success"] };
+      return SUCCEEDED;
     case "cancelled":
-      return { run: { state: "cancelled", status: outcome.status, retriesExhausted: false }, events: [] };
+      return decideCancelled(outcome);
     case "handed_back":
       return { run: { state: "queued" }, events: [] };
     case "failed":
@@ -126,9 +152,10 @@ function settleEvent(
   const triggers: SettledEvent["triggers"] = [];
   const refusals: SettledEvent["refusals"] = [];
   const deliveries: SettledEvent["deliveries"] = [];
-  for (const { action, target, job, headers } of distinct) {
+  for (const one of distinct) {
+    const { action, target, job } = one;
     if (action !== "trigger_job") {
-      deliveries.push({ action, url: target, ...(headers && { headers }) });
+      deliveries.push({ action, url: target, ...actionOptions(one) });
       continue;
     }
     const reason = refusal(job, run.depth);

@@ -19,6 +19,8 @@ export interface SlotQuery {
   after: Date;
 }
 
+type Window = SlotQuery & { until: Date };
+
 /**
  * The slots with after < slot <= until of all expressions together: distinct, ascending, at most `limit`.
  *
@@ -29,9 +31,8 @@ export interface SlotQuery {
  *
  * @throws RangeError if the zone is unknown
  */
-export function dueSlots(query: SlotQuery & { until: Date; limit?: number }): Date[] {
-  const { crons, zone, after, until, limit = Number.POSITIVE_INFINITY } = query;
-  const stream = union(crons.map((cron) => slotsOf(cron, zone, after.getTime(), until.getTime())));
+export function dueSlots({ limit = Number.POSITIVE_INFINITY, ...query }: Window & { limit?: number }): Date[] {
+  const stream = streamOf(query);
   const slots: Date[] = [];
   while (slots.length < limit) {
     const next = stream.next();
@@ -39,6 +40,21 @@ export function dueSlots(query: SlotQuery & { until: Date; limit?: number }): Da
     slots.push(new Date(next.value));
   }
   return slots;
+}
+
+/** The newest `count` slots of a window, ascending, and how many there are before them. Throws as {@link dueSlots}. */
+export function newestSlots({ count, ...query }: Window & { count: number }): {
+  slots: Date[];
+  earlier: number;
+} {
+  const ring: number[] = [];
+  let total = 0;
+  for (const slot of streamOf(query)) {
+    ring[total % count] = slot;
+    total += 1;
+  }
+  const slots = ring.sort((a, b) => a - b).map((slot) => new Date(slot));
+  return { slots, earlier: total - slots.length };
 }
 
 /**
@@ -51,8 +67,24 @@ export function nextSlots({ count, ...query }: SlotQuery & { count: number }): D
   return dueSlots({ ...query, until: new Date(query.after.getTime() + HORIZON), limit: count });
 }
 
+/** The slots of a query up to `until`, strictly ascending, in epoch ms. */
+function streamOf({ crons, zone, after, until }: Window): Generator<number, undefined> {
+  const [first, ...others] = crons.map((cron) => slotsOf(cron, zone, after.getTime(), until.getTime()));
+  if (first === undefined) return union([]);
+  return others.length === 0 ? distinct(first) : union([first, ...others]);
+}
+
+/** An ascending stream without its repetitions. */
+function* distinct(stream: Generator<number, undefined>): Generator<number, undefined> {
+  let last = Number.NEGATIVE_INFINITY;
+  for (const slot of stream) {
+    if (slot > last) yield slot;
+    last = slot;
+  }
+}
+
 /** Merges ascending streams into one that is strictly ascending. */
-function* union(streams: readonly Iterator<number, undefined>[]): Generator<number> {
+function* union(streams: readonly Iterator<number, undefined>[]): Generator<number, undefined> {
   const heads = streams.map((stream) => ({ stream, next: stream.next() }));
   for (;;) {
     const lowest = Math.min(...heads.map(({ next }) => next.value ?? Number.POSITIVE_INFINITY));

@@ -9,6 +9,18 @@ export function textFromBytes(bytes: Uint8Array): string {
   return UTF8.decode(bytes).replaceAll(NUL, REPLACEMENT);
 }
 
+/** How many bytes there are before a character whose end is yet to come: all of them, or up to three less. */
+export function wholeCharacters(bytes: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    // A byte 10xxxxxx continues a character; any other one begins one and says of how many bytes.
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? bytes.length - back : bytes.length;
+  }
+  return bytes.length;
+}
+
 /** The end of a text in at most `maxBytes` bytes of UTF-8. */
 export function endInBytes(text: string, maxBytes: number): string {
   const bytes = Buffer.from(text, "utf8");

@@ -1,12 +1,8 @@
 /** Queries of the event actions that apply when an attempt ends. */
+import { type ActionOptions, actionOptions } from "../core/job.ts";
 import type { SettlingAction } from "../core/settlement.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
-
-/** What an action says beside its target. */
-export interface ActionOptions {
-  headers?: Record<string, string>;
-}
 
 const TARGET = {
   targetJob: {
@@ -36,8 +32,8 @@ export async function settlingActions(
 
 function settlingAction(row: ActionRow, level: "job" | "schedule"): SettlingAction {
   const { event, action, targetJob } = row;
-  const { headers } = row.options as ActionOptions;
-  if (targetJob === null) return { level, event, action, target: row.url ?? "", ...(headers && { headers }) };
+  const options = actionOptions(row.options as ActionOptions);
+  if (targetJob === null) return { level, event, action, target: row.url ?? "", ...options };
   const { id, name, deletedAt, currentRevision } = targetJob;
   const job = { id, enabled: currentRevision?.enabled ?? false, deleted: deletedAt !== null };
   return { level, event, action, target: name, job };

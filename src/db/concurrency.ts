@@ -1,7 +1,9 @@
 /** Queries of how many runs of a job go on, and which wait for a place. */
 import type { Standing } from "../core/concurrency.ts";
 import type { Concurrency } from "../core/job.ts";
+import type { RunState } from "../core/run.ts";
 import type { Tx } from "./client.ts";
+import type { WaitingRun } from "./runs.ts";
 
 /** What a new run needs to know of its job. */
 export interface Admitting {
@@ -10,8 +12,8 @@ export interface Admitting {
   pool: string;
   /** Cron runs start up to so much later (ms). */
   jitterMs: number;
-  /** Cron makes no runs of it. */
-  paused: boolean;
+  /** Set: its slots are missed. */
+  paused: { by: string | null; reason: string | null } | null;
 }
 
 /**
@@ -30,6 +32,8 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
       id: true,
       concurrencyLimit: true,
       pausedAt: true,
+      pausedBy: true,
+      pauseReason: true,
       currentRevision: { select: { id: true, concurrencyPolicy: true, pool: true, jitterMs: true } },
     },
   });
@@ -40,11 +44,12 @@ export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<s
     newlyLimited.map((row) => row.id),
   );
   const jobs = new Map<string, Admitting>();
-  for (const { id, concurrencyLimit: limit, pausedAt, currentRevision } of rows) {
+  for (const { id, concurrencyLimit: limit, currentRevision, ...row } of rows) {
     if (currentRevision === null) continue;
     const concurrency = { limit, policy: currentRevision.concurrencyPolicy };
     const { id: revisionId, pool, jitterMs } = currentRevision;
-    jobs.set(id, { revisionId, concurrency, pool, jitterMs, paused: pausedAt !== null });
+    const paused = row.pausedAt && { by: row.pausedBy, reason: row.pauseReason };
+    jobs.set(id, { revisionId, concurrency, pool, jitterMs, paused });
   }
   return jobs;
 }
@@ -113,6 +118,22 @@ export async function standings(tx: Tx, jobIds: readonly string[]): Promise<Map<
     FROM run WHERE job_id = ANY(${[...jobIds]}::uuid[]) AND state IN ('queued', 'running', 'retrying')
     GROUP BY job_id`;
   return new Map(rows.map(({ jobId, ...standing }) => [jobId, standing]));
+}
+
+/** A run that holds a place of its job. */
+export interface Holder extends WaitingRun {
+  state: RunState;
+  cancelRequestedAt: Date | null;
+}
+
+/** Locks the runs of a job that hold its places, and reads them, oldest first. */
+export async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
+  return tx.$queryRaw`
+    SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
+    FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ${jobId}::uuid AND run.state IN ('queued', 'running', 'retrying')
+      AND (run.state <> 'queued' OR run.message_id IS NOT NULL)
+    ORDER BY run.id FOR UPDATE OF run`;
 }
 
 /** The runs of a job that wait for a place, oldest first, and where they are to run. */

@@ -1,13 +1,14 @@
 /** Queries of jobs, their current revisions and event actions. */
 import { randomUUID } from "node:crypto";
 import {
+  type ActionOptions,
+  actionOptions,
   type Command,
   DEFAULT_CATCHUP_WINDOW_MS,
   DEFAULT_LOG_LIMIT_BYTES,
   type EventAction,
   type JobDefinition,
 } from "../core/job.ts";
-import type { ActionOptions } from "./actions.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 
@@ -143,9 +144,10 @@ export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date):
 
 /** Rows of actions, but for whose they are. */
 export function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
-  return actions.map(({ event, action, target, headers }, position) => {
+  return actions.map((one, position) => {
+    const { event, action, target } = one;
     if (action !== "trigger_job")
-      return { event, action, position, url: target, options: headers ? { headers } : {} };
+      return { event, action, position, url: target, options: { ...actionOptions(one) } };
     const targetJobId = jobIds.get(target);
     if (targetJobId === undefined) throw new Error(`trigger_job target ${target} has no row`);
     return { event, action, position, targetJobId };
@@ -159,7 +161,10 @@ function revisionColumns(d: JobDefinition) {
     cron: [...d.cron],
     timezone: d.timezone,
     env: d.env,
+    secretEnv: d.secretEnv,
+    params: [...d.params],
     workingDirectory: d.workingDirectory,
+    user: d.user,
     retryLimit: d.retry.limit,
     retryDelayMs: d.retry.delayMs,
     retryBackoff: d.retry.backoff,
@@ -192,7 +197,10 @@ export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "sc
     cron: row.cron,
     timezone: row.timezone,
     env: row.env as Record<string, string>,
+    secretEnv: row.secretEnv as Record<string, string>,
+    params: row.params,
     workingDirectory: row.workingDirectory,
+    user: row.user,
     retry: {
       limit: row.retryLimit,
       delayMs: row.retryDelayMs,
@@ -241,12 +249,11 @@ function storedJob(row: JobRow): StoredJob {
 
 /** An action as a document has it. */
 export function eventAction(row: ActionRow): EventAction {
-  const { headers } = row.options as ActionOptions;
   return {
     event: row.event,
     action: row.action,
     target: row.url ?? row.targetJob?.name ?? "",
-    ...(headers && { headers }),
+    ...actionOptions(row.options as ActionOptions),
   };
 }
 

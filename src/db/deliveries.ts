@@ -1,6 +1,5 @@
 /** Queries of run events, deliveries and their tries: creating, sending, and the named transitions. */
-import type { EventName, NotifyAction } from "../core/job.ts";
-import type { ActionOptions } from "./actions.ts";
+import type { ActionOptions, EventName, NotifyAction } from "../core/job.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 

@@ -61,18 +61,13 @@ export async function findAsked(
   return (await tx.run.findUnique({ where: { id }, select: ASKED })) ?? undefined;
 }
 
+/** The name of a run's job; undefined when there is no such run. */
+export async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> {
+  const run = await tx.run.findUnique({ where: { id }, select: { job: { select: { name: true } } } });
+  return run?.job.name;
+}
+
 /** The state of a run; undefined when there is none. */
 export async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
-}
-
-/** An attempt's output: its pieces in order, and how many bytes were cut out. */
-export interface AttemptOutput {
-  bytes: Uint8Array;
-  omittedBytes: bigint;
-}
-
-export async function readOutput(tx: Tx, attemptId: string): Promise<AttemptOutput> {
-  const pieces = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { position: "asc" } });
-  return { bytes: Buffer.concat(pieces.map((piece) => piece.bytes)), omittedBytes: 0n };
 }

@@ -12,13 +12,15 @@ export interface NewRun {
   trigger: Trigger;
   triggeredBy: string;
   triggeredAt: Date;
-  /** `skipped` never runs. */
-  state: "queued" | "skipped";
+  /** `skipped` and `missed` never run. */
+  state: "queued" | "skipped" | "missed";
   /** null: it waits for a place, or never runs. */
   messageId: string | null;
-  /** Why it is skipped. */
+  /** Why it never runs, or what was left out before it. */
   reason?: string | undefined;
   scheduledFor?: Date | undefined;
+  /** Not to start before; unset: at once. */
+  nextAttemptAt?: Date | undefined;
   env?: Readonly<Record<string, string>> | undefined;
   fireEvents?: boolean | undefined;
   parentEventId?: string | undefined;
@@ -31,13 +33,14 @@ export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<s
   const data = runs.map((run) => ({
     ...run,
     scheduledFor: run.scheduledFor ?? null,
+    nextAttemptAt: run.nextAttemptAt ?? null,
     env: run.env ?? {},
     fireEvents: run.fireEvents ?? true,
     parentEventId: run.parentEventId ?? null,
     depth: run.depth ?? 1,
     rerunOfId: run.rerunOfId ?? null,
     reason: run.reason ?? null,
-    finishedAt: run.state === "skipped" ? run.triggeredAt : null,
+    finishedAt: run.state === "queued" ? null : run.triggeredAt,
   }));
   const rows = await tx.run.createManyAndReturn({ data, skipDuplicates: true, select: { id: true } });
   return new Set(rows.map((row) => row.id));
@@ -46,7 +49,7 @@ export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<s
 const LOCKED_RUN = {
   job: { select: { id: true, name: true, scheduleId: true, deletedAt: true } },
   revision: true,
-  parentEvent: { select: { body: true } },
+  parentEvent: { select: { runId: true, body: true } },
 } as const;
 export type LockedRun = Prisma.RunGetPayload<{ include: typeof LOCKED_RUN }>;
 
@@ -91,7 +94,9 @@ export async function finishRun(
   },
 ): Promise<void> {
   const { id, state, ...data } = run;
-  await moveRun(tx, id, state, { ...data, messageId: null, nextAttemptAt: null });
+  // A run that was done before its cancel reached it has not ended for that reason.
+  const reason = state === "cancelled" ? {} : { reason: null };
+  await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
 }
 
 /** Cancels a run that waits; the status of an earlier attempt stays. */
@@ -101,6 +106,23 @@ export async function cancelWaitingRun(
 ): Promise<void> {
   const { id, ...data } = run;
   await moveRun(tx, id, "cancelled", { ...data, messageId: null, nextAttemptAt: null });
+}
+
+/** Notes that a running run is to be ended, and why; what was noted before stays. */
+export async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
+  await tx.run.updateMany({
+    where: { id: run.id, state: "running", cancelRequestedAt: null },
+    data: { cancelRequestedAt: run.at, reason: run.reason },
+  });
+}
+
+/** Those of these runs whose end has been asked for while they run. */
+export async function cancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.run.findMany({
+    where: { id: { in: [...ids] }, state: "running", cancelRequestedAt: { not: null } },
+    select: { id: true },
+  });
+  return rows.map(({ id }) => id);
 }
 
 export async function retryRun(
@@ -128,13 +150,19 @@ export async function replaceMessages(
 }
 
 /** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
-export async function lockWaitingRuns(
-  tx: Tx,
-  jobIds: readonly string[],
-): Promise<{ id: string; messageId: string | null }[]> {
+export async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
   return tx.$queryRaw`
-    SELECT id, message_id AS "messageId" FROM run
-    WHERE job_id = ANY(${[...jobIds]}::uuid[]) AND state IN ('queued', 'retrying') ORDER BY id FOR UPDATE`;
+    SELECT run.id, run.message_id AS "messageId", r.pool
+    FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ANY(${[...jobIds]}::uuid[]) AND run.state IN ('queued', 'retrying')
+    ORDER BY run.id FOR UPDATE OF run`;
+}
+
+/** A run that has not begun, and where its message is, if it has one. */
+export interface WaitingRun {
+  id: string;
+  messageId: string | null;
+  pool: string;
 }
 
 export async function insertAttempt(
@@ -167,17 +195,6 @@ export async function finishAttempt(
     },
   });
   if (count !== 1) throw new TransitionRefused(`attempt ${attempt.id} cannot become ${state}`);
-}
-
-/** Stores an attempt's output. */
-export async function insertLog(
-  tx: Tx,
-  attemptId: string,
-  bytes: Uint8Array<ArrayBuffer>,
-  omittedBytes: number,
-): Promise<void> {
-  if (bytes.length === 0) return;
-  await tx.attemptLog.create({ data: { attemptId, sequence: 0, bytes, omittedBytes: BigInt(omittedBytes) } });
 }
 
 /** Runs that have not ended, oldest first, after `afterId`. */

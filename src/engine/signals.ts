@@ -8,11 +8,17 @@ const RECONNECT_MS = 500;
 /** How often the listening connection is tried: a silent one may be half open. */
 const PING_MS = 10_000;
 const PING_DEADLINE_MS = 5_000;
+/** A payload of NOTIFY has less than 8,000 bytes. */
+const MAX_LISTED_RUNS = 190;
 
 const Signal = z.discriminatedUnion("type", [
   /** A message can be claimed from the queue, now or at a time (ms since the epoch). */
   z.object({ type: z.literal("queue"), queue: z.string(), at: z.number().optional() }),
   z.object({ type: z.literal("run_changed"), run: z.string() }),
+  /** Whoever runs this run is to end it. */
+  z.object({ type: z.literal("cancel"), run: z.string() }),
+  /** These runs have printed something; without a list any run may have. */
+  z.object({ type: z.literal("log"), runs: z.array(z.string()).optional() }),
   /** Made here, never sent: the connection was away and signals may have been missed. */
   z.object({ type: z.literal("missed") }),
 ]);
@@ -28,6 +34,12 @@ export interface Signals {
 /** Tells every process once the caller's transaction commits. */
 export async function publish(tx: PrismaTransactionLike, signal: Signal): Promise<void> {
   await tx.$queryRawUnsafe("SELECT pg_notify($1, $2)::text", CHANNEL, JSON.stringify(signal));
+}
+
+/** Tells every process which runs have printed something. */
+export async function publishLog(tx: PrismaTransactionLike, runs: readonly string[]): Promise<void> {
+  const listed = runs.length <= MAX_LISTED_RUNS && { runs: [...runs] };
+  await publish(tx, { type: "log", ...listed });
 }
 
 /** Listens on a connection of its own, and reconnects whenever that is lost. */

@@ -40,6 +40,9 @@ export class AddressRefused extends Error {
 // What lies outside and looks harmless is not, such as ::7f00:1, an old way to write 127.0.0.1.
 const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR("2000::/3");
 
+/** What stands before the IPv4 address in a mapped one. */
+const MAPPED_BITS = 96;
+
 /**
  * The ranges of a WEBHOOK_ALLOW_CIDR value, separated by commas or spaces; an address alone is a range of one.
  * @throws Error that quotes the first part that is not a range
@@ -116,15 +119,22 @@ function contains(cidr: Cidr, address: Address): boolean {
 
 /** An IPv4-mapped address (::ffff:127.0.0.1) is the IPv4 address it reaches. */
 function parseAddress(ip: string): Address | undefined {
-  // ipaddr.js alone reads 0x7f.1 too, which no resolver answers.
-  return isIP(ip) !== 0 && ipaddr.isValid(ip) ? ipaddr.process(ip) : undefined;
+  return isPlain(ip) && ipaddr.isValid(ip) ? ipaddr.process(ip) : undefined;
+}
+
+/** ipaddr.js alone reads 0x7f.1 too, which no resolver answers; a zone (fe80::1%eth0) would mean nothing elsewhere. */
+function isPlain(ip: string): boolean {
+  return isIP(ip) !== 0 && !ip.includes("%");
 }
 
 function parseCidr(text: string): Cidr {
   const [ip = "", length] = text.split("/");
   const cidr = length === undefined ? `${ip}/${isIP(ip) === 6 ? 128 : 32}` : text;
-  if (isIP(ip) === 0 || !ipaddr.isValidCIDR(cidr)) {
+  if (!isPlain(ip) || !ipaddr.isValidCIDR(cidr)) {
     throw new Error(`"${text}" is not a range of addresses such as 10.0.0.0/8 or fd00::/8`);
   }
-  return ipaddr.parseCIDR(cidr);
+  const [address, bits] = ipaddr.parseCIDR(cidr);
+  // As addresses do, a mapped range means the IPv4 one; else it would open nothing.
+  const isMapped = address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= MAPPED_BITS;
+  return isMapped ? [address.toIPv4Address(), bits - MAPPED_BITS] : [address, bits];
 }

@@ -1,4 +1,4 @@
-/** Claims due deliveries, sends them and records how each try went. */
+/** Claims due deliveries, signs and sends them and records how each try went. */
 import type { Logger } from "pino";
 import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
@@ -12,6 +12,7 @@ import {
   type TryResult,
 } from "../orchestrator/send-delivery.ts";
 import type { Send, SendResult } from "./send-webhook.ts";
+import { UnusableSecret, webhookHeaders } from "./webhook-signature.ts";
 
 /** Deliveries under way at once. */
 const CONCURRENCY = 128;
@@ -45,9 +46,20 @@ export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
   };
   const attempt = async (message: Message<DeliveryMessage>, notification: Notification) => {
     const startedAt = await deps.db.now();
-    const result = await send({ ...notification, signal: aborted.signal });
+    const result = await signAndSend(notification, startedAt);
     if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(deps, message, 0);
     else await closeDelivery(deps, message, tryResult(startedAt, result));
+  };
+  const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
+    const { url, headers, body, secrets, problem } = notification;
+    if (problem !== undefined) return { outcome: "failed", error: problem, durationMs: 0 };
+    try {
+      const signed = webhookHeaders({ ...notification, now }, secrets);
+      return await send({ url, headers: { ...headers, ...signed }, body, signal: aborted.signal });
+    } catch (error) {
+      if (!(error instanceof UnusableSecret)) throw error;
+      return { outcome: "failed", error: error.message, durationMs: 0 };
+    }
   };
   const onError = (error: Error) => {
     if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");

@@ -1,5 +1,5 @@
 /** Sends one webhook and says what came of it, whatever the receiver does. */
-import { Agent as HttpAgent } from "node:http";
+import { type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import got, { type Request, TimeoutError } from "got";
 import { textFromBytes } from "../core/text.ts";
@@ -33,6 +33,8 @@ interface SenderOptions {
 }
 
 const READ_BYTES = 64 * 1024;
+/** Of all that a receiver says: interim answers, headers and chunk sizes may come without end too. */
+const SAID_BYTES = 4 * READ_BYTES;
 const RESPONSE_BYTES = 2 * 1024;
 const ERROR_LENGTH = 500;
 
@@ -72,6 +74,7 @@ async function readAnswer(request: Request): Promise<{ status: number; response:
   // After a 101 got would wait until the time is over.
   const switched = new Error("the receiver switched protocols instead of answering");
   request.once("upgrade", () => request.destroy(switched));
+  limitWhatIsSaid(request);
   try {
     for await (const chunk of request) {
       chunks.push(chunk);
@@ -86,6 +89,20 @@ async function readAnswer(request: Request): Promise<{ status: number; response:
   }
   if (request.response === undefined) throw new Error("the connection was closed without an answer");
   return { status: request.response.statusCode, response: beginning(Buffer.concat(chunks)) };
+}
+
+/** Ends a request whose receiver talks on beside its answer; it could keep this process busy until the time is over. */
+function limitWhatIsSaid(request: Request): void {
+  const tooMuch = new Error(`the receiver sent ${SAID_BYTES / 1024} KiB that were no answer`);
+  request.once("request", (sent: ClientRequest) => {
+    sent.once("socket", (socket) => {
+      let said = 0;
+      socket.on("data", (bytes: Uint8Array) => {
+        said += bytes.length;
+        if (said > SAID_BYTES) request.destroy(tooMuch);
+      });
+    });
+  });
 }
 
 /** The first 2 KiB, cut between two characters. */

@@ -1,61 +1,57 @@
-/** Ends runs that have not begun. */
+/** Cancels runs: the one that somebody names, and those of jobs that go. */
 import { CarillonError } from "../core/errors.ts";
-import { DEFAULT_POOL } from "../core/job.ts";
-import { databaseNow } from "../db/client.ts";
 import { lockLimitedJob } from "../db/concurrency.ts";
-import { cancelWaitingRun, lockRun, lockWaitingRuns } from "../db/runs.ts";
-import { attemptQueue } from "../engine/queues.ts";
-import { publish } from "../engine/signals.ts";
+import * as runs from "../db/runs.ts";
+import { audit } from "./audit.ts";
 import type { Deps, Tx } from "./deps.ts";
+import { cancelRunning, cancelWaiting } from "./end-runs.ts";
 import { runNotFound } from "./read-history.ts";
 import { releaseWaiting } from "./release-waiting.ts";
 
-/** Cancels a queued or retrying run; a cancelled one stays as it is. Throws run_not_found, run_running, run_ended. */
-export async function cancelRun(deps: Deps, id: string): Promise<void> {
-  await deps.db.transaction(async (tx) => {
-    const limitedJob = await lockLimitedJob(tx, id);
-    const run = await lockRun(tx, id);
-    switch (run?.state) {
-      case undefined:
-        throw runNotFound(id);
-      case "queued":
-      case "retrying":
-        await cancelWaiting(deps, tx, [run], "cancelled on request");
-        if (limitedJob !== undefined) await releaseWaiting(deps, tx, limitedJob);
-        return;
-      case "cancelled":
-        return;
-      case "running":
-        throw new CarillonError("run_running", "only queued and retrying runs can be cancelled as yet");
-      case "succeeded":
-      case "failed":
-      case "skipped":
-      case "missed":
-        throw new CarillonError("run_ended", `the run has ended: it is ${run.state}`);
-    }
+const ON_REQUEST = "cancelled on request";
+
+/**
+ * Cancels a run. One that waits is cancelled at once; a running one when its worker, on whichever node, has ended its
+ * command; a cancelled one stays as it is. Answers whether the run has ended. Throws run_not_found, run_ended.
+ */
+export async function cancelRun(deps: Deps, id: string): Promise<boolean> {
+  return deps.db.transaction(async (tx) => {
+    const ended = await cancelOne(deps, tx, id);
+    await audit(deps, tx, "run.cancel", id);
+    return ended;
   });
+}
+
+async function cancelOne(deps: Deps, tx: Tx, id: string): Promise<boolean> {
+  const limitedJob = await lockLimitedJob(tx, id);
+  const run = await runs.lockRun(tx, id);
+  switch (run?.state) {
+    case undefined:
+      throw runNotFound(id);
+    case "queued":
+    case "retrying":
+      await cancelWaiting(deps, tx, [{ ...run, pool: run.revision.pool }], ON_REQUEST);
+      if (limitedJob !== undefined) await releaseWaiting(deps, tx, limitedJob);
+      return true;
+    case "cancelled":
+      return true;
+    case "running":
+      await cancelRunning(tx, id, ON_REQUEST);
+      return false;
+    case "succeeded":
+    case "failed":
+    case "skipped":
+    case "missed":
+      throw new CarillonError("run_ended", `the run has ended: it is ${run.state}`);
+  }
+}
+
+/** Which of these runs are to be ended by whoever runs them. */
+export async function cancelRequests(deps: Deps, ids: readonly string[]): Promise<string[]> {
+  return ids.length === 0 ? [] : runs.cancelRequests(deps.db.prisma, ids);
 }
 
 /** Cancels the queued and retrying runs of jobs that are being deleted. */
 export async function cancelRunsOfJobs(deps: Deps, tx: Tx, jobIds: readonly string[]): Promise<void> {
-  await cancelWaiting(deps, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
-}
-
-/** Cancels locked runs and takes their messages back. */
-async function cancelWaiting(
-  deps: Deps,
-  tx: Tx,
-  runs: readonly { id: string; messageId: string | null }[],
-  reason: string,
-): Promise<void> {
-  const finishedAt = await databaseNow(tx);
-  for (const { id } of runs) {
-    await cancelWaitingRun(tx, { id, finishedAt, reason });
-    await publish(tx, { type: "run_changed", run: id });
-  }
-  await deps.engine.withdraw(
-    tx,
-    attemptQueue(DEFAULT_POOL),
-    runs.flatMap((run) => run.messageId ?? []),
-  );
+  await cancelWaiting(deps, tx, await runs.lockWaitingRuns(tx, jobIds), "the job was deleted");
 }

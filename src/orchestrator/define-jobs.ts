@@ -1,10 +1,12 @@
 /** Saves, changes and deletes single jobs. */
+import { changedJobFields } from "../core/changed-fields.ts";
 import { CarillonError } from "../core/errors.ts";
 import { DEFAULT_SCHEDULE, type JobDefinition } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
 import { lockFully } from "../db/concurrency.ts";
 import { findJob, type StoredJob, writePause } from "../db/definitions.ts";
 import { ensureSchedule } from "../db/schedules.ts";
+import { audit } from "./audit.ts";
 import type { Deps, Tx } from "./deps.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save-definitions.ts";
 
@@ -58,6 +60,7 @@ export async function deleteJob(deps: Deps, name: string): Promise<void> {
     const job = await requireJob(tx, name);
     await lockFully(tx, [job.id]);
     await deleteJobs(deps, tx, [job], await databaseNow(tx));
+    await audit(deps, tx, "job.delete", name);
   });
 }
 
@@ -69,6 +72,7 @@ export async function pauseJob(
 ): Promise<StoredJob> {
   return save(deps, {}, async (tx) => {
     const job = await requireJob(tx, name);
+    await audit(deps, tx, "job.pause", name, { changed: job.paused === null });
     if (job.paused !== null) return job;
     const at = await databaseNow(tx);
     await writePause(tx, job.id, { at, by, reason }, at);
@@ -80,6 +84,7 @@ export async function pauseJob(
 export async function resumeJob(deps: Deps, name: string): Promise<StoredJob> {
   return save(deps, {}, async (tx) => {
     const job = await requireJob(tx, name);
+    await audit(deps, tx, "job.resume", name, { changed: job.paused !== null });
     if (job.paused === null) return job;
     await writePause(tx, job.id, null, await databaseNow(tx));
     return requireJob(tx, name);
@@ -98,8 +103,14 @@ async function saveJob(
   if (before !== undefined) await lockFully(tx, [before.id]);
   const { id: scheduleId } = await ensureSchedule(tx, schedule, now);
   const saving = { scheduleId, jobs: [definition], before: new Map(before && [[name, before]]), now };
-  await saveJobs(deps, tx, saving, [{ path: "", actions: definition.actions }]);
-  return requireJob(tx, name);
+  await saveJobs(deps, tx, saving, [{ path: "", ...definition }]);
+  const job = await requireJob(tx, name);
+  const changes =
+    before === undefined
+      ? { created: true, schedule }
+      : { fields: changedJobFields(before.definition, job.definition) };
+  await audit(deps, tx, "job.save", name, changes);
+  return job;
 }
 
 async function requireJob(tx: Tx, name: string): Promise<StoredJob> {

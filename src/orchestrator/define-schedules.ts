@@ -1,10 +1,13 @@
 /** Saves, changes and deletes whole schedules; what is saved is whole, or nothing is. */
+import { isDeepStrictEqual } from "node:util";
+import { changedScheduleFields } from "../core/changed-fields.ts";
 import { CarillonError } from "../core/errors.ts";
 import type { JobDefinition, ScheduleDefinition } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
 import { lockFully } from "../db/concurrency.ts";
 import { findJobs, markDeleted, type StoredJob } from "../db/definitions.ts";
 import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "../db/schedules.ts";
+import { audit } from "./audit.ts";
 import type { Deps, Tx } from "./deps.ts";
 import { findScheduleState, type ScheduleState } from "./read-definitions.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save-definitions.ts";
@@ -23,7 +26,9 @@ export async function putSchedule(
 ): Promise<SavedSchedule> {
   return save(deps, options, async (tx) => {
     const before = await findScheduleState(tx, schedule.name);
-    return { before, after: await writeWhole(deps, tx, schedule, before?.jobs ?? []) };
+    const after = await writeWhole(deps, tx, schedule, before?.jobs ?? []);
+    await auditSave(deps, tx, before, after);
+    return { before, after };
   });
 }
 
@@ -36,7 +41,9 @@ export async function editSchedule(
 ): Promise<SavedSchedule> {
   return save(deps, options, async (tx) => {
     const before = await requireSchedule(tx, name);
-    return { before, after: await writeWhole(deps, tx, edit(before), before.jobs) };
+    const after = await writeWhole(deps, tx, edit(before), before.jobs);
+    await auditSave(deps, tx, before, after);
+    return { before, after };
   });
 }
 
@@ -49,8 +56,32 @@ export async function deleteSchedule(deps: Deps, name: string): Promise<void> {
     // First, so that its own actions do not keep the jobs.
     await hideSchedule(tx, schedule, now);
     await deleteJobs(deps, tx, jobs, now);
+    await audit(deps, tx, "schedule.delete", name, { deleted: namesOf(jobs) });
   });
 }
+
+async function auditSave(
+  deps: Deps,
+  tx: Tx,
+  before: ScheduleState | undefined,
+  after: ScheduleState,
+): Promise<void> {
+  const old = new Map(before?.jobs.map((job) => [job.definition.name, job]));
+  const kept = new Set(namesOf(after.jobs));
+  const updated = after.jobs.filter((job) => {
+    const was = old.get(job.definition.name);
+    return was !== undefined && was.revisionId !== job.revisionId;
+  });
+  await audit(deps, tx, "schedule.save", after.schedule.name, {
+    fields: changedScheduleFields(before?.schedule ?? NOTHING, after.schedule),
+    created: namesOf(after.jobs).filter((name) => !old.has(name)),
+    updated: namesOf(updated),
+    deleted: namesOf(before?.jobs ?? []).filter((name) => !kept.has(name)),
+  });
+}
+
+/** What a schedule says that is not there. */
+const NOTHING = { tzLocation: null, logRetentionMs: null, actions: [] };
 
 /** Makes a schedule, of which these are the jobs, equal to the document. */
 async function writeWhole(
@@ -70,14 +101,26 @@ async function writeWhole(
   const before = new Map(jobs.map((job) => [job.definition.name, job]));
   const ids = await saveJobs(deps, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
     { path: "", actions: schedule.actions },
-    ...schedule.jobs.map(({ name, actions }) => ({ path: `jobs.${name}.`, actions })),
+    ...schedule.jobs.map((job) => ({ path: `jobs.${job.name}.`, ...job })),
   ]);
-  await writeSchedule(tx, id, { ...schedule, now }, ids);
+  if (!(await says(tx, id, schedule))) await writeSchedule(tx, id, { ...schedule, now }, ids);
   await deleteJobs(deps, tx, removed, now);
   return stateOf(tx, id, schedule);
 }
 
 const idsOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.id);
+const namesOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.definition.name);
+
+/** Whether a schedule says all this already, beside its jobs: then it has not changed, and its slots go on. */
+async function says(tx: Tx, id: string, said: ScheduleDefinition): Promise<boolean> {
+  const { tzLocation, logRetentionMs, actions } = await scheduleOf(tx, id);
+  const is = { tzLocation, logRetentionMs, actions };
+  return isDeepStrictEqual(is, {
+    tzLocation: said.tzLocation,
+    logRetentionMs: said.logRetentionMs,
+    actions: said.actions,
+  });
+}
 
 async function stateOf(tx: Tx, scheduleId: string, said: ScheduleDefinition): Promise<ScheduleState> {
   const jobs = new Map((await findJobs(tx, { scheduleId })).map((job) => [job.definition.name, job]));

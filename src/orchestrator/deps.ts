@@ -1,8 +1,11 @@
 /** What every use case works with. */
 import { v7 as uuidv7 } from "uuid";
+import type { Caller } from "../core/access.ts";
 import type { Database, Tx } from "../db/client.ts";
+import type { SecretKeys } from "../db/secret-keys.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Signals } from "../engine/signals.ts";
+import type { KnownToken } from "./find-grant.ts";
 
 export interface Deps {
   db: Database;
@@ -16,6 +19,17 @@ export interface Deps {
   deliveryDelaysMs: readonly number[];
   /** Aborted when the service stops: whoever waits is answered as things stand. */
   closing: AbortSignal;
+  /** What secrets are encrypted with. */
+  secretKeys: SecretKeys;
+  /** Tokens that were looked up a moment ago, by their hash. */
+  knownTokens: Map<string, KnownToken>;
+  /** For whom a use case is at work; unset: the service itself, which may do everything. */
+  caller?: Caller;
+}
+
+/** The same, at work for somebody: it does what they may, and the audit names them. */
+export function as(deps: Deps, caller: Caller): Deps {
+  return { ...deps, caller };
 }
 
 export type { Tx };

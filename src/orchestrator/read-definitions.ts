@@ -1,5 +1,8 @@
-/** Reads jobs, their revisions, and schedules. */
+/** Reads jobs, their revisions, and schedules: for callers without the scope admin without secret values. */
+import { allows } from "../core/access.ts";
 import { CarillonError } from "../core/errors.ts";
+import type { JobDefinition } from "../core/job.ts";
+import { maskActions, maskDefinition } from "../core/masking.ts";
 import { findJob, findJobs, type Page, type StoredJob } from "../db/definitions.ts";
 import { findRevisions, type StoredRevision } from "../db/revisions.ts";
 import { findSchedule, findSchedules, type ListedSchedule, type StoredSchedule } from "../db/schedules.ts";
@@ -15,12 +18,13 @@ export interface ScheduleState {
 export async function readJob(deps: Deps, name: string): Promise<StoredJob> {
   const job = await findJob(deps.db.prisma, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
-  return job;
+  return shown(deps, job);
 }
 
 /** Jobs by name. */
 export async function readJobs(deps: Deps, page: Page): Promise<StoredJob[]> {
-  return findJobs(deps.db.prisma, {}, page);
+  const jobs = await findJobs(deps.db.prisma, {}, page);
+  return jobs.map((job) => shown(deps, job));
 }
 
 /** What a job has said, the newest first. Throws job_not_found. */
@@ -30,7 +34,8 @@ export async function readRevisions(
   page: { before?: number | undefined; limit: number },
 ): Promise<StoredRevision[]> {
   const { id } = await readJob(deps, name);
-  return findRevisions(deps.db.prisma, { id, name }, page);
+  const revisions = await findRevisions(deps.db.prisma, { id, name }, page);
+  return revisions.map((revision) => shown(deps, revision));
 }
 
 /** Throws job_not_found, revision_not_found. */
@@ -42,14 +47,26 @@ export async function readRevision(deps: Deps, name: string, number: number): Pr
 
 /** Schedules by name. */
 export async function readSchedules(deps: Deps, page: Page): Promise<ListedSchedule[]> {
-  return findSchedules(deps.db.prisma, page);
+  const schedules = await findSchedules(deps.db.prisma, page);
+  return schedules.map((schedule) => shownSchedule(deps, schedule));
 }
 
 /** Throws schedule_not_found. */
 export async function readSchedule(deps: Deps, name: string): Promise<ScheduleState> {
   const state = await findScheduleState(deps.db.prisma, name);
   if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
-  return state;
+  const { schedule, jobs } = state;
+  return { schedule: shownSchedule(deps, schedule), jobs: jobs.map((job) => shown(deps, job)) };
+}
+
+function shown<Said extends { definition: JobDefinition }>({ caller }: Deps, said: Said): Said {
+  if (caller === undefined || allows(caller, "admin")) return said;
+  return { ...said, definition: maskDefinition(said.definition) };
+}
+
+function shownSchedule<Schedule extends StoredSchedule>({ caller }: Deps, schedule: Schedule): Schedule {
+  if (caller === undefined || allows(caller, "admin")) return schedule;
+  return { ...schedule, actions: maskActions(schedule.actions) };
 }
 
 /** The schedule of this name, its jobs by name. */

@@ -1,8 +1,11 @@
 /** Reads runs and their logs, and waits for runs to end. */
+import { allows } from "../core/access.ts";
 import { CarillonError } from "../core/errors.ts";
+import { maskValues } from "../core/masking.ts";
+import { renderOutput } from "../core/output.ts";
 import { isFinal, type RunState } from "../core/run.ts";
-import { textFromBytes } from "../core/text.ts";
 import * as history from "../db/history.ts";
+import { storedPieces } from "../db/logs.ts";
 import { jobsNamed, listRuns, type RunFilter, type RunPage } from "../db/run-list.ts";
 import type { Deps } from "./deps.ts";
 
@@ -13,7 +16,8 @@ const POLL_MS = 1_000;
 export interface FullRun {
   run: history.RunDetail;
   log: string;
-  omittedBytes: bigint;
+  /** Bytes that were cut out of it. */
+  omittedBytes: number;
 }
 
 /** Throws run_not_found. */
@@ -21,12 +25,17 @@ export async function readRun(deps: Deps, id: string): Promise<FullRun> {
   const run = await history.findRun(deps.db.prisma, id);
   if (run === undefined) throw runNotFound(id);
   const latest = run.attempts.at(-1);
-  const output = latest && (await history.readOutput(deps.db.prisma, latest.id));
-  return {
-    run,
-    log: textFromBytes(output?.bytes ?? new Uint8Array()),
-    omittedBytes: output?.omittedBytes ?? 0n,
-  };
+  const { text: log, omittedBytes } = renderOutput(
+    latest ? await storedPieces(deps.db.prisma, latest.id) : [],
+  );
+  return { run: shown(deps, run), log, omittedBytes };
+}
+
+/** Values in env are for admins, and the run that triggered this one is for those who may read every run. */
+function shown({ caller }: Deps, run: history.RunDetail): history.RunDetail {
+  if (caller === undefined || allows(caller, "admin")) return run;
+  const masked = { ...run, env: maskValues(run.env as Record<string, string>) };
+  return allows(caller, "read") ? masked : { ...masked, parentEvent: null };
 }
 
 /** Runs newest first. Throws job_not_found for a job that never was. */
@@ -71,21 +80,6 @@ export async function readRunState(deps: Deps, id: string): Promise<RunState> {
   const state = await history.runState(deps.db.prisma, id);
   if (state === undefined) throw runNotFound(id);
   return state;
-}
-
-/** The output of one attempt as text: the latest, or the one of this number. Throws run_not_found, attempt_not_found. */
-export async function readLog(deps: Deps, id: string, attempt: number | "all" | undefined): Promise<string> {
-  const run = await history.findRun(deps.db.prisma, id);
-  if (run === undefined) throw runNotFound(id);
-  const wanted =
-    attempt === "all"
-      ? run.attempts
-      : run.attempts.filter((one) => attempt === undefined || one.number === attempt).slice(-1);
-  if (wanted.length === 0 && typeof attempt === "number") {
-    throw new CarillonError("attempt_not_found", `run ${id} has no attempt ${attempt}; the first is 0`);
-  }
-  const outputs = await Promise.all(wanted.map((one) => history.readOutput(deps.db.prisma, one.id)));
-  return outputs.map((output) => textFromBytes(output.bytes)).join("");
 }
 
 export function runNotFound(id: string): CarillonError {

@@ -1,13 +1,13 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
 import { isFinal } from "../core/run.ts";
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../db/deliveries.ts";
-import { activeRuns, lockRun, replaceMessages } from "../db/runs.ts";
+import { activeRuns, type LockedRun, lockRun, replaceMessages } from "../db/runs.ts";
 import type { Message } from "../engine/engine.ts";
 import { type AttemptMessage, DELIVERY_QUEUE, LOST_QUEUE } from "../engine/queues.ts";
+import { attemptMessage, sendAttempts } from "./attempt-messages.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { releaseWaiting } from "./release-waiting.ts";
 import { deliveryMessage, settleAttempt } from "./settle-attempt.ts";
-import { attemptMessage, sendAttempts } from "./trigger-run.ts";
 
 const BATCH = 500;
 const LOST_REASON = "the worker fell silent; what the command did is not known";
@@ -26,8 +26,6 @@ export async function settleLost(deps: Deps, message: Message<AttemptMessage>): 
   if (!running) return;
   await settleAttempt(deps, message, {
     outcome: { state: "lost", status: -1 },
-    output: new Uint8Array(),
-    omittedBytes: 0,
     reason: LOST_REASON,
   });
 }
@@ -93,8 +91,8 @@ async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<bool
   return messageId !== null && (await deps.engine.living(tx, [messageId])).has(messageId);
 }
 
-async function resend(deps: Deps, tx: Tx, run: { id: string; nextAttemptAt: Date | null }): Promise<void> {
-  const message = attemptMessage(run.id, newId(), run.nextAttemptAt ?? undefined);
-  await replaceMessages(tx, [{ id: run.id, messageId: message.id }]);
+async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
+  const message = attemptMessage({ id, pool: revision.pool }, newId(), nextAttemptAt ?? undefined);
+  await replaceMessages(tx, [{ id, messageId: message.id }]);
   await sendAttempts(deps, tx, [message]);
 }

@@ -4,6 +4,7 @@ import { databaseNow } from "../db/client.ts";
 import { lockDelivery, reopenDelivery, replaceDeliveryMessage } from "../db/deliveries.ts";
 import { DELIVERY_QUEUE } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
+import { audit } from "./audit.ts";
 import { type Deps, newId } from "./deps.ts";
 import { deliveryMessage } from "./settle-attempt.ts";
 
@@ -15,6 +16,7 @@ export async function redeliver(deps: Deps, id: string): Promise<void> {
   await deps.db.transaction(async (tx) => {
     const delivery = await lockDelivery(tx, id);
     if (delivery === undefined) throw deliveryNotFound(id);
+    await audit(deps, tx, "delivery.redeliver", id);
     const now = await databaseNow(tx);
     const message = deliveryMessage(id, newId());
     switch (delivery.state) {

@@ -3,8 +3,8 @@
 import { MAX_WAITING } from "../core/job.ts";
 import { lockJobLimit, standings, waitingForPlace } from "../db/concurrency.ts";
 import { replaceMessages } from "../db/runs.ts";
+import { attemptMessage, sendAttempts } from "./attempt-messages.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
-import { attemptMessage, sendAttempts } from "./trigger-run.ts";
 
 /**
  * To be called in the transaction that frees a place, with the job's lock taken before any run's. Answers how many

@@ -8,6 +8,7 @@ import { checkedEdges, liveJobIds, whoTriggers } from "../db/targets.ts";
 import { cancelRunsOfJobs } from "./cancel-run.ts";
 import type { Deps, Tx } from "./deps.ts";
 import { releaseWaiting } from "./release-waiting.ts";
+import { requireSecrets } from "./secrets.ts";
 
 export interface SaveOptions {
   /** Do all of it, say what came of it, and take it back. */
@@ -72,10 +73,11 @@ export interface Saving {
   now: Date;
 }
 
-/** Actions, and where they stand in the document, such as `jobs.coffee.` */
-export interface PlacedActions {
+/** What names other things, and where it stands in the document, such as `jobs.coffee.` */
+export interface Placed {
   path: string;
   actions: readonly EventAction[];
+  secretEnv?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -87,15 +89,16 @@ export async function saveJobs(
   deps: Deps,
   tx: Tx,
   saving: Saving,
-  actions: readonly PlacedActions[],
+  placed: readonly Placed[],
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
   const unopened = jobs.flatMap(({ pool }) => (deps.engine.hasPool(pool) ? [] : [pool]));
   if (unopened.length > 0) throw new PoolsMissing(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.
+  await requireSecrets(tx, placed.flatMap(placedSecrets));
   await definitions.insertJobs(tx, scheduleId, missing, now);
-  const ids = await namedJobs(tx, jobs, actions);
+  const ids = await namedJobs(tx, jobs, placed);
   const changed = jobs.filter((job) => !isSame(before.get(job.name), job, scheduleId));
   const revisions = changed.map((definition) => ({
     jobId: required(ids, definition.name),
@@ -131,9 +134,11 @@ function required(ids: ReadonlyMap<string, string>, name: string): string {
 async function namedJobs(
   tx: Tx,
   jobs: readonly JobDefinition[],
-  placed: readonly PlacedActions[],
+  placed: readonly Placed[],
 ): Promise<Map<string, string>> {
-  const targets = placed.flatMap(({ path, actions }) => placedTargets(path, actions));
+  const targets = placed
+    .flatMap(({ path, actions }) => placedActions(path, actions))
+    .filter(({ action }) => action === "trigger_job");
   const names = new Set([...jobs.map((job) => job.name), ...targets.map(({ target }) => target)]);
   const ids = await liveJobIds(tx, [...names]);
   const dangling = targets.filter(({ target }) => !ids.has(target));
@@ -141,11 +146,20 @@ async function namedJobs(
   throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
 }
 
-function placedTargets(path: string, actions: readonly EventAction[]): { path: string; target: string }[] {
-  const targets = actions.filter(({ action }) => action === "trigger_job");
-  return [...Map.groupBy(targets, ({ event }) => event)].flatMap(([event, list]) =>
-    list.map(({ target }, index) => ({ path: `${path}${event}.trigger_job.${index}`, target })),
+function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path: string; name: string }[] {
+  const ofCommand = Object.entries(secretEnv).map(([variable, name]) => ({
+    path: `${path}env.${variable}.secret`,
+    name,
+  }));
+  const ofActions = placedActions(path, actions).flatMap(({ path, secrets = [] }) =>
+    secrets.map((name) => ({ path: `${path}.secret`, name })),
   );
+  return [...ofCommand, ...ofActions];
+}
+
+function placedActions(path: string, actions: readonly EventAction[]): (EventAction & { path: string })[] {
+  const lists = Map.groupBy(actions, ({ event, action }) => `${path}${event}.${action}`);
+  return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
 }
 
 /** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */

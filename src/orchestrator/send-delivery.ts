@@ -1,8 +1,8 @@
 /** One try of a delivery: what to send, and what follows from how it went. */
 import { deliveryDelayMs } from "../core/delivery.ts";
-import type { NotifyAction } from "../core/job.ts";
+import { CarillonError, OperatorError } from "../core/errors.ts";
+import type { ActionOptions, NotifyAction } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
-import type { ActionOptions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
 import {
   findDelivery,
@@ -16,13 +16,20 @@ import type { Message } from "../engine/engine.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
+import { secretValues } from "./secrets.ts";
 import { deliveryMessage } from "./settle-attempt.ts";
 
 /** What to POST. */
 export interface Notification {
+  /** Of the delivery: the same at each of its tries. */
+  id: string;
   url: string;
-  headers: Record<string, string>;
+  headers: Readonly<Record<string, string>>;
   body: string;
+  /** Values of the secrets to sign it with, by name. */
+  secrets: ReadonlyMap<string, string>;
+  /** For people: why it cannot be sent. */
+  problem?: string;
 }
 
 /** The notification that a claimed message stands for; undefined (and acknowledged) when it is not due any more. */
@@ -34,11 +41,24 @@ export async function openDelivery(
   if (isDue(delivery, message)) {
     // The table holds notifications only; the column is shared with trigger_job.
     const action = delivery.action as NotifyAction;
-    const { headers = {} } = delivery.options as ActionOptions;
-    return { url: delivery.url, headers, body: deliveryBody(action, delivery.event.body, delivery.id) };
+    const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
+    const body = deliveryBody(action, delivery.event.body, delivery.id);
+    return { id: delivery.id, url: delivery.url, headers, body, ...(await signingSecrets(deps, secrets)) };
   }
   await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
   return undefined;
+}
+
+async function signingSecrets(
+  deps: Deps,
+  names: readonly string[],
+): Promise<Pick<Notification, "secrets" | "problem">> {
+  try {
+    return { secrets: await secretValues(deps, deps.db.prisma, names) };
+  } catch (error) {
+    if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
+    return { secrets: new Map(), problem: error.message };
+  }
 }
 
 /** How a try went, as it is recorded; `blocked`: the guard refused the address. */

@@ -1,26 +1,28 @@
 /** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
+import { type FinalOutput, type OutputPiece, renderOutput } from "../core/output.ts";
 import { thawBody } from "../core/payloads.ts";
 import { type AttemptOutcome, isFinal } from "../core/run.ts";
 import { type SettledEvent, type Settlement, settle } from "../core/settlement.ts";
-import { textFromBytes } from "../core/text.ts";
 import { settlingActions } from "../db/actions.ts";
 import { databaseNow } from "../db/client.ts";
 import { holdJobs, jobsOfSettlement } from "../db/concurrency.ts";
 import { definitionOf } from "../db/definitions.ts";
 import { insertDeliveries, insertRunEvent } from "../db/deliveries.ts";
+import { completeOutput, storedPieces } from "../db/logs.ts";
 import * as runs from "../db/runs.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
 import { type AttemptMessage, DELIVERY_QUEUE } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
+import { attemptMessage, sendAttempts } from "./attempt-messages.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { releaseWaiting } from "./release-waiting.ts";
-import { attemptMessage, createRuns, sendAttempts } from "./trigger-run.ts";
+import { createRuns } from "./trigger-run.ts";
 
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
   outcome: AttemptOutcome;
-  output: Uint8Array<ArrayBuffer>;
-  omittedBytes: number;
+  /** Unset: nobody knows more than what is stored. */
+  output?: FinalOutput | undefined;
   /** For people: why it did not end by itself. */
   reason?: string | undefined;
 }
@@ -46,15 +48,16 @@ export async function settleAttempt(
       );
     }
     const now = await databaseNow(tx);
-    const settlement = await decide(deps, tx, run, result, now);
+    const pieces = result.output?.pieces ?? (await storedPieces(tx, attempt.id));
+    const settlement = await decide(deps, tx, run, { outcome: result.outcome, pieces }, now);
     await runs.finishAttempt(tx, {
       id: attempt.id,
       outcome: result.outcome,
       finishedAt: now,
       reason: result.reason,
     });
-    await runs.insertLog(tx, attempt.id, result.output, result.omittedBytes);
-    await moveRun(deps, tx, run.id, settlement.run, now);
+    if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
+    await moveRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
     if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, jobs.own);
     for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
     await deps.engine.acknowledge(tx, message);
@@ -66,10 +69,11 @@ async function decide(
   deps: Deps,
   tx: Tx,
   run: runs.LockedRun,
-  result: AttemptResult,
+  { outcome, pieces }: { outcome: AttemptOutcome; pieces: readonly OutputPiece[] },
   now: Date,
 ): Promise<Settlement> {
   const { retry } = definitionOf(run.revision);
+  const { text: log, omittedBytes } = renderOutput(pieces);
   return settle({
     run: {
       id: run.id,
@@ -85,27 +89,36 @@ async function decide(
     // What is running ends; a job that has been deleted is not begun again.
     retry: run.job.deletedAt === null ? retry : { ...retry, limit: 0 },
     actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
-    outcome: result.outcome,
-    log: textFromBytes(result.output),
-    logTruncated: result.omittedBytes > 0,
+    outcome,
+    // Read under the run's lock: a cancel comes before this, or finds the run as we leave it.
+    cancelRequested: run.cancelRequestedAt !== null,
+    log,
+    logTruncated: omittedBytes > 0,
     now,
     random: deps.random(),
   });
 }
 
-async function moveRun(deps: Deps, tx: Tx, id: string, next: Settlement["run"], now: Date): Promise<void> {
+async function moveRun(
+  deps: Deps,
+  tx: Tx,
+  run: { id: string; pool: string },
+  next: Settlement["run"],
+  now: Date,
+): Promise<void> {
+  const { id } = run;
   switch (next.state) {
     case "succeeded":
     case "failed":
     case "cancelled":
       return runs.finishRun(tx, { id, ...next, finishedAt: now });
     case "retrying": {
-      const message = attemptMessage(id, newId(), next.nextAttemptAt);
+      const message = attemptMessage(run, newId(), next.nextAttemptAt);
       await runs.retryRun(tx, { id, ...next, messageId: message.id });
       return sendAttempts(deps, tx, [message]);
     }
     case "queued": {
-      const message = attemptMessage(id, newId());
+      const message = attemptMessage(run, newId());
       await runs.requeueRun(tx, { id, messageId: message.id });
       return sendAttempts(deps, tx, [message]);
     }
@@ -132,10 +145,10 @@ async function fireEvent(
     refusals,
     createdAt: now,
   });
-  const deliveries = fired.deliveries.map(({ action, url, headers }) => ({
+  const deliveries = fired.deliveries.map(({ action, url, ...options }) => ({
     action,
     url,
-    options: headers === undefined ? {} : { headers },
+    options,
     id: newId(),
     eventId,
     messageId: newId(),

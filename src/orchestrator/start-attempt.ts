@@ -1,22 +1,30 @@
 /** A claimed message becomes a running attempt: what the worker is to run, or nothing when the message is stale. */
+import { CarillonError, OperatorError } from "../core/errors.ts";
 import type { Command } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
 import { definitionOf } from "../db/definitions.ts";
-import { beginRun, insertAttempt, lockRun } from "../db/runs.ts";
+import { beginRun, insertAttempt, type LockedRun, lockRun } from "../db/runs.ts";
 import type { Message } from "../engine/engine.ts";
 import type { AttemptMessage } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
 import { type Deps, newId } from "./deps.ts";
+import { secretValues } from "./secrets.ts";
 
 /** What a worker runs. */
 export interface AttemptOrder {
   runId: string;
   attemptId: string;
   command: Command;
-  /** The job's env with the trigger's over it. */
+  /** The job's env with the trigger's over it, and what tells the command which attempt it is over both. */
   env: Record<string, string>;
   workingDirectory: string | null;
   timeoutMs: number | null;
+  /** What is kept of what it prints. */
+  logLimitBytes: number;
+  /** Values that must not be seen in what it prints. */
+  secrets: readonly string[];
+  /** Why it cannot be run. */
+  problem?: string;
 }
 
 /**
@@ -28,6 +36,23 @@ export async function startAttempt(
   message: Message<AttemptMessage>,
   worker: string,
 ): Promise<AttemptOrder | undefined> {
+  const begun = await begin(deps, message, worker);
+  return begun && withSecrets(deps, begun);
+}
+
+/** An order whose secrets have yet to be read. */
+interface Begun extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
+  jobEnv: Readonly<Record<string, string>>;
+  secretEnv: Readonly<Record<string, string>>;
+  /** Wins over the other two; undefined: the command has no such variable. */
+  runEnv: Readonly<Record<string, string | undefined>>;
+}
+
+async function begin(
+  deps: Deps,
+  message: Message<AttemptMessage>,
+  worker: string,
+): Promise<Begun | undefined> {
   return deps.db.transaction(async (tx) => {
     const run = await lockRun(tx, message.data.run_id);
     const waits = run !== undefined && (run.state === "queued" || run.state === "retrying");
@@ -40,8 +65,42 @@ export async function startAttempt(
     await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
     await insertAttempt(tx, { id: attemptId, runId: run.id, number: run.attempt, worker, startedAt: now });
     await publish(tx, { type: "run_changed", run: run.id });
-    const { command, env, workingDirectory, timeoutMs } = definitionOf(run.revision);
-    const triggerEnv = run.env as Record<string, string>;
-    return { runId: run.id, attemptId, command, env: { ...env, ...triggerEnv }, workingDirectory, timeoutMs };
+    const definition = definitionOf(run.revision);
+    const { command, env: jobEnv, secretEnv, workingDirectory, timeoutMs, logLimitBytes } = definition;
+    const runEnv = { ...(run.env as Record<string, string>), ...attemptEnv(run) };
+    const env = { jobEnv, secretEnv, runEnv };
+    return { runId: run.id, attemptId, command, ...env, workingDirectory, timeoutMs, logLimitBytes };
   });
+}
+
+/** Apart from the transaction: the key file is read. */
+async function withSecrets(deps: Deps, begun: Begun): Promise<AttemptOrder> {
+  const { jobEnv, secretEnv, runEnv, ...order } = begun;
+  try {
+    const values = await secretValues(deps, deps.db.prisma, [...new Set(Object.values(secretEnv))]);
+    const secret = Object.entries(secretEnv).map(([variable, name]) => [variable, values.get(name)] as const);
+    const env = definedOnly({ ...jobEnv, ...Object.fromEntries(secret), ...runEnv });
+    return { ...order, env, secrets: [...values.values()] };
+  } catch (error) {
+    if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
+    return { ...order, env: {}, secrets: [], problem: error.message };
+  }
+}
+
+/** What every command is told of its run; undefined: it has no such thing, whatever its job or trigger says. */
+function attemptEnv(run: LockedRun): Record<string, string | undefined> {
+  return {
+    CARILLON_RUN_ID: run.id,
+    CARILLON_JOB: run.job.name,
+    CARILLON_ATTEMPT: String(run.attempt),
+    CARILLON_SCHEDULED_FOR: run.scheduledFor?.toISOString(),
+    CARILLON_TRIGGERED_BY: run.triggeredBy,
+    CARILLON_PARENT_RUN_ID: run.parentEvent?.runId,
+  };
+}
+
+function definedOnly(env: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }

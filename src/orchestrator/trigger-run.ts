@@ -1,18 +1,24 @@
 /** The one door to a new run: for the API, cron slots, chains and reruns alike. */
 import { createHash } from "node:crypto";
+import { ADMIN } from "../core/access.ts";
 import { type Admission, admitRun, standingAfter } from "../core/concurrency.ts";
 import { CarillonError } from "../core/errors.ts";
 import { slotJitterMs } from "../core/jitter.ts";
 import { DEFAULT_POOL, MAX_WAITING } from "../core/job.ts";
+import { pausedReason } from "../core/missed-slots.ts";
 import { databaseNow } from "../db/client.ts";
-import { type Admitting, lockJobs, standings } from "../db/concurrency.ts";
-import { findJob } from "../db/definitions.ts";
+import { type Admitting, holdJobs, lockJobs, standings } from "../db/concurrency.ts";
+import { findJob, type StoredJob } from "../db/definitions.ts";
 import { findAsked } from "../db/history.ts";
 import { insertKey, lockKey } from "../db/idempotency.ts";
 import { insertRuns, type NewRun } from "../db/runs.ts";
-import { type AttemptMessage, attemptQueue } from "../engine/queues.ts";
+import { slotKey, takenSlots } from "../db/slots.ts";
+import { requireParams, requireTrigger } from "./access.ts";
+import { attemptMessage, sendAttempts } from "./attempt-messages.ts";
+import { audit } from "./audit.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 import { runNotFound } from "./read-history.ts";
+import { replaceRuns } from "./replace-runs.ts";
 
 /** A trigger by whoever calls the API. */
 export interface ApiTrigger {
@@ -34,29 +40,46 @@ export interface Triggered {
 }
 
 /**
- * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, and idempotency_mismatch when the
- * key stands for another trigger.
+ * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, forbidden for a caller who may not
+ * trigger this job or set this env, and idempotency_mismatch when the key stands for another trigger.
  */
 export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Triggered> {
-  const { idempotencyKey: key } = trigger;
+  requireTrigger(deps, trigger.job);
   return deps.db.transaction(async (tx) => {
-    const now = await databaseNow(tx);
-    if (key === undefined) return { id: await createAsked(deps, tx, trigger, now), replayed: false };
-    const fingerprint = fingerprintOf(trigger);
-    const known = await lockKey(tx, key, now);
-    if (known !== undefined && known.fingerprint !== fingerprint) {
-      throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
-    }
-    if (known !== undefined) return { id: known.runId, replayed: true };
-    const id = await createAsked(deps, tx, trigger, now);
-    await insertKey(tx, { key, fingerprint, runId: id, createdAt: now });
-    return { id, replayed: false };
+    const triggered = await triggerOnce(deps, tx, trigger);
+    await audit(deps, tx, "job.trigger", trigger.job, {
+      run: triggered.id,
+      env: Object.keys(trigger.env ?? {}),
+      ...(trigger.events === false && { events: false }),
+      ...(triggered.replayed && { replayed: true }),
+    });
+    return triggered;
   });
 }
 
+async function triggerOnce(deps: Deps, tx: Tx, trigger: ApiTrigger): Promise<Triggered> {
+  const now = await databaseNow(tx);
+  const key = keyOf(deps, trigger);
+  if (key === undefined) return { id: await createAsked(deps, tx, trigger, now), replayed: false };
+  const fingerprint = fingerprintOf(trigger);
+  const known = await lockKey(tx, key, now);
+  if (known !== undefined && known.fingerprint !== fingerprint) {
+    throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
+  }
+  if (known !== undefined) return { id: known.runId, replayed: true };
+  const id = await createAsked(deps, tx, trigger, now);
+  await insertKey(tx, { key, fingerprint, runId: id, createdAt: now });
+  return { id, replayed: false };
+}
+
+/** Callers have keys of their own, so that none gets another one's run; keys that are sent have no space in them. */
+function keyOf({ caller }: Deps, { idempotencyKey: key }: ApiTrigger): string | undefined {
+  if (key === undefined || caller === undefined || caller.id === ADMIN) return key;
+  return `${caller.id} ${key}`;
+}
+
 async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): Promise<string> {
-  const job = await findJob(tx, trigger.job);
-  if (job === undefined) throw jobNotFound(trigger.job);
+  const job = await askedJob(deps, tx, trigger);
   const [id] = await createRuns(deps, tx, [
     {
       jobId: job.id,
@@ -70,6 +93,17 @@ async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): 
   if (id !== undefined) return id;
   // It was there a moment ago: it is disabled, unless it has been deleted since.
   throw (await findJob(tx, trigger.job)) === undefined ? jobNotFound(trigger.job) : jobDisabled(trigger.job);
+}
+
+async function askedJob(deps: Deps, tx: Tx, { job: name, env = {} }: ApiTrigger): Promise<StoredJob> {
+  const job = await findJob(tx, name);
+  if (job === undefined) throw jobNotFound(name);
+  if (Object.keys(env).length === 0) return job;
+  // What it lists is read once no save can change it any more.
+  await holdJobs(tx, [job.id]);
+  const held = (await findJob(tx, name)) ?? job;
+  requireParams(deps, held.definition, env);
+  return held;
 }
 
 /** What a trigger asks for, as a digest: env in any order is the same. */
@@ -108,6 +142,7 @@ export async function rerun(deps: Deps, id: string): Promise<string> {
       },
     ]);
     if (again === undefined) throw jobDisabled(job.name);
+    await audit(deps, tx, "run.rerun", id, { job: job.name, run: again });
     return again;
   });
 }
@@ -116,6 +151,8 @@ export async function rerun(deps: Deps, id: string): Promise<string> {
 export interface DueSlot {
   jobId: string;
   scheduledFor: Date;
+  /** Why it makes no run. */
+  missed?: string | undefined;
 }
 
 /** Slots in one transaction: a burst or a gap must not outlast its time limit. */
@@ -140,14 +177,14 @@ export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promi
 }
 
 /** A run to create; the revision is the job's current one. */
-export type RunRequest = Omit<
-  NewRun,
-  "id" | "revisionId" | "state" | "messageId" | "reason" | "nextAttemptAt"
->;
+export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId" | "nextAttemptAt"> & {
+  /** It is recorded as missed, for this reason, and never runs. */
+  missed?: string | undefined;
+};
 
 /**
  * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
- * Jobs that are deleted or disabled, slots of paused ones, and slots that have their run already, are left out.
+ * Jobs that are deleted or disabled, and slots that have their run already, are left out; slots of paused ones are missed.
  * Throws queue_full when a caller asks for one that would wait behind too many.
  */
 export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
@@ -155,13 +192,17 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
   const jobIds = [...new Set(requests.map((r) => r.jobId))];
   const jobs = await lockJobs(tx, jobIds);
   const standing = await standings(tx, jobIds);
-  const runs = requests.flatMap((request): NewRun[] => {
+  // Before they are admitted: a slot that has its run must not take a place, or another run's.
+  const taken = await takenSlots(tx, requests);
+  const runs = requests.flatMap(({ missed, ...request }): NewRun[] => {
     const job = jobs.get(request.jobId);
-    if (job === undefined || (job.paused && request.trigger === "cron")) return [];
+    if (job === undefined || taken.has(slotKey(request))) return [];
+    const { revisionId } = job;
+    const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
+    if (reason) return [{ ...request, id: newId(), revisionId, state: "missed", messageId: null, reason }];
     const before = standing.get(request.jobId) ?? { holding: 0, waiting: 0, waitingCron: 0 };
     const admission = admitRun(before, job.concurrency, request.trigger);
     standing.set(request.jobId, standingAfter(before, admission, request.trigger));
-    const { revisionId } = job;
     return [
       { ...request, id: newId(), revisionId, ...admitted(admission), nextAttemptAt: startOf(request, job) },
     ];
@@ -174,6 +215,10 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
     messageId === null ? [] : [attemptMessage({ id, pool: poolOf(jobId) }, messageId, nextAttemptAt)],
   );
   await sendAttempts(deps, tx, starting);
+  const waits = created.filter((run) => run.state === "queued" && run.messageId === null);
+  for (const jobId of new Set(waits.map((run) => run.jobId))) {
+    if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(deps, tx, jobId);
+  }
   return created.map((run) => run.id);
 }
 
@@ -193,22 +238,5 @@ function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "r
       return { state: "skipped", messageId: null, reason: admission.reason };
     case "refuse":
       throw new CarillonError("queue_full", `${MAX_WAITING} runs of this job wait already: try again later`);
-  }
-}
-
-/** The message that lets a worker of the run's pool start its next attempt, now or from a time on. */
-export function attemptMessage(run: { id: string; pool: string }, messageId: string, startAfter?: Date) {
-  const data: AttemptMessage = { run_id: run.id, message_id: messageId };
-  return { pool: run.pool, id: messageId, data, ...(startAfter && { startAfter }) };
-}
-
-/** Sends messages that let workers start attempts, pool by pool. */
-export async function sendAttempts(
-  deps: Deps,
-  tx: Tx,
-  messages: readonly ReturnType<typeof attemptMessage>[],
-): Promise<void> {
-  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
-    await deps.engine.send(tx, attemptQueue(pool), ofPool);
   }
 }

@@ -1,47 +1,46 @@
-/** The one beat: each second, the slots that have come become runs. */
+/** Keeps the beat: once at the start, and then each second. */
 import { schedule } from "node-cron";
 import type { Logger } from "pino";
-import { clockAndVersion, cronJobs } from "../db/slots.ts";
 import type { Deps } from "../orchestrator/deps.ts";
-import { triggerSlots } from "../orchestrator/trigger-run.ts";
-import { createDueTable } from "./due-table.ts";
+import { createBeat } from "./beat.ts";
 
 export interface Scheduler {
   /** Milliseconds since the last beat that went well. */
   sinceLastBeat(): number;
+  /** How late (ms) the latest beat began. */
+  beatLateness(): number;
   stop(): Promise<void>;
 }
 
 export function startScheduler(deps: Deps, log: Logger): Scheduler {
-  const table = createDueTable(deps.defaultTimezone);
-  let version: bigint | undefined;
-  let start: Date | undefined;
+  const beat = createBeat(deps, log);
   let lastBeat = performance.now();
-  let beating = Promise.resolve();
-
-  const beat = async () => {
-    const clock = await clockAndVersion(deps.db.prisma);
-    start ??= clock.now;
-    if (clock.version !== version) {
-      table.load(await cronJobs(deps.db.prisma), start);
-      version = clock.version;
-    }
-    await triggerSlots(deps, table.due(clock.now));
-    table.pass(clock.now);
-    lastBeat = performance.now();
+  let lateness = 0;
+  let beating: Promise<void> | undefined;
+  const beatOnce = (dueAt: number): Promise<void> => {
+    if (beating !== undefined) return beating;
+    lateness = Math.max(0, Date.now() - dueAt);
+    beating = beat()
+      .then(
+        () => {
+          lastBeat = performance.now();
+        },
+        (error) => log.error({ err: error }, "a beat failed; the next one makes up for it"),
+      )
+      .finally(() => {
+        beating = undefined;
+      });
+    return beating;
   };
-  const task = schedule(
-    "* * * * * *",
-    () => {
-      beating = beat().catch((error) =>
-        log.error({ err: error }, "a beat failed; the next one makes up for it"),
-      );
-      return beating;
-    },
-    { noOverlap: true, logger: cronLogger(log) },
-  );
+  // At once, before the API lets anybody change what a gap is judged by.
+  void beatOnce(Date.now());
+  const task = schedule("* * * * * *", ({ date }) => beatOnce(date.getTime()), {
+    noOverlap: true,
+    logger: cronLogger(log),
+  });
   return {
     sinceLastBeat: () => performance.now() - lastBeat,
+    beatLateness: () => lateness,
     async stop() {
       await task.destroy();
       await beating;

@@ -7,15 +7,27 @@ interface Claim {
   /** Monotonic ms; the start of the last call that renewed it. */
   renewedAt: number;
   giveUp: () => void;
+  renewed: (leftMs: number) => void;
 }
 
 export interface Claims {
-  /** Keeps renewing a claim; `giveUp` is called once when it is lost or could not be renewed in time. */
-  hold(message: Message<unknown>, giveUp: () => void): void;
+  /**
+   * Keeps renewing a claim; `giveUp` is called once when it is lost or could not be renewed in time, `renewed`
+   * whenever it was, with how long it is good for (as in `leftOf`).
+   */
+  hold(message: Message<unknown>, giveUp: () => void, renewed: (leftMs: number) => void): void;
   release(message: Message<unknown>): void;
   /** Whether the claim may still be ours. */
   has(message: Message<unknown>): boolean;
   close(): void;
+}
+
+/**
+ * How long a claim may be worked on that was made or renewed by a call begun at `since` (monotonic ms): in ms, and
+ * not above 0 when it is over.
+ */
+export function leftOf(since: number): number {
+  return since + RENEW_DEADLINE_MS - performance.now();
 }
 
 export function createClaims(engine: Engine, queue: string, onError: (error: Error) => void): Claims {
@@ -28,13 +40,15 @@ export function createClaims(engine: Engine, queue: string, onError: (error: Err
       claims.map(({ message }) => message),
     );
     for (const claim of claims) {
-      if (renewed.has(claim.message.id)) claim.renewedAt = Math.max(claim.renewedAt, startedAt);
-      else if (held.delete(claim.message.id)) claim.giveUp();
+      if (renewed.has(claim.message.id)) {
+        claim.renewedAt = Math.max(claim.renewedAt, startedAt);
+        claim.renewed(leftOf(claim.renewedAt));
+      } else if (held.delete(claim.message.id)) claim.giveUp();
     }
   };
   const giveUpOverdue = () => {
     for (const [id, claim] of held) {
-      if (performance.now() - claim.renewedAt < RENEW_DEADLINE_MS) continue;
+      if (leftOf(claim.renewedAt) > 0) continue;
       held.delete(id);
       claim.giveUp();
     }
@@ -43,7 +57,9 @@ export function createClaims(engine: Engine, queue: string, onError: (error: Err
   // Apart from the renewal, which may itself hang on a database that does not answer.
   const watch = setInterval(giveUpOverdue, 1_000);
   return {
-    hold: (message, giveUp) => void held.set(message.id, { message, renewedAt: message.claimedAt, giveUp }),
+    hold(message, giveUp, renewed) {
+      held.set(message.id, { message, renewedAt: message.claimedAt, giveUp, renewed });
+    },
     release: (message) => void held.delete(message.id),
     has: (message) => held.has(message.id),
     close() {

@@ -1,9 +1,9 @@
 /** How a command's end counts: the status of DESIGN 3. */
 import type { AttemptOutcome } from "../core/run.ts";
-import type { CommandOutcome } from "./command.ts";
+import type { CommandEnd, KillReason } from "./command.ts";
 
 /** 128+n for signal n, 124 timed out, 126 or 127 could not start, -1 lost or cancelled. */
-export function attemptOutcome(end: CommandOutcome["end"]): AttemptOutcome {
+export function attemptOutcome(end: CommandEnd): AttemptOutcome {
   switch (end.kind) {
     case "exited":
       return end.code === 0 ? { state: "succeeded", status: 0 } : { state: "failed", status: end.code };
@@ -18,7 +18,7 @@ export function attemptOutcome(end: CommandOutcome["end"]): AttemptOutcome {
   }
 }
 
-function killedOutcome(reason: "cancelled" | "handed_back" | "lost"): AttemptOutcome {
+function killedOutcome(reason: KillReason): AttemptOutcome {
   switch (reason) {
     case "handed_back":
       return { state: "handed_back", status: null };

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { wholeOutput } from "../core/output.ts";
 import { isDatabaseAway } from "../db/failures.ts";
 import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
@@ -9,14 +10,19 @@ import { type AttemptMessage, attemptQueue } from "../engine/queues.ts";
 import type { Deps } from "../orchestrator/deps.ts";
 import { type AttemptResult, settleAttempt } from "../orchestrator/settle-attempt.ts";
 import { type AttemptOrder, startAttempt } from "../orchestrator/start-attempt.ts";
-import { createClaims } from "./claims.ts";
-import { type CommandOutcome, type RunningCommand, startCommand } from "./command.ts";
+import { createCancellations } from "./cancellations.ts";
+import { createClaims, leftOf } from "./claims.ts";
+import type { CommandEnd, CommandSpec, RunningCommand } from "./command.ts";
+import { createLiveLogs, type LiveLog } from "./live-log.ts";
 import { attemptOutcome } from "./outcome.ts";
+import type { Runner } from "./runner-client.ts";
 
 /** Wait before a settlement is tried again that the database did not take. */
 const SETTLE_AGAIN_MS = 1_000;
 /** Tries of a settlement that fails though the database answers: then the attempt counts as lost. */
 const SETTLE_TRIES = 5;
+/** What tells the processes of an attempt from all others. */
+const MARKER = ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"];
 
 export interface WorkerOptions {
   /** Shown in the history: which worker ran an attempt. */
@@ -28,6 +34,7 @@ export interface WorkerOptions {
   baseEnv: Readonly<Record<string, string>>;
   /** Working directories are relative to this. */
   jobsDir: string;
+  runner: Runner;
   log: Logger;
 }
 
@@ -40,19 +47,27 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
   const queue = attemptQueue(options.pool);
   const onError = (error: Error) => options.log.error({ err: error }, "the worker had an error");
   const claims = createClaims(deps.engine, queue, onError);
+  const cancellations = createCancellations(deps, onError);
+  const logs = createLiveLogs(deps, onError);
   const running = new Set<RunningCommand>();
 
   let handingBack = false;
 
   const handle = async (message: Message<AttemptMessage>) => {
+    using cancellation = cancellations.watch(message.data.run_id);
     const order = await startAttempt(deps, message, options.name).catch(ignoreClaimLost);
     if (order === undefined) return;
-    const command = startCommand(commandOf(order, options));
-    claims.hold(message, () => command.kill("lost"));
+    const log = logs.open(order);
+    const command =
+      order.problem === undefined
+        ? options.runner.start(commandOf(order, message, options), log.write)
+        : notStarted(order.problem);
+    claims.hold(message, () => command.kill("lost"), command.extendLease);
     running.add(command);
     if (handingBack) command.kill("handed_back");
+    void cancellation.asked.then(() => command.kill("cancelled"));
     try {
-      await settle(message, attemptResult(await command.finished));
+      await settle(message, attemptResult(await command.finished, log));
     } finally {
       running.delete(command);
       claims.release(message);
@@ -83,23 +98,44 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
       await stopped;
       clearTimeout(handBack);
       claims.close();
+      cancellations.close();
+      await logs.close();
     },
   };
 }
 
-function commandOf(order: AttemptOrder, options: WorkerOptions) {
+/** An attempt whose command is not even tried. */
+function notStarted(message: string): RunningCommand {
+  const end = { kind: "start_failed", code: 126, message } as const;
+  return {
+    started: Promise.resolve(undefined),
+    finished: Promise.resolve(end),
+    kill: () => undefined,
+    extendLease: () => undefined,
+  };
+}
+
+function commandOf(
+  order: AttemptOrder,
+  { claimedAt }: Message<AttemptMessage>,
+  options: WorkerOptions,
+): CommandSpec {
   return {
     command: order.command,
     env: { ...options.baseEnv, ...order.env },
     cwd: resolve(options.jobsDir, order.workingDirectory ?? "."),
+    marker: MARKER,
+    leaseMs: leftOf(claimedAt),
     ...(order.timeoutMs !== null && { timeoutMs: order.timeoutMs }),
   };
 }
 
-function attemptResult({ end, output, omittedBytes }: CommandOutcome): AttemptResult {
+function attemptResult(end: CommandEnd, log: LiveLog): AttemptResult {
   const outcome = attemptOutcome(end);
-  if (end.kind !== "start_failed") return { outcome, output: new Uint8Array(output), omittedBytes };
-  return { outcome, output: new TextEncoder().encode(`${end.message}\n`), omittedBytes, reason: end.message };
+  const output = log.finish();
+  if (end.kind !== "start_failed") return { outcome, output };
+  const message = new TextEncoder().encode(`${end.message}\n`);
+  return { outcome, output: wholeOutput(message), reason: end.message };
 }
 
 /** A message that somebody else has taken is theirs to handle. */

@@ -83,7 +83,32 @@ describe("a bad field", () => {
     ["a short retention", { log_retention_period: "0 days" }, "log_retention_period", /30 days/],
     ["an odd retention", { log_retention_period: "5 potatoes" }, "log_retention_period", /30 days/],
     ["too long a retention", { log_retention_period: "101 years" }, "log_retention_period", /100 years/],
-    ["a secret", hook({ url: HOOK, secret: "s" }), "on_error.notify_webhook.0.secret", /not available yet/],
+    [
+      "a secret that is not there",
+      hook({ url: HOOK, secret: "s" }),
+      "on_error.notify_webhook.0.secret",
+      /no secret s/,
+    ],
+    ["a secret itself", hook({ url: HOOK, secret: "a b!" }), "on_error.notify_webhook.0.secret", /name/],
+    [
+      "one secret twice",
+      hook({ url: HOOK, secret: ["s", "s"] }),
+      "on_error.notify_webhook.0.secret",
+      /two names/,
+    ],
+    ["three secrets", hook({ url: HOOK, secret: ["a", "b", "c"] }), "on_error.notify_webhook.0.secret", /./],
+    [
+      "a secret for Slack",
+      { on_error: { notify_slack_webhook: [HOOK, { url: `${HOOK}/2`, secret: "s" }] } },
+      "on_error.notify_slack_webhook.1.secret",
+      /only notify_webhook is signed/,
+    ],
+    [
+      "a secret for Discord",
+      { on_error: { notify_discord_webhook: [{ url: HOOK, secret: "s" }] } },
+      "on_error.notify_discord_webhook.0.secret",
+      /only notify_webhook is signed/,
+    ],
     ["no URL", hook({ headers: {} }), "on_error.notify_webhook.0.url", /./],
     ["a bad URL", hook({ url: "hook" }), "on_error.notify_webhook.0.url", /http/],
     [

@@ -1,4 +1,5 @@
 /** Holds the bodies of notifications to DESIGN 3: names, limits, and what a cut leaves. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { NotifyAction } from "../../src/core/job.ts";
 import { deliveryBody, type EventBody, freezeBody, thawBody } from "../../src/core/payloads.ts";
@@ -110,6 +111,77 @@ describe.each([
     const kept = `${"x".repeat(room - 4)}end`;
     const message = sent(action, { ...BODY, log: `before☕🫖${kept}` })[field];
     expect(message).toBe(head + kept);
+  });
+});
+
+describe("to Slack", () => {
+  const HEAD = "TeapotTask (exitcode 0):\n";
+  const text = (log: string, name = "TeapotTask") =>
+    String(sent("notify_slack_webhook", { ...BODY, name, log })["text"]);
+  /** What Slack shows of an escaped text in which it has found no other control sequence. */
+  const shown = (escaped: string) =>
+    escaped.replace(/&(amp|lt|gt);/g, (_, name) => ({ amp: "&", lt: "<", gt: ">" })[String(name)] ?? "");
+
+  test.each([
+    ...[
+      "<!channel>",
+      "<!here>",
+      "<!everyone>",
+      "<!subteam^S1|x>",
+      "<!date^0^{date}|x>",
+      "<@U012AB3CD>",
+      "<#C024BE7LR>",
+    ],
+    ...[
+      "<https://evil.example|bank.example>",
+      "<mailto:a@b.example|x>",
+      "&lt;!channel&gt;",
+      "a < b && c > d",
+      "&amp;amp;",
+    ],
+  ])("%s means nothing and is shown as it is, in a log and in a name", (sequence) => {
+    for (const message of [text(`x ${sequence} y`), text("", sequence)]) {
+      expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
+    }
+    expect(shown(text(`x ${sequence} y`))).toBe(`${HEAD}x ${sequence} y`);
+    expect(shown(text("", sequence))).toBe(`${sequence} (exitcode 0):\n`);
+  });
+
+  test.each(["&", "<", ">"])(
+    "a log of %s alone is cut between two entities, and fills the message",
+    (character) => {
+      const escaped = { "&": "&amp;", "<": "&lt;", ">": "&gt;" }[character] ?? "";
+      for (const tail of ["", "e", "en", "end", "end!"]) {
+        const fitting = Math.floor((40_000 - HEAD.length - tail.length) / escaped.length);
+        expect(text(character.repeat(50_000) + tail)).toBe(HEAD + escaped.repeat(fitting) + tail);
+      }
+    },
+  );
+
+  test("the whole first line stays, however long a name becomes", () => {
+    const message = text("x".repeat(60_000), "&".repeat(200));
+    expect(message.startsWith(`${"&amp;".repeat(200)} (exitcode 0):\nx`)).toBe(true);
+    expect(message).toHaveLength(40_000);
+  });
+
+  test("any log: at most 40,000, nothing but entities escaped, the end of it, and no more cut than must be", () => {
+    const units = fc.constantFrom("&", "<", ">", "amp;", "lt;", ";", "a", "🫖", "\n");
+    fc.assert(
+      fc.property(
+        fc.array(units, { maxLength: 12 }),
+        fc.integer({ min: 39_900, max: 40_020 }),
+        (some, length) => {
+          const log = `${some.join("")}${"&x".repeat(30)}`.padEnd(length, "y") + some.join("");
+          const message = text(log);
+          const end = shown(message).slice(HEAD.length);
+          expect(message.length).toBeLessThanOrEqual(40_000);
+          expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
+          expect(end.isWellFormed() && log.endsWith(end)).toBe(true);
+          // An entity is five units long, so four may stay empty.
+          expect(end === log || message.length > 40_000 - 5).toBe(true);
+        },
+      ),
+    );
   });
 });
 

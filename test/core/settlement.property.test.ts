@@ -21,6 +21,8 @@ interface World {
   outcomes: AttemptOutcome[];
   depth: number;
   fireEvents: boolean;
+  /** During which attempt the end of the run is asked for; undefined: never. */
+  cancelledDuring: number | undefined;
 }
 
 interface Fired {
@@ -87,6 +89,7 @@ const anyWorld: fc.Arbitrary<World> = fc.record({
     .map((outcomes) => [...outcomes, { state: "succeeded", status: 0 }]),
   depth: fc.integer({ min: 14, max: 16 }),
   fireEvents: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+  cancelledDuring: fc.oneof({ weight: 2, arbitrary: fc.constant(undefined) }, fc.integer({ min: 0, max: 4 })),
 });
 
 /** Takes outcomes one after another until the run is final; checks every step on the way. */
@@ -101,9 +104,10 @@ function runToTheEnd(world: World): { state: RunState; used: number; firings: Fi
   };
   while (!isFinal(state)) {
     move("running");
+    const cancelRequested = used === world.cancelledDuring;
     const outcome = world.outcomes[used++] as AttemptOutcome;
     expect(ATTEMPT_TRANSITIONS.running).toContain(outcome.state);
-    const settlement = settleOnce(world, attempt, outcome);
+    const settlement = settleOnce(world, attempt, outcome, cancelRequested);
     expect(settlement.attempt).toBe(outcome);
     firings.push(...settlement.events.map((fired) => ({ attempt, fired })));
     move(settlement.run.state);
@@ -117,7 +121,7 @@ function runToTheEnd(world: World): { state: RunState; used: number; firings: Fi
   return { state, used, firings };
 }
 
-function settleOnce(world: World, attempt: number, outcome: AttemptOutcome) {
+function settleOnce(world: World, attempt: number, outcome: AttemptOutcome, cancelRequested: boolean) {
   const { retry, actions, depth, fireEvents } = world;
   const run = {
     id: "run",
@@ -135,6 +139,7 @@ function settleOnce(world: World, attempt: number, outcome: AttemptOutcome) {
     retry,
     actions,
     outcome,
+    cancelRequested,
     log: "",
     logTruncated: false,
     now: START,
@@ -144,21 +149,23 @@ function settleOnce(world: World, attempt: number, outcome: AttemptOutcome) {
 
 /** What DESIGN 3 says of a whole sequence of outcomes, read off it at once instead of step by step. */
 function expected(world: World): { state: RunState; used: number; events: [attempt: number, EventName][] } {
-  const { retry, outcomes } = world;
+  const { retry, outcomes, cancelledDuring } = world;
   const failures = (upTo: number): number =>
     outcomes.slice(0, upTo).filter(({ state }) => !["succeeded", "cancelled", "handed_back"].includes(state))
       .length;
   const last = outcomes.findIndex(({ state, status }, i) => {
-    if (state === "succeeded" || state === "cancelled") return true;
+    if (state === "succeeded" || state === "cancelled" || i === cancelledDuring) return true;
     if (failures(i + 1) > retry.limit) return true;
     return state === "failed" && retry.exitCodes.length > 0 && !retry.exitCodes.includes(status);
   });
   const ending = outcomes[last]?.state;
-  const errors = failures(last + 1);
+  const cancelled = ending !== "succeeded" && (ending === "cancelled" || last === cancelledDuring);
+  // The attempt that a cancel ends fires nothing, however it ended.
+  const errors = failures(cancelled ? last : last + 1);
   const events: [number, EventName][] = Array.from({ length: errors }, (_, i) => [i, "on_error"]);
   if (ending === "succeeded")
     return { state: "succeeded", used: last + 1, events: [...events, [errors, "on_success"]] };
-  if (ending === "cancelled") return { state: "cancelled", used: last + 1, events };
+  if (cancelled) return { state: "cancelled", used: last + 1, events };
   if (retry.limit > 0) events.push([errors - 1, "on_retries_exhausted"]);
   return { state: "failed", used: last + 1, events };
 }

@@ -43,14 +43,16 @@ interface Case {
   run?: Partial<SettlingRun>;
   retry?: Partial<RetryPolicy>;
   actions?: SettlingAction[];
+  cancelRequested?: boolean;
 }
 
-function settled({ outcome, run, retry, actions = ONE_EACH }: Case): Settlement {
+function settled({ outcome, run, retry, actions = ONE_EACH, cancelRequested = false }: Case): Settlement {
   return settle({
     run: { ...RUN, ...run },
     retry: { ...RETRY, ...retry },
     actions,
     outcome,
+    cancelRequested,
     log: "brewing\n",
     logTruncated: false,
     now: NOW,
@@ -132,6 +134,25 @@ describe("the table of DESIGN 3", () => {
     const settlement = settled({ outcome: { state: "handed_back", status: null }, retry: { limit: 3 } });
     expect(settlement.run).toEqual({ state: "queued" });
     expect(settlement.events).toEqual([]);
+  });
+});
+
+describe("once its end has been asked for", () => {
+  test.each<[AttemptOutcome, number]>([
+    ...FAILURES.map((outcome): [AttemptOutcome, number] => [outcome, outcome.status ?? NaN]),
+    [{ state: "cancelled", status: -1 }, -1],
+    [{ state: "handed_back", status: null }, -1],
+  ])("an attempt that is %o ends the run, which is not retried and fires nothing", (outcome, status) => {
+    const settlement = settled({ outcome, cancelRequested: true, retry: { limit: 3 } });
+    expect(settlement.attempt).toEqual(outcome);
+    expect(settlement.run).toEqual({ state: "cancelled", status, retriesExhausted: false });
+    expect(settlement.events).toEqual([]);
+  });
+
+  test("a command that was done already has succeeded, and fires on_success", () => {
+    const settlement = settled({ outcome: SUCCEEDED, cancelRequested: true });
+    expect(settlement).toEqual(settled({ outcome: SUCCEEDED }));
+    expect(eventsOf(settlement)).toEqual([["on_success", false]]);
   });
 });
 

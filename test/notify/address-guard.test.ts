@@ -10,55 +10,10 @@ import {
   parseCidrs,
   type Resolve,
 } from "../../src/notify/address-guard.ts";
-import { createSender } from "../../src/notify/send-webhook.ts";
-import { startSink } from "../support/http-sink.ts";
 
 const closed = createAddressGuard([]);
 
-/** Hosts as they may stand in a URL: [what a browser makes of them] -> spellings. */
-const SPELLINGS = {
-  "127.0.0.1": `127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7F.1 0x7f.0.0.0x1 017700000001 0177.0.0.1 0177.0.0.01
-    0177.1 127.0.0.1. 127.0.0.0x1 00000177.0.0.1 1%32%37.0.0.1 127%2e0%2e0%2e1 127。0。0。1 １２７.0.0.1 ①②⑦.0.0.1`,
-  "loopback and unspecified": `127.0.0.2 127.255.255.254 127.127.127.127 0 0.0.0.0 0x0 00 0.1.2.3 [::1]
-    [0:0:0:0:0:0:0:1] [::] localhost LOCALHOST`,
-  "IPv4 in IPv6": `[::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:7f00:0001] [::7f00:1] [::127.0.0.1]
-    [::ffff:0:7f00:1] [::ffff:10.0.0.1] [::ffff:0.0.0.0] [64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b:1::7f00:1]
-    [64:ff9b::8.8.8.8] [2002:7f00:1::] [2002:0808:0808::] [2001:0:7f00:1::] [2001:0:4136:e378:8000:63bf:80ff:fffe]`,
-  "private and shared": `10.0.0.1 10.255.255.255 0xa000001 172.16.0.1 172.31.255.255 192.168.0.1 192.168.65535
-    100.64.0.1 100.127.255.255 169.254.169.254 0xa9fea9fe 2852039166 0251.0376.0251.0376 [fd00:ec2::254] [fc00::1]
-    [fe80::1] [febf::1] [fec0::1]`,
-  reserved: `192.0.0.1 192.0.0.170 192.0.2.1 192.88.99.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1
-    239.255.255.255 240.0.0.1 255.255.255.255 0xffffffff [ff02::1] [2001:db8::1] [3fff::1] [2001:2::1] [2001:10::1]
-    [100::1] [5f00::1] [4000::1] [8000::1]`,
-};
-const spelled = Object.entries(SPELLINGS).flatMap(([kind, hosts]) =>
-  hosts.split(/\s+/).map((host) => [host, kind] as const),
-);
-
-describe("a URL with a literal address", () => {
-  it("has at least 58 spellings to be tried", () => expect(new Set(spelled).size).toBeGreaterThanOrEqual(58));
-
-  it.each(spelled)("%s (%s) is refused, and nothing connects", async (host) => {
-    await using sink = await startSink();
-    const send = createSender({ guard: closed, timeoutMs: 2_000, userAgent: "test" });
-    const result = await send({ url: `http://${host}:${sink.port}/`, body: "{}" });
-    expect(result).toMatchObject({
-      outcome: "blocked",
-      error: expect.stringContaining("WEBHOOK_ALLOW_CIDR"),
-    });
-    expect(sink.connections).toBe(0);
-  });
-
-  it.each(SPELLINGS["127.0.0.1"].split(/\s+/))(
-    "%s reaches the sink once 127.0.0.1 is opened",
-    async (host) => {
-      await using sink = await startSink();
-      const send = createSender({ guard: createAddressGuard(["127.0.0.1/32"]), userAgent: "test" });
-      const result = await send({ url: `http://${host}:${sink.port}/`, body: "{}" });
-      expect(result).toMatchObject({ outcome: "answered", status: 200 });
-    },
-  );
-
+describe("checkUrl", () => {
   it.each([
     ["no url at all", "this is not a URL"],
     ["http://256.0.0.1/", "this is not a URL"],
@@ -90,10 +45,17 @@ describe("isAllowed", () => {
   it.each(["2606:4700::1111", "::ffff:1.1.1.1", "2001:4860:4860::8888"])("lets the public %s pass", (ip) =>
     expect(closed.isAllowed(ip)).toBe(true),
   );
-  it.each(["", "example.org", "0x7f.1", "127.1", "1.1", "01.1.1.1", "1.1.1.1/32", "fe80::1%eth0"])(
-    "refuses %j, which is no usual address",
-    (text) => expect(closed.isAllowed(text)).toBe(false),
-  );
+  it.each([
+    "",
+    "example.org",
+    "0x7f.1",
+    "127.1",
+    "1.1",
+    "01.1.1.1",
+    "1.1.1.1/32",
+    "fe80::1%eth0",
+    "2606:4700::1111%1",
+  ])("refuses %j, which is no usual address", (text) => expect(closed.isAllowed(text)).toBe(false));
 
   it("opens the ranges it is given and nothing beside them", () => {
     const cidr = fc.tuple(fc.ipV4(), fc.integer({ min: 4, max: 32 }));
@@ -161,8 +123,21 @@ describe("parseCidrs", () => {
     expect(parseCidrs("")).toEqual([]);
   });
 
+  it("takes an IPv4-mapped range for the IPv4 range that it reaches", () => {
+    expect(parseCidrs("::ffff:10.0.0.0/104 ::ffff:7f00:1 ::/0")).toEqual([
+      "10.0.0.0/8",
+      "127.0.0.1/32",
+      "::/0",
+    ]);
+    const guard = createAddressGuard(["::ffff:127.0.0.1/128"]);
+    expect(["127.0.0.1", "::ffff:7f00:1", "127.0.0.2", "::7f00:1"].map(guard.isAllowed)).toEqual([
+      ...[true, true, false, false],
+    ]);
+  });
+
   it.each([
     "10.0.0/8",
+    "fe80::1%eth0/64",
     "10.0.0.0/33",
     "::1/129",
     "localhost",

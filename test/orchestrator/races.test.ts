@@ -11,8 +11,6 @@ import { jobDefinition } from "../support/job.ts";
 const QUEUE = attemptQueue("default");
 const DONE = {
   outcome: { state: "succeeded", status: 0 },
-  output: new Uint8Array(),
-  omittedBytes: 0,
 } as const;
 const ROUNDS = 20;
 

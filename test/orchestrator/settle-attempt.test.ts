@@ -17,8 +17,6 @@ const JOB = jobDefinition({
 });
 const FAILED: AttemptResult = {
   outcome: { state: "failed", status: 1 },
-  output: new Uint8Array(),
-  omittedBytes: 0,
 };
 
 let deps: TestDeps;

@@ -98,6 +98,10 @@ const RUNS: readonly Case[] = [
   ["GET /runs/$failed?wait=1s&fail=true", 424],
   ["POST /runs/$waiting/cancel", 200],
   ["POST /runs/$waiting/cancel", 200, TEXT],
+  ["POST /runs/$running/cancel", 202],
+  ["POST /runs/$endless/cancel", 202, TEXT],
+  ["POST /runs/$running/cancel?wait=30s", 200],
+  ["POST /runs/$running/cancel?wait=soon", 400],
   [`POST /runs/${NOBODY}/cancel`, 404],
   ["POST /runs/$done/cancel", 409],
   ["GET /runs/$done/log?attempt=all", 200],
@@ -162,18 +166,32 @@ export async function prepareRuns({ client, prisma }: TestService): Promise<Reco
   await client.call("PUT", "/schedules/kitchen", { jobs });
   await client.putJob("user", { ...COMMAND, on_error: { trigger_job: ["coffee"] } });
   await client.putJob("fails", { command: "echo no; exit 3" });
-  for (const name of ["slow", "full"]) await client.putJob(name, one);
+  for (const name of ["slow", "endless", "full"]) await client.putJob(name, one);
   for (const name of ["doomed", "off"]) await client.putJob(name, COMMAND);
 
   const done = await client.trigger("coffee", undefined, "30s");
   const failed = await client.trigger("fails", undefined, "30s");
-  await client.trigger("slow");
+  const running = await client.trigger("slow");
+  const endless = await client.trigger("endless");
   const waiting = await client.trigger("slow");
   const full = await client.trigger("full");
   await insertRuns(prisma, "full", 1_000, () => ({ state: "queued" }));
   const off = await client.trigger("off", undefined, "30s");
   await client.putJob("off", { ...COMMAND, enabled: false });
   const { deliveries, triggered_runs: children } = await client.run(done.id);
-  const ids = { done, failed, waiting, full, off, delivery: deliveries[0], child: children[0] };
+  for (const { id } of [running, endless]) {
+    while ((await client.run(id)).state !== "running") await client.run(id, "100ms");
+  }
+  const ids = {
+    done,
+    failed,
+    waiting,
+    running,
+    endless,
+    full,
+    off,
+    delivery: deliveries[0],
+    child: children[0],
+  };
   return Object.fromEntries(Object.entries(ids).map(([name, row]) => [name, String(row?.id)]));
 }

@@ -10,6 +10,7 @@ const START_DEADLINE_MS = 30_000;
 
 export interface ServiceProcess extends AsyncDisposable {
   child: ChildProcess;
+  /** Empty without the role api. */
   url: string;
   client: Client;
   /** All that it printed so far. */
@@ -28,8 +29,8 @@ export async function startProcess(environment: Record<string, string>): Promise
   const greeted = Promise.withResolvers<string>();
   const read = (chunk: Buffer) => {
     output += chunk.toString();
-    const url = /listens on (\S+)/.exec(output)?.[1];
-    if (url !== undefined) greeted.resolve(url);
+    const greeting = /listens on (\S+)|works as /.exec(output);
+    if (greeting !== null) greeted.resolve(greeting[1] ?? "");
   };
   child.stdout?.on("data", read);
   child.stderr?.on("data", read);

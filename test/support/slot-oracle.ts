@@ -157,10 +157,19 @@ function isFixedTime({ minute, hour }: KnownCron): boolean {
   return !wildcards.includes(true) && minute.values.length < 60 && hour.values.length < 24;
 }
 
-/** The slots with after < slot <= until (epoch ms), found by looking at the wall clock every minute. */
-export function slotsByWalking(cron: KnownCron, zone: string, after: number, until: number): number[] {
+/** What the wall clock of a zone shows at an instant, as if it were UTC. */
+export function wallClock(zone: string): (instant: number) => number {
   const clock = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
-  const readClock = (instant: number) => Date.parse(`${clock.format(instant).replace(" ", "T")}Z`);
+  return (instant) => Date.parse(`${clock.format(instant).replace(" ", "T")}Z`);
+}
+
+/** The slots with after < slot <= until (epoch ms), found by looking at the wall clock every minute. */
+export function slotsByWalking(
+  cron: KnownCron,
+  readClock: (instant: number) => number,
+  after: number,
+  until: number,
+): number[] {
   const fixedTime = isFixedTime(cron);
   const seen = new Set<number>();
   const slots = new Set<number>();

@@ -22,7 +22,7 @@ const job = z
 const document = z.strictObject({ jobs: z.record(z.string().regex(/^[a-z]+$/), job) }).optional();
 
 const routes: FastifyPluginAsyncZod = async (app) => {
-  app.get("/healthz", { config: { public: true } }, async () => ({ ok: true }));
+  app.get("/healthz", { config: { public: true, unlimited: true } }, async () => ({ ok: true }));
   app.get(
     "/private/:name",
     { schema: { params: z.object({ name: z.string().regex(/^[a-z]+$/) }) } },
@@ -47,11 +47,18 @@ const routes: FastifyPluginAsyncZod = async (app) => {
   });
 };
 
-/** Listens on a free loopback port; the caller closes it. */
+/** Listens on a free loopback port; the caller closes it. Routes are for admins where they say nothing else. */
 export async function listen(
   options: Partial<AppOptions> = {},
 ): Promise<{ app: FastifyInstance; port: number }> {
-  const app = await buildApp({ token: TOKEN, routes, ...options });
+  const { routes: given = routes } = options;
+  const scoped: FastifyPluginAsyncZod = async (scope) => {
+    scope.addHook("onRoute", (route) => {
+      route.config = { ...(!route.config?.public && { scope: "admin" }), ...route.config };
+    });
+    await scope.register(given);
+  };
+  const app = await buildApp({ token: TOKEN, ...options, routes: scoped });
   await app.listen({ port: 0, host: "127.0.0.1" });
   return { app, port: (app.server.address() as AddressInfo).port };
 }

@@ -2,11 +2,12 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Engine, Message } from "../../src/engine/engine.ts";
 import { HEARTBEAT_SECONDS, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
-import { type Claims, createClaims } from "../../src/worker/claims.ts";
+import { type Claims, createClaims, leftOf } from "../../src/worker/claims.ts";
 
 let renew: Engine["renew"];
 let claims: Claims;
 const errors: Error[] = [];
+const renewed = vi.fn<(leftMs: number) => void>();
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
   // Only the renewal of the engine is used.
@@ -17,6 +18,7 @@ afterEach(() => {
   claims.close();
   vi.useRealTimers();
   errors.length = 0;
+  renewed.mockReset();
 });
 
 const message = (id: string): Message<unknown> => ({
@@ -30,8 +32,8 @@ const message = (id: string): Message<unknown> => ({
 it("keeps what the engine renews and gives up the rest, once", async () => {
   renew = async (_queue, messages) => new Set(messages.map(({ id }) => id).filter((id) => id !== "taken"));
   const [kept, taken] = [vi.fn(), vi.fn()];
-  claims.hold(message("kept"), kept);
-  claims.hold(message("taken"), taken);
+  claims.hold(message("kept"), kept, renewed);
+  claims.hold(message("taken"), taken, renewed);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(kept).not.toHaveBeenCalled();
   expect(taken).toHaveBeenCalledOnce();
@@ -44,7 +46,7 @@ it.each<[string, Engine["renew"]]>([
 ])("gives up in time when the database %s", async (_what, broken) => {
   renew = broken;
   const giveUp = vi.fn();
-  claims.hold(message("one"), giveUp);
+  claims.hold(message("one"), giveUp, renewed);
   await vi.advanceTimersByTimeAsync(RENEW_DEADLINE_MS - 1_000);
   expect(giveUp).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(2_000);
@@ -59,8 +61,21 @@ it("goes on after a renewal that failed, as long as the next ones come in time",
     return new Set(messages.map(({ id }) => id));
   };
   const giveUp = vi.fn();
-  claims.hold(message("one"), giveUp);
+  claims.hold(message("one"), giveUp, renewed);
   await vi.advanceTimersByTimeAsync(10 * RENEW_EVERY_MS);
   expect(giveUp).not.toHaveBeenCalled();
   expect(errors.length).toBeGreaterThan(2);
+});
+
+it("says how long a claim is good for, from the beginning of the call that renewed it", async () => {
+  const answer = Promise.withResolvers<Set<string>>();
+  renew = () => answer.promise;
+  const one = message("one");
+  expect(leftOf(one.claimedAt)).toBe(RENEW_DEADLINE_MS);
+  claims.hold(one, vi.fn(), renewed);
+  vi.advanceTimersByTime(RENEW_EVERY_MS);
+  vi.advanceTimersByTime(900);
+  answer.resolve(new Set(["one"]));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(renewed.mock.calls).toEqual([[RENEW_DEADLINE_MS - 900]]);
 });

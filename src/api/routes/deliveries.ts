@@ -1,7 +1,7 @@
 /** The calls on deliveries: list them, read one with its tries, have one tried again. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { readDeliveries, readOneDelivery } from "../../orchestrator/read-deliveries.ts";
 import { redeliver } from "../../orchestrator/redeliver.ts";
 import { answerPage, readCursor } from "../paging.ts";
@@ -24,6 +24,7 @@ export const deliveryRoutes =
     app.get(
       PATH,
       {
+        config: { scope: "read" },
         schema: {
           summary: "List deliveries, newest first",
           tags,
@@ -43,6 +44,7 @@ export const deliveryRoutes =
     app.get(
       `${PATH}/:id`,
       {
+        config: { scope: "read" },
         schema: {
           summary: "Read a delivery with its tries",
           tags,
@@ -56,6 +58,7 @@ export const deliveryRoutes =
     app.post(
       `${PATH}/:id/redeliver`,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Try a delivery again at once, with the same id and body",
           tags,
@@ -63,8 +66,8 @@ export const deliveryRoutes =
           response: { 202: deliveryDetailSchema, ...problems(400, 404, 413, 415) },
         },
       },
-      async ({ params: { id } }, reply) => {
-        await redeliver(deps, id);
+      async ({ params: { id }, caller }, reply) => {
+        await redeliver(as(deps, caller), id);
         reply.header("location", `${PATH}/${id}`);
         return reply.code(202).send(deliveryDetailView(await readOneDelivery(deps, id)));
       },

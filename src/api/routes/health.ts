@@ -29,7 +29,10 @@ export const healthRoutes =
     const tags = ["health"];
     app.get(
       "/healthz",
-      { config, schema: { summary: "Alive", tags, response: { 200: Healthy, ...refusals } } },
+      {
+        config: { ...config, unlimited: true },
+        schema: { summary: "Alive", tags, response: { 200: Healthy, ...refusals } },
+      },
       async () => ({ status: "ok" as const }),
     );
     app.get(

@@ -3,14 +3,18 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Deps } from "../../orchestrator/deps.ts";
 import type { Advice } from "../schemas/warnings.ts";
 import { refuseUnknownInput } from "../strict-requests.ts";
+import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
 import { rootRoutes } from "./root.ts";
+import { runLogRoutes } from "./run-log.ts";
 import { runTreeRoutes } from "./run-tree.ts";
 import { runRoutes } from "./runs.ts";
 import { scheduleRoutes } from "./schedules.ts";
+import { secretRoutes } from "./secrets.ts";
 import { type ProcessNumbers, statsRoutes } from "./stats.ts";
+import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 
 /**
@@ -32,9 +36,13 @@ export function routes(
     await app.register(jobRoutes(deps, advice));
     await app.register(triggerRoutes(deps));
     await app.register(runRoutes(deps));
+    await app.register(runLogRoutes(deps));
     await app.register(runTreeRoutes(deps));
     await app.register(deliveryRoutes(deps));
     await app.register(scheduleRoutes(deps, advice));
+    await app.register(secretRoutes(deps));
+    await app.register(tokenRoutes(deps));
+    await app.register(auditRoutes(deps));
     await app.register(statsRoutes(deps, numbers));
   };
 }

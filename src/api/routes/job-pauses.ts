@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { pauseJob, resumeJob } from "../../orchestrator/define-jobs.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobView, jobViewSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
@@ -23,6 +23,7 @@ export const jobPauses =
     app.post(
       "/api/v1/jobs/:name/pause",
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Pause a job: no cron slots, other triggers work; saving it does not lift that",
           tags: ["jobs"],
@@ -31,13 +32,18 @@ export const jobPauses =
           response: { 200: jobViewSchema, ...problems(400, 404, 413, 415, 422) },
         },
       },
-      async ({ params: { name }, body }) =>
-        jobView(await pauseJob(deps, name, body ?? {}), deps.defaultTimezone, await deps.db.now()),
+      async ({ params: { name }, body, caller }) =>
+        jobView(
+          await pauseJob(as(deps, caller), name, body ?? {}),
+          deps.defaultTimezone,
+          await deps.db.now(),
+        ),
     );
 
     app.post(
       "/api/v1/jobs/:name/resume",
       {
+        config: { scope: "admin" },
         schema: {
           summary: "End the pause of a job; slots that have passed make no runs",
           tags: ["jobs"],
@@ -45,7 +51,7 @@ export const jobPauses =
           response: { 200: jobViewSchema, ...problems(400, 404, 413, 415) },
         },
       },
-      async ({ params: { name } }) =>
-        jobView(await resumeJob(deps, name), deps.defaultTimezone, await deps.db.now()),
+      async ({ params: { name }, caller }) =>
+        jobView(await resumeJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
     );
   };

@@ -5,7 +5,7 @@ import { CarillonError, invalidDocument } from "../../core/errors.ts";
 import { DEFAULT_SCHEDULE } from "../../core/job.ts";
 import type { StoredJob } from "../../db/definitions.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../orchestrator/define-jobs.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { triggerRun } from "../../orchestrator/trigger-run.ts";
 import { patchJobDocument } from "../patch-document.ts";
 import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
@@ -35,6 +35,7 @@ const jobCreation =
     app.post(
       PATH,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Save a new job; with run=true run it at once, and answer the run",
           tags,
@@ -43,18 +44,18 @@ const jobCreation =
           response: { ...TRIGGER_ANSWERS, 201: savedJobSchema, ...problems(400, 409, 413, 415, 422, 424) },
         },
       },
-      async ({ query: { run = false, ...query }, body: { name, ...document } }, reply) => {
+      async ({ query: { run = false, ...query }, body: { name, ...document }, caller }, reply) => {
         if (run && document.enabled === false) {
           throw new CarillonError("job_disabled", "a disabled job cannot run: leave run=true or enabled out");
         }
-        const job = await createJob(deps, jobDefinition(name, document));
+        const job = await createJob(as(deps, caller), jobDefinition(name, document));
         if (!run) {
           reply.code(201).header("location", jobPath(name));
           return savedView(deps, job, jobWarnings(document, advice));
         }
-        const { id } = await triggerRun(deps, { job: name });
+        const { id } = await triggerRun(as(deps, caller), { job: name });
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(deps, reply, id, { ...query, unfinished: 202 });
+        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
       },
     );
   };
@@ -68,6 +69,7 @@ const jobChanges =
     app.put(
       `${PATH}/:name`,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Save a job, new or not",
           tags,
@@ -77,8 +79,8 @@ const jobChanges =
           response: { 200: savedOrChangesSchema, 201: savedJobSchema, ...problems(400, 413, 415, 422) },
         },
       },
-      async ({ params: { name }, query: { dry_run: dryRun = false }, body }, reply) => {
-        const saved = await putJob(deps, namedDefinition(name, body), { dryRun });
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }, reply) => {
+        const saved = await putJob(as(deps, caller), namedDefinition(name, body), { dryRun });
         if (saved.before === undefined && !dryRun) reply.code(201).header("location", jobPath(name));
         return answer(saved, jobWarnings(body, advice), dryRun);
       },
@@ -87,6 +89,7 @@ const jobChanges =
     app.patch(
       `${PATH}/:name`,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Change fields of a job (RFC 7396: null removes one; schedule: null is `default`)",
           tags,
@@ -96,8 +99,8 @@ const jobChanges =
           response: { 200: savedOrChangesSchema, ...problems(400, 404, 413, 415, 422) },
         },
       },
-      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
-        const saved = await editJob(deps, name, (job) => patched(job, body), { dryRun });
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
+        const saved = await editJob(as(deps, caller), name, (job) => patched(job, body), { dryRun });
         return answer(saved, jobWarnings(jobDocument(saved.job.definition), advice), dryRun);
       },
     );
@@ -105,6 +108,7 @@ const jobChanges =
     app.delete(
       `${PATH}/:name`,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Delete a job; its history stays",
           tags,
@@ -112,8 +116,8 @@ const jobChanges =
           response: { 204: z.null(), ...problems(400, 404, 409, 413, 415) },
         },
       },
-      async ({ params: { name } }, reply) => {
-        await deleteJob(deps, name);
+      async ({ params: { name }, caller }, reply) => {
+        await deleteJob(as(deps, caller), name);
         return reply.code(204).send(null);
       },
     );

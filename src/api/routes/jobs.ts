@@ -1,7 +1,7 @@
 /** The calls that read jobs, and all other calls on jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { readJob, readJobs, readRevision, readRevisions } from "../../orchestrator/read-definitions.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
 import { nameSchema } from "../schemas/fields.ts";
@@ -42,6 +42,7 @@ const jobReads =
     app.get(
       PATH,
       {
+        config: { scope: "read" },
         schema: {
           summary: "List the jobs by name",
           tags,
@@ -51,7 +52,10 @@ const jobReads =
       },
       async (request, reply) => {
         const { limit, cursor } = request.query;
-        const jobs = await readJobs(deps, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
+        const jobs = await readJobs(as(deps, request.caller), {
+          after: readCursor(cursor, nameSchema),
+          limit: limit + 1,
+        });
         const now = await deps.db.now();
         const items = jobs.slice(0, limit).map((job) => jobView(job, deps.defaultTimezone, now));
         const next = jobs.length > limit ? writeCursor(items.at(-1)?.name) : null;
@@ -63,6 +67,7 @@ const jobReads =
     app.get(
       `${PATH}/:name`,
       {
+        config: { scope: "read" },
         schema: {
           summary: "Read a job; a PUT takes the answer as it is",
           tags,
@@ -70,13 +75,14 @@ const jobReads =
           response: { 200: jobViewSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name } }) =>
-        jobView(await readJob(deps, name), deps.defaultTimezone, await deps.db.now()),
+      async ({ params: { name }, caller }) =>
+        jobView(await readJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
     );
 
     app.get(
       `${PATH}/:name/next`,
       {
+        config: { scope: "read" },
         schema: {
           summary: "When a job is due next; never while it is paused or disabled",
           tags,
@@ -96,6 +102,7 @@ const revisionReads =
     app.get(
       `${PATH}/:name/revisions`,
       {
+        config: { scope: "read" },
         schema: {
           summary: "List what a job has said, newest first",
           tags,
@@ -108,7 +115,7 @@ const revisionReads =
         const { limit, cursor } = request.query;
         const last = readCursor(cursor, z.string().regex(/^\d{1,9}$/));
         const page = { before: last === undefined ? undefined : Number(last), limit: limit + 1 };
-        const revisions = await readRevisions(deps, request.params.name, page);
+        const revisions = await readRevisions(as(deps, request.caller), request.params.name, page);
         const items = revisions.slice(0, limit).map(revisionView);
         const next = revisions.length > limit ? writeCursor(items.at(-1)?.number.toString()) : null;
         linkNext(request, reply, next);
@@ -119,6 +126,7 @@ const revisionReads =
     app.get(
       `${PATH}/:name/revisions/:number`,
       {
+        config: { scope: "read" },
         schema: {
           summary: "Read what a job has said",
           tags,
@@ -126,6 +134,7 @@ const revisionReads =
           response: { 200: revisionSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name, number } }) => revisionView(await readRevision(deps, name, number)),
+      async ({ params: { name, number }, caller }) =>
+        revisionView(await readRevision(as(deps, caller), name, number)),
     );
   };

@@ -38,6 +38,7 @@ export const rootRoutes =
     app.get(
       "/",
       {
+        config: { scope: "read" },
         schema: {
           summary: "Show the next useful calls",
           tags: ["root"],

@@ -16,6 +16,7 @@ export const runTreeRoutes =
     app.get(
       "/api/v1/runs/:id/tree",
       {
+        config: { scope: "read" },
         schema: {
           summary: "Show the chain of a run, from the run that began it down",
           tags: ["runs"],

@@ -1,15 +1,16 @@
-/** The calls on runs: list them, read one and its log, cancel one. */
+/** The calls on runs: list them, read one, cancel one. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { RunFilter } from "../../db/run-list.ts";
+import { requireRun } from "../../orchestrator/access.ts";
 import { cancelRun } from "../../orchestrator/cancel-run.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
-import { readLog, readRuns } from "../../orchestrator/read-history.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
+import { readRuns } from "../../orchestrator/read-history.ts";
 import { answerPage, readCursor } from "../paging.ts";
-import { answerRun, RUN_ANSWERS } from "../run-answer.ts";
+import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import { logQuerySchema, logSchema, runListSchema, runQuerySchema } from "../schemas/run.ts";
+import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";
 import { jobRunsQuerySchema, rangeOf, runListQuerySchema } from "../schemas/run-query.ts";
 import { runSummaryView } from "../schemas/run-view.ts";
 
@@ -32,6 +33,7 @@ const listingRuns =
     app.get(
       PATH,
       {
+        config: { scope: "read" },
         schema: {
           summary: "List runs, newest first",
           tags,
@@ -49,6 +51,7 @@ const listingRuns =
     app.get(
       "/api/v1/jobs/:name/runs",
       {
+        config: { scope: "read" },
         schema: {
           summary: "List the runs of a job, newest first",
           tags,
@@ -84,6 +87,7 @@ const oneRun =
     app.get(
       `${PATH}/:id`,
       {
+        config: { scope: ["read", "trigger"] },
         schema: {
           summary: "Read a run",
           tags,
@@ -92,42 +96,27 @@ const oneRun =
           response: { ...RUN_ANSWERS, ...problems(400, 404, 424) },
         },
       },
-      async ({ params: { id }, query }, reply) => answerRun(deps, reply, id, { ...query, unfinished: 200 }),
+      async ({ params: { id }, query, caller }, reply) => {
+        await requireRun(as(deps, caller), id);
+        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 200 });
+      },
     );
 
     app.post(
       `${PATH}/:id/cancel`,
       {
+        config: { scope: "admin" },
         schema: {
-          summary: "Cancel a run that is not running; one that is cancelled already stays so",
+          summary: "Cancel a run: one that runs gets SIGTERM and, 5 s later, SIGKILL",
           tags,
           params,
-          response: { ...RUN_ANSWERS, ...problems(400, 404, 409, 413, 415) },
+          querystring: waitQuerySchema,
+          response: { ...CANCEL_ANSWERS, ...problems(400, 404, 409, 413, 415) },
         },
       },
-      async ({ params: { id } }, reply) => {
-        await cancelRun(deps, id);
-        return answerRun(deps, reply, id, { unfinished: 200 });
-      },
-    );
-
-    app.get(
-      `${PATH}/:id/log`,
-      {
-        schema: {
-          summary: "Read what a run printed",
-          tags,
-          params,
-          querystring: logQuerySchema,
-          response: {
-            200: { description: "The output", content: { "text/plain": { schema: logSchema } } },
-            ...problems(400, 404),
-          },
-        },
-      },
-      async ({ params: { id }, query }, reply) => {
-        const log = await readLog(deps, id, query.attempt);
-        return reply.type("text/plain; charset=utf-8").send(log);
+      async ({ params: { id }, query, caller }, reply) => {
+        const ended = await cancelRun(as(deps, caller), id);
+        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: ended ? 200 : 202 });
       },
     );
   };

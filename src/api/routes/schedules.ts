@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSchedule, editSchedule, putSchedule } from "../../orchestrator/define-schedules.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { readSchedule, readSchedules, type ScheduleState } from "../../orchestrator/read-definitions.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
 import { patchScheduleDocument } from "../patch-document.ts";
@@ -43,6 +43,7 @@ const scheduleReads =
     app.get(
       LIST,
       {
+        config: { scope: "read" },
         schema: {
           summary: "List the schedules by name",
           tags,
@@ -53,7 +54,7 @@ const scheduleReads =
       async (request, reply) => {
         const { limit, cursor } = request.query;
         const page = { after: readCursor(cursor, nameSchema), limit: limit + 1 };
-        const schedules = await readSchedules(deps, page);
+        const schedules = await readSchedules(as(deps, request.caller), page);
         const items = schedules.slice(0, limit).map(listedView);
         const next = schedules.length > limit ? writeCursor(items.at(-1)?.name) : null;
         linkNext(request, reply, next);
@@ -64,6 +65,7 @@ const scheduleReads =
     app.get(
       PATH,
       {
+        config: { scope: "read" },
         schema: {
           summary: "Read a schedule with its jobs; a PUT takes the answer as it is",
           tags,
@@ -71,8 +73,8 @@ const scheduleReads =
           response: { 200: scheduleViewSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name } }) =>
-        scheduleView(await readSchedule(deps, name), deps.defaultTimezone, await deps.db.now()),
+      async ({ params: { name }, caller }) =>
+        scheduleView(await readSchedule(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
     );
   };
 
@@ -82,6 +84,7 @@ const scheduleSaves =
     app.put(
       PATH,
       {
+        config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
           summary: "Make a schedule equal to a document, such as a cheek file",
@@ -92,8 +95,8 @@ const scheduleSaves =
           response: { 200: changesSchema, ...problems(400, 409, 413, 415, 422) },
         },
       },
-      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
-        const { before, after } = await putSchedule(deps, namedSchedule(name, body), { dryRun });
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
+        const { before, after } = await putSchedule(as(deps, caller), namedSchedule(name, body), { dryRun });
         return scheduleChanges(before, after, { dryRun, warnings: scheduleWarnings(body, advice) });
       },
     );
@@ -101,6 +104,7 @@ const scheduleSaves =
     app.patch(
       PATH,
       {
+        config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
           summary: "Change fields and jobs of a schedule (RFC 7396: null removes one)",
@@ -111,8 +115,13 @@ const scheduleSaves =
           response: { 200: changesSchema, ...problems(400, 404, 409, 413, 415, 422) },
         },
       },
-      async ({ params: { name }, query: { dry_run: dryRun = false }, body }) => {
-        const { before, after } = await editSchedule(deps, name, (state) => patched(state, body), { dryRun });
+      async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
+        const { before, after } = await editSchedule(
+          as(deps, caller),
+          name,
+          (state) => patched(state, body),
+          { dryRun },
+        );
         const warnings = scheduleWarnings(scheduleDocument(after), advice);
         return scheduleChanges(before, after, { dryRun, warnings });
       },
@@ -121,6 +130,7 @@ const scheduleSaves =
     app.delete(
       PATH,
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Delete a schedule with its jobs; their history stays",
           tags,
@@ -128,8 +138,8 @@ const scheduleSaves =
           response: { 204: z.null(), ...problems(400, 404, 409, 413, 415) },
         },
       },
-      async ({ params: { name } }, reply) => {
-        await deleteSchedule(deps, name);
+      async ({ params: { name }, caller }, reply) => {
+        await deleteSchedule(as(deps, caller), name);
         return reply.code(204).send(null);
       },
     );

@@ -20,6 +20,7 @@ export const statsRoutes =
     app.get(
       "/api/v1/stats",
       {
+        config: { scope: "read" },
         schema: {
           summary: "Count runs, deliveries and jobs",
           tags: ["stats"],

@@ -1,7 +1,7 @@
 /** The calls that make a run: trigger a job, and run it once more. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { rerun, triggerRun } from "../../orchestrator/trigger-run.ts";
 import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../run-answer.ts";
 import { nameSchema } from "../schemas/fields.ts";
@@ -14,6 +14,7 @@ export const triggerRoutes =
     app.post(
       "/api/v1/jobs/:name/trigger",
       {
+        config: { scope: "trigger" },
         schema: {
           summary: "Trigger a run",
           tags: ["jobs"],
@@ -24,9 +25,9 @@ export const triggerRoutes =
           response: { ...KEYED_ANSWERS, ...problems(400, 404, 409, 413, 415, 422, 424, 429) },
         },
       },
-      async ({ params, headers, query, body }, reply) => {
+      async ({ params, headers, query, body, caller }, reply) => {
         const { triggered_by: triggeredBy, env, events } = body ?? {};
-        const { id, replayed } = await triggerRun(deps, {
+        const { id, replayed } = await triggerRun(as(deps, caller), {
           job: params.name,
           triggeredBy,
           env,
@@ -35,13 +36,14 @@ export const triggerRoutes =
         });
         if (replayed) reply.header("idempotency-replayed", "true");
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(deps, reply, id, { ...query, unfinished: 202 });
+        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
       },
     );
 
     app.post(
       "/api/v1/runs/:id/rerun",
       {
+        config: { scope: "admin" },
         schema: {
           summary: "Run the job of a run once more, as the job is now and with the same env",
           tags: ["runs"],
@@ -50,10 +52,10 @@ export const triggerRoutes =
           response: { ...TRIGGER_ANSWERS, ...problems(400, 404, 409, 413, 415, 424, 429) },
         },
       },
-      async ({ params, query }, reply) => {
-        const id = await rerun(deps, params.id);
+      async ({ params, query, caller }, reply) => {
+        const id = await rerun(as(deps, caller), params.id);
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(deps, reply, id, { ...query, unfinished: 202 });
+        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
       },
     );
   };

@@ -27,6 +27,7 @@ export const validateRoute =
     app.post(
       "/api/v1/jobs/validate",
       {
+        config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
           summary: "Check a job or a whole schedule; answers 200 whether or not it is valid",

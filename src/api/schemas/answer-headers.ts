@@ -11,6 +11,13 @@ export const RETRY_AFTER = {
   "Retry-After": { type: "integer", description: "Seconds after which to call again" },
 };
 
+export const CONTENT_RANGE = {
+  "Content-Range": {
+    type: "string",
+    description: "The range, and of how many bytes; * while that is not known",
+  },
+};
+
 export const RUN_HEADERS = {
   "X-Run-Id": { type: "string", format: "uuid", description: "The run" },
   "X-Run-State": { type: "string", enum: [...RUN_STATES], description: "Its state" },

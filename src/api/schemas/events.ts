@@ -1,7 +1,7 @@
 /** The events of a document and their actions, in and out. */
 import { z } from "zod";
 import { ACTIONS, EVENTS, type EventAction } from "../../core/job.ts";
-import { nameSchema, notYetSchema } from "./fields.ts";
+import { nameSchema, secretNameSchema } from "./fields.ts";
 
 const MAX_URL_LENGTH = 2_048;
 const MAX_HEADERS = 20;
@@ -38,32 +38,52 @@ const headersSchema = z
   )
   .describe("Sent beside ours");
 
-const webhooksSchema = z
-  .array(
-    z.union([
-      webhookUrlSchema,
-      z.strictObject({ url: webhookUrlSchema, headers: headersSchema.optional(), secret: notYetSchema }),
-    ]),
-  )
-  .max(50)
-  .superRefine((targets, context) => {
-    for (const [index, target] of targets.entries()) {
-      const first = targets.find((other) => webhook(other).url === webhook(target).url);
-      if (first === target) continue;
-      context.addIssue({
-        code: "custom",
-        path: [index],
-        message: "this URL stands above, with other headers",
-      });
-    }
-  });
+const signingSchema = z
+  .union([
+    secretNameSchema,
+    z
+      .tuple([secretNameSchema, secretNameSchema])
+      .refine(([one, other]) => one !== other, { error: "two names of one secret" }),
+  ])
+  .optional()
+  .describe("Names the secret that signs it, by Standard Webhooks; two names while one replaces the other");
+
+const unsignedSchema = z
+  .never({ error: "only notify_webhook is signed: Slack and Discord do not look at signatures" })
+  .optional()
+  .describe("Only notify_webhook is signed");
+
+const signedWebhooksSchema = webhooksSchema(signingSchema);
+const chatWebhooksSchema = webhooksSchema(unsignedSchema);
+
+function webhooksSchema<Secret extends typeof signingSchema | typeof unsignedSchema>(secret: Secret) {
+  return z
+    .array(
+      z.union([
+        webhookUrlSchema,
+        z.strictObject({ url: webhookUrlSchema, headers: headersSchema.optional(), secret }),
+      ]),
+    )
+    .max(50)
+    .superRefine((targets, context) => {
+      for (const [index, target] of targets.entries()) {
+        const first = targets.find((other) => urlOf(other) === urlOf(target));
+        if (first === target) continue;
+        context.addIssue({
+          code: "custom",
+          path: [index],
+          message: "this URL stands above, with other headers or another secret",
+        });
+      }
+    });
+}
 
 const actionsSchema = z
   .strictObject({
     trigger_job: z.array(nameSchema).max(50).optional().describe("Names of jobs to trigger"),
-    notify_webhook: webhooksSchema.optional().describe("URLs that get the whole event as JSON"),
-    notify_slack_webhook: webhooksSchema.optional(),
-    notify_discord_webhook: webhooksSchema.optional(),
+    notify_webhook: signedWebhooksSchema.optional().describe("URLs that get the whole event as JSON"),
+    notify_slack_webhook: chatWebhooksSchema.optional(),
+    notify_discord_webhook: chatWebhooksSchema.optional(),
   })
   .meta({ id: "EventActions" });
 
@@ -85,11 +105,12 @@ export function eventActions(document: EventsDocument): EventAction[] {
     ACTIONS.flatMap((action) => {
       const targets = (document[event]?.[action] ?? []).map(webhook);
       const distinct = new Map(targets.toReversed().map((target) => [target.url, target])).values();
-      return [...distinct].toReversed().map(({ url, headers = {} }) => ({
+      return [...distinct].toReversed().map(({ url, headers = {}, secret }) => ({
         event,
         action,
         target: url,
         ...(Object.keys(headers).length > 0 && { headers }),
+        ...(secret !== undefined && { secrets: [secret].flat() }),
       }));
     }),
   );
@@ -101,9 +122,7 @@ export function eventsView(actions: readonly EventAction[]): EventsDocument {
     const own = actions.filter((one) => one.event === event);
     const lists = ACTIONS.map((action) => [
       action,
-      own
-        .filter((one) => one.action === action)
-        .map(({ target, headers }) => (headers ? { url: target, headers: { ...headers } } : target)),
+      own.filter((one) => one.action === action).map(targetView),
     ]);
     return Object.fromEntries(lists.filter(([, targets]) => targets?.length !== 0));
   };
@@ -111,8 +130,29 @@ export function eventsView(actions: readonly EventAction[]): EventsDocument {
   return Object.fromEntries(used.map((event) => [event, ofEvent(event)]));
 }
 
-function webhook(target: string | { url: string; headers?: Record<string, string> | undefined }) {
+/** A target as a document has it. */
+interface Webhook {
+  url: string;
+  headers?: Record<string, string> | undefined;
+  secret?: string | [string, string] | undefined;
+}
+
+function webhook(target: string | Webhook): Webhook {
   return typeof target === "string" ? { url: target } : target;
+}
+
+function urlOf(target: string | { url: string }): string {
+  return typeof target === "string" ? target : target.url;
+}
+
+function targetView({ target, headers, secrets = [] }: EventAction): string | Webhook {
+  const [secret, second] = secrets;
+  if (headers === undefined && secret === undefined) return target;
+  return {
+    url: target,
+    ...(headers && { headers: { ...headers } }),
+    ...(secret !== undefined && { secret: second === undefined ? secret : [secret, second] }),
+  };
 }
 
 function isWebhookUrl(text: string): boolean {

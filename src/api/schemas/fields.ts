@@ -55,13 +55,33 @@ export const timezoneSchema = z
   .refine(isTimeZone, { error: "must be an IANA time zone such as Europe/Brussels or UTC" })
   .meta({ example: "Europe/Brussels" });
 
+const variableSchema = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" });
+const valueSchema = z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String);
+
+/** Names of environment variables, each once. */
+export const paramsSchema = z
+  .array(variableSchema)
+  .max(100)
+  .refine((names) => new Set(names).size === names.length, { error: "a name stands twice" })
+  .meta({ example: ["CUP"] });
+
 /** Environment variables; numbers and booleans are taken as they are written. */
-export const envSchema = z
-  .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" }),
-    z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String),
-  )
-  .meta({ example: { CUP: "large" } });
+export const envSchema = z.record(variableSchema, valueSchema).meta({ example: { CUP: "large" } });
+
+/** A name of a secret. */
+export const secretNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$/, {
+    error: "a secret's name has letters, digits, dots, - and _, at most 100",
+  })
+  .meta({ example: "shop-api-key" });
+
+/** Environment variables of a job: values, and secrets by their name. */
+export const jobEnvSchema = z
+  .record(variableSchema, z.union([valueSchema, z.strictObject({ secret: secretNameSchema })]))
+  .meta({ example: { CUP: "large", SHOP_KEY: { secret: "shop-api-key" } } });
 
 export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
@@ -127,12 +147,6 @@ export function sizeSchema(minBytes: number, maxBytes: number) {
       return z.NEVER;
     });
 }
-
-/** A field that is known, and whose time has not come. */
-export const notYetSchema = z
-  .never({ error: "is not available yet: leave it out" })
-  .optional()
-  .describe("Not available yet");
 
 /** A field of an answer that a document may carry, so that what was read can be saved. */
 export const readOnlySchema = z.unknown().optional().meta({ description: "Ignored", readOnly: true });

@@ -22,8 +22,10 @@ const documentFields = {
   cron: z.union([z.string(), z.array(z.string())]).optional(),
   timezone: z.string().describe("The zone in force"),
   inherited_timezone: z.string().optional().describe("The same, where the job has none of its own"),
-  env: z.record(z.string(), z.string()),
+  env: z.record(z.string(), z.union([z.string(), z.object({ secret: z.string() })])),
+  params: z.array(z.string()).optional(),
   working_directory: z.string().optional(),
+  user: z.string().optional(),
   retries: z.int(),
   retry: z.object({
     limit: z.int(),

@@ -18,9 +18,10 @@ import {
   cronSchema,
   durationSchema,
   encodingSchema,
-  envSchema,
+  jobEnvSchema,
   labelsSchema,
   nameSchema,
+  paramsSchema,
   poolSchema,
   readOnlySchema,
   retentionSchema,
@@ -66,8 +67,16 @@ const jobFields = {
     .describe("A string runs through /bin/sh -c; a list is argv, without a shell"),
   cron: z.union([cronSchema, z.array(cronSchema).max(50)]).optional(),
   timezone: timezoneSchema.optional().describe("Of the cron expressions; default: that of the schedule"),
-  env: envSchema.optional(),
+  env: jobEnvSchema.optional(),
+  params: paramsSchema
+    .optional()
+    .describe("Variables that a trigger may set with the scope trigger alone; none unless they stand here"),
   working_directory: z.string().min(1).max(4_096).optional().describe("Relative to JOBS_DIR"),
+  user: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,31}$/, { error: "must be the name of an account, such as nobody" })
+    .optional()
+    .describe("Whom the command runs as, where the service may (as root); default: as the service"),
   retries: z.int().min(0).max(MAX_RETRIES).optional().describe("Short for retry: { limit }"),
   retry: retrySchema.optional(),
   timeout: durationSchema(MAX_TIMEOUT_MS, "23h")
@@ -175,8 +184,10 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
     command: typeof command === "string" ? { kind: "shell", text: command } : { kind: "argv", argv: command },
     cron: typeof cron === "string" ? [cron] : cron,
     timezone: timezone === undefined || timezone === inherited ? null : timezone,
-    env: document.env ?? {},
+    ...environment(document.env),
+    params: document.params ?? [],
     workingDirectory: document.working_directory ?? null,
+    user: document.user ?? null,
     retry: {
       limit: document.retries ?? retry.limit ?? 0,
       delayMs: retry.delay ?? DEFAULT_RETRY_DELAY_MS,
@@ -206,6 +217,17 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
   };
 }
 
+/** Plain variables, and those whose value is a secret. */
+function environment(given: JobDocument["env"] = {}): Pick<JobDefinition, "env" | "secretEnv"> {
+  const env: Record<string, string> = {};
+  const secretEnv: Record<string, string> = {};
+  for (const [variable, value] of Object.entries(given)) {
+    if (typeof value === "string") env[variable] = value;
+    else secretEnv[variable] = value.secret;
+  }
+  return { env, secretEnv };
+}
+
 /** The one document for a definition: no short forms, defaults written out; `jobDefinition` reads it back. */
 export function jobDocument(d: JobDefinition) {
   return {
@@ -214,8 +236,13 @@ export function jobDocument(d: JobDefinition) {
     command: d.command.kind === "shell" ? d.command.text : [...d.command.argv],
     ...(d.cron.length > 0 && { cron: d.cron.length === 1 ? String(d.cron[0]) : [...d.cron] }),
     ...(d.timezone !== null && { timezone: d.timezone }),
-    env: { ...d.env },
+    env: {
+      ...d.env,
+      ...Object.fromEntries(Object.entries(d.secretEnv).map(([variable, secret]) => [variable, { secret }])),
+    },
+    ...(d.params.length > 0 && { params: [...d.params] }),
     ...(d.workingDirectory !== null && { working_directory: d.workingDirectory }),
+    ...(d.user !== null && { user: d.user }),
     retry: {
       limit: d.retry.limit,
       delay: formatDuration(d.retry.delayMs),

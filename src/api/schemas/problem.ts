@@ -1,7 +1,7 @@
 /** The body of every error answer (RFC 9457). */
 import { z } from "zod";
 import { errorCatalogue } from "../../core/errors.ts";
-import { RETRY_AFTER, RUN_HEADERS } from "./answer-headers.ts";
+import { CONTENT_RANGE, RETRY_AFTER, RUN_HEADERS } from "./answer-headers.ts";
 
 const codes = errorCatalogue().map(({ code }) => code);
 
@@ -36,11 +36,12 @@ export type Problem = z.infer<typeof problemSchema>;
 const REFUSALS = {
   400: "The request is malformed",
   401: "A valid token is required",
-  403: "The host name or the web site that calls is not ours",
+  403: "The token does not allow this, or the host name or web site that calls is not ours",
   404: "There is no such thing",
   409: "It clashes with what there is",
   413: "The body is too large",
   415: "The body is neither JSON nor YAML",
+  416: "There is nothing in this range; Content-Range says how many bytes there are",
   422: "The document is not valid",
   424: "The run has failed",
   429: "Too many runs of the job wait",
@@ -49,7 +50,12 @@ const REFUSALS = {
 
 type Refusal = keyof typeof REFUSALS;
 
-const HEADERS: { [status: number]: object } = { 424: RUN_HEADERS, 429: RETRY_AFTER, 503: RETRY_AFTER };
+const HEADERS: { [status: number]: object } = {
+  416: CONTENT_RANGE,
+  424: RUN_HEADERS,
+  429: RETRY_AFTER,
+  503: RETRY_AFTER,
+};
 
 /** What calls without a token may answer besides success. */
 const EVERYWHERE = [403, 503] as const;

@@ -38,7 +38,8 @@ const momentSchema = z
     return z.NEVER;
   });
 
-const rangeFields = {
+/** From when on, and until when. */
+export const rangeFields = {
   since: momentSchema.optional().describe("Not before"),
   until: momentSchema.optional().describe("Before"),
 };

@@ -27,7 +27,7 @@ export function runView({ run, log, omittedBytes }: FullRun): Run {
     attempts: run.attempts.map(attemptView),
     deliveries: run.events.flatMap((event) => event.deliveries.map((one) => deliveryView(event, one))),
     log: shown,
-    log_truncated: omittedBytes > 0n || shown !== log,
+    log_truncated: omittedBytes > 0 || shown !== log,
     ...(run.parentEvent && { triggered_by_job_run: frozenParentView(thawBody(run.parentEvent.body)) }),
   };
 }
@@ -55,6 +55,7 @@ function commonView(run: RunSummary): Omit<Summary, "triggered_by_job_run"> {
     finished_at: isoOrNull(run.finishedAt),
     duration_ms: durationMs(run.startedAt, run.finishedAt),
     next_attempt_at: isoOrNull(run.nextAttemptAt),
+    cancel_requested_at: isoOrNull(run.cancelRequestedAt),
     retry_attempt: run.attempt,
     retries: run.revision.retryLimit,
     retries_exhausted: run.retriesExhausted,

@@ -4,7 +4,7 @@ import { EVENTS } from "../../core/job.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
 import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY } from "./examples.ts";
-import { durationSchema, envSchema, flagSchema, wholeNumberSchema } from "./fields.ts";
+import { durationSchema, envSchema, flagSchema } from "./fields.ts";
 
 const MAX_WAIT_MS = 55_000;
 const time = z.iso.datetime();
@@ -25,12 +25,16 @@ export const triggerSchema = z
   .optional()
   .meta({ id: "Trigger", example: { triggered_by: "CoffeeRequestButton", env: { CUP: "small" } } });
 
+/** The query of a call that may wait for the end of a run. */
+export const waitQuerySchema = z.strictObject({
+  wait: durationSchema(MAX_WAIT_MS, "55s")
+    .optional()
+    .describe("Answer when the run has ended, or after so long"),
+});
+
 /** The query of a call that answers one run. */
-export const runQuerySchema = z
-  .strictObject({
-    wait: durationSchema(MAX_WAIT_MS, "55s")
-      .optional()
-      .describe("Answer when the run has ended, or after so long"),
+export const runQuerySchema = waitQuerySchema
+  .extend({
     fail: flagSchema
       .optional()
       .describe("true: 424 when the run ends in any other state than succeeded; only with `wait`"),
@@ -47,13 +51,6 @@ export const triggerHeadersSchema = z.looseObject({
     .regex(/^[\x21-\x7e]{1,255}$/, { error: "must be 1 to 255 visible ASCII characters, and given once" })
     .optional()
     .describe("The same key with the same trigger gives the same run, for 24 h"),
-});
-
-export const logQuerySchema = z.strictObject({
-  attempt: z
-    .union([wholeNumberSchema(0), z.literal("all")])
-    .optional()
-    .describe("0 = first; default: the latest"),
 });
 
 /** What a command printed. */
@@ -101,6 +98,7 @@ const summaryFields = {
   finished_at: time.nullable(),
   duration_ms: z.int().nullable().describe("From the start of the first attempt to the end"),
   next_attempt_at: time.nullable(),
+  cancel_requested_at: time.nullable().describe("When its end was asked for while it ran"),
   retry_attempt: z.int().describe("0 = first attempt"),
   retries: z.int(),
   retries_exhausted: z.boolean(),

@@ -21,6 +21,8 @@ export interface OutputReader {
   drain(): Promise<void>;
   /** Takes what is in the pipe at this moment and closes the read end. */
   close(): void;
+  /** Reads on after `write` has said no. */
+  resume(): void;
 }
 
 /** How many pipes one `mkfifo` makes: a spawn of its own for every pipe would double the cost of a command. */
@@ -71,17 +73,17 @@ function openBothEnds(path: string): OutputPipe {
 }
 
 /**
- * Reads `readFd` and owns it from now on. `write` gets every chunk in order and must copy what it keeps.
+ * Reads `readFd` and owns it from now on. `write` gets every chunk in order, must copy what it keeps, and
+ * says whether it wants more; `close` hands over what is left all the same.
  * Waits on the event loop's poll, never in the thread pool, so any number of silent commands is free.
  */
-export function readOutput(readFd: number, write: (chunk: Buffer) => void): OutputReader {
+export function readOutput(readFd: number, write: (chunk: Buffer) => boolean): OutputReader {
   const ended = Promise.withResolvers<void>();
   let quietTimer: NodeJS.Timeout | undefined;
 
   function take(length: number): boolean {
     quietTimer?.refresh();
-    write(readBuffer.subarray(0, length));
-    return true;
+    return write(readBuffer.subarray(0, length));
   }
 
   const socket = new Socket({ fd: readFd, writable: false, onread: { buffer: readBuffer, callback: take } });
@@ -105,7 +107,7 @@ export function readOutput(readFd: number, write: (chunk: Buffer) => void): Outp
     socket.destroy();
   }
 
-  return { ended: ended.promise, drain, close };
+  return { ended: ended.promise, drain, close, resume: () => void socket.resume() };
 }
 
 /** Reads what is in the pipe without waiting; bounded, since a surviving process may keep on writing. */

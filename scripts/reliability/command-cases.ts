@@ -1,0 +1,148 @@
+/** The commands that a service must get along with, and what each must give. */
+import { constants } from "node:os";
+import type { Run } from "../../test/support/client.ts";
+
+export interface CommandCase {
+  name: string;
+  /** The document of its job. `$ODD` is a file that exists and is not executable. */
+  job: { command: string | string[]; [field: string]: unknown };
+  /** One run for each; they are the env of its trigger. */
+  variants: readonly Record<string, string>[];
+  expected: (variant: Record<string, string>) => Expected;
+  /** The service must have ended it within this time. */
+  withinMs: number;
+}
+
+export interface Expected {
+  state: Run["attempts"][number]["state"];
+  status: number;
+  /** What stands in its log: all of it, or what is true of it. */
+  log?: string | ((log: string, run: Run) => boolean);
+}
+
+const ONCE = [{}] as const;
+const SOON_MS = 5_000;
+/** From the timeout of a second over the grace of 5 s, and some time for a busy machine. */
+const KILLED_MS = 9_000;
+const SUCCEEDED: Expected = { state: "succeeded", status: 0, log: "begun\n" };
+const timesOut = (): Expected => ({ state: "timed_out", status: 124 });
+
+const LINES = 500;
+const INTERLEAVED = Array.from({ length: LINES }, (_, n) => `out ${n}\nerr ${n}\n`).join("");
+const IGNORING = "trap '' TERM HUP INT";
+
+const single = (
+  name: string,
+  job: CommandCase["job"],
+  expected: Expected,
+  withinMs = SOON_MS,
+): CommandCase => ({ name, job, variants: ONCE, expected: () => expected, withinMs });
+
+const LEFT_BEHIND: readonly CommandCase[] = [
+  single("setsid grandchild", { command: "setsid sleep 600 >/dev/null 2>&1 & echo begun" }, SUCCEEDED),
+  single(
+    "double fork",
+    { command: "(setsid sh -c 'sleep 600 & sleep 600 &' >/dev/null 2>&1 &); echo begun" },
+    SUCCEEDED,
+  ),
+  single(
+    "TERM-ignoring tree",
+    { command: `${IGNORING}; (${IGNORING}; sleep 600; sleep 600) & sleep 600; sleep 600`, timeout: "1s" },
+    timesOut(),
+    KILLED_MS,
+  ),
+  single(
+    "pipe-holding daemon",
+    { command: "setsid sh -c 'while sleep 600; do echo late; done' & echo begun" },
+    SUCCEEDED,
+  ),
+];
+
+/** @param floodBytes what the flood writes */
+const outputs = (floodBytes: number): readonly CommandCase[] => [
+  single(
+    "flood",
+    { command: `echo head; head -c ${floodBytes} /dev/zero | tr '\\0' x; echo; echo tail` },
+    {
+      state: "succeeded",
+      status: 0,
+      log: (log, { log_truncated }) =>
+        log.startsWith("head\nxxx") &&
+        log.endsWith("x\ntail\n") &&
+        log_truncated &&
+        /\d+ bytes omitted/.test(log) &&
+        log.length < 1_049_000,
+    },
+    60_000,
+  ),
+  single(
+    "> /dev/stderr",
+    { command: "echo one > /dev/stderr; echo two >> /dev/stdout; echo three >&2" },
+    { state: "succeeded", status: 0, log: "one\ntwo\nthree\n" },
+  ),
+  single(
+    "tee /dev/stdout",
+    { command: "echo one | tee /dev/stdout" },
+    { state: "succeeded", status: 0, log: "one\none\n" },
+  ),
+  single(
+    "strict interleaving",
+    { command: `i=0; while [ $i -lt ${LINES} ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done` },
+    { state: "succeeded", status: 0, log: INTERLEAVED },
+  ),
+  single(
+    "2,000 quick children",
+    { command: "i=0; while [ $i -lt 2000 ]; do /bin/true & i=$((i+1)); done; wait; echo begun" },
+    SUCCEEDED,
+    60_000,
+  ),
+];
+
+const STARTS: readonly CommandCase[] = [
+  single("missing binary", { command: ["/no/such/program"] }, { state: "start_failed", status: 127 }),
+  single("missing binary, by the shell", { command: "no-such-program" }, { state: "failed", status: 127 }),
+  single("no +x", { command: ["./not-executable"] }, { state: "start_failed", status: 126 }),
+  single(
+    "bad cwd",
+    { command: "true", working_directory: "nowhere" },
+    { state: "start_failed", status: 126 },
+  ),
+];
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
+
+/** Nothing happens to a process that does not ask for them; those of terminals do not stop a session without one. */
+const IGNORED: readonly number[] = (
+  ["SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"] as const
+).map((name) => constants.signals[name]);
+
+function endedBy(signal: number): Expected {
+  if (IGNORED.includes(signal)) return SUCCEEDED;
+  // It waits for SIGCONT until its timeout.
+  if (signal === constants.signals.SIGSTOP) return timesOut();
+  return { state: "failed", status: 128 + signal };
+}
+
+const ENDS: readonly CommandCase[] = [
+  {
+    name: "every exit code",
+    job: { command: "exit $CODE" },
+    variants: numbers(0, 255).map((code) => ({ CODE: String(code) })),
+    expected: ({ CODE }) => ({ state: CODE === "0" ? "succeeded" : "failed", status: Number(CODE) }),
+    withinMs: SOON_MS,
+  },
+  {
+    name: "every signal",
+    job: { command: "kill -$SIGNAL $$; echo begun", timeout: "1s" },
+    variants: numbers(1, 31).map((signal) => ({ SIGNAL: String(signal) })),
+    expected: ({ SIGNAL }) => endedBy(Number(SIGNAL)),
+    withinMs: KILLED_MS,
+  },
+];
+
+export const commandCases = (floodBytes: number): readonly CommandCase[] => [
+  ...LEFT_BEHIND,
+  ...outputs(floodBytes),
+  ...STARTS,
+  ...ENDS,
+];

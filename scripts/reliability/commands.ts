@@ -1,0 +1,98 @@
+/** Runs every odd command through one running service, holds what it gives to its expectation, and counts what is left. */
+import { readdirSync, readlinkSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Run } from "../../test/support/client.ts";
+import type { ServiceProcess } from "../../test/support/process.ts";
+import { descendantsOf, processesWith } from "../../test/support/processes.ts";
+import {
+  type Campaign,
+  type Checks,
+  createChecks,
+  type Findings,
+  startNode,
+  until,
+  type World,
+} from "./campaign.ts";
+import { type CommandCase, commandCases, type Expected } from "./command-cases.ts";
+
+const GIBIBYTE = 1_073_741_824;
+
+/** A round is all cases once. */
+export const commands: Campaign = {
+  title: "odd commands through a running service",
+  run: (world) => commandsOnce(world, { floodBytes: GIBIBYTE }),
+};
+
+export async function commandsOnce(world: World, options: { floodBytes: number }): Promise<Findings> {
+  const checks = createChecks();
+  await writeFile(join(world.folder, "not-executable"), "#!/bin/sh\n");
+  await using service = await startNode(world, "node", { WORKER_CONCURRENCY: "8" });
+  await service.client.putJob("warm-up", { command: "true" });
+  await service.client.trigger("warm-up", undefined, "30s");
+  const filesBefore = openFiles(service);
+
+  const figures: Record<string, number> = {};
+  for (const one of commandCases(options.floodBytes)) {
+    await service.client.putJob(jobOf(one.name), one.job);
+    const longest = await Promise.all(one.variants.map((variant) => runCase(service, one, variant, checks)));
+    // A run has ended when nothing of its command is left.
+    const left = processesWith(`CARILLON_JOB=${jobOf(one.name)}`).length;
+    checks.that(left === 0, `${one.name}: ${left} processes are left`);
+    figures[`${one.name}: longest attempt (ms)`] = Math.max(...longest);
+  }
+  figures["files that the service opened and did not close"] = openFiles(service) - filesBefore;
+  return { broken: checks.broken, figures };
+}
+
+/** Names of jobs have no slashes. */
+function jobOf(caseName: string): string {
+  return caseName.replaceAll("/", "-");
+}
+
+/** Answers how long the attempt took, in ms. */
+async function runCase(
+  service: ServiceProcess,
+  { name, expected, withinMs }: CommandCase,
+  variant: Record<string, string>,
+  checks: Checks,
+): Promise<number> {
+  const title = [name, ...Object.values(variant)].join(" ");
+  const { id } = await service.client.trigger(jobOf(name), { env: variant });
+  const run = await until(`${title} ends`, 180_000, async () => {
+    const { finished_at, ...rest } = await service.client.run(id, "50s");
+    return finished_at === null ? undefined : ({ finished_at, ...rest } as Run);
+  });
+  const log = await service.client.call<string>("GET", `/runs/${id}/log`);
+  const [attempt] = run.attempts;
+  const fault = faultOf(expected(variant), run, log.body);
+  checks.that(fault === undefined, `${title}: ${fault}`);
+  const tookMs = attempt?.duration_ms ?? Number.NaN;
+  checks.that(tookMs <= withinMs, `${title}: took ${tookMs} ms`);
+  return tookMs;
+}
+
+function faultOf(expected: Expected, run: Run, log: string): string | undefined {
+  const [attempt] = run.attempts;
+  const given = `${attempt?.state} ${attempt?.status}`;
+  if (given !== `${expected.state} ${expected.status}`) return `${given}: ${log.slice(0, 200)}`;
+  const wanted = expected.log;
+  if (wanted === undefined) return undefined;
+  const isRight = typeof wanted === "string" ? log === wanted : wanted(log, run);
+  return isRight ? undefined : `printed ${log.slice(0, 200)}`;
+}
+
+/** File descriptors of the service and of the processes that it keeps, but for sockets: callers keep those open. */
+function openFiles({ child: { pid = 0 } }: ServiceProcess): number {
+  return [pid, ...descendantsOf(pid)].reduce((sum, one) => sum + filesOf(one), 0);
+}
+
+/** 0 for a process that has ended meanwhile. */
+function filesOf(pid: number): number {
+  try {
+    const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    return links.filter((link) => !link.startsWith("socket:")).length;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,32 @@
+/** The call that says who has changed what. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { readAudit } from "../../orchestrator/audit.ts";
+import type { Deps } from "../../orchestrator/deps.ts";
+import { answerPage, readCursor } from "../paging.ts";
+import { auditListSchema, auditQuerySchema, auditView } from "../schemas/audit.ts";
+import { problems } from "../schemas/problem.ts";
+import { rangeOf } from "../schemas/run-query.ts";
+
+export const auditRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      "/api/v1/audit",
+      {
+        config: { scope: "admin" },
+        schema: {
+          summary: "List the changes that callers made, newest first",
+          tags: ["audit"],
+          querystring: auditQuerySchema,
+          response: { 200: auditListSchema, ...problems(400) },
+        },
+      },
+      async (request, reply) => {
+        const { limit, cursor, actor, action, target, ...range } = request.query;
+        const filter = { actor, action, target, ...(await rangeOf(range, deps.db.now)) };
+        const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
+        return answerPage(request, reply, await readAudit(deps, filter, page), limit, auditView);
+      },
+    );
+  };

@@ -1,0 +1,85 @@
+/** The call that reads what a run printed: as it is now, in part, or as it comes. */
+import type { FastifyReply } from "fastify";
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { CarillonError } from "../../core/errors.ts";
+import { isFinal } from "../../core/run.ts";
+import { requireRun } from "../../orchestrator/access.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
+import { createLogReader, type LogReader } from "../../orchestrator/log-reader.ts";
+import { tailPlace } from "../../orchestrator/log-tail.ts";
+import { followLog, type LogPart, logPart, readLog } from "../../orchestrator/read-log.ts";
+import { preferred } from "../accept.ts";
+import { type ByteRange, cutRange, parseRange } from "../log-range.ts";
+import { eventStream, plainText, sendTexts } from "../log-stream.ts";
+import { problems } from "../schemas/problem.ts";
+import { LOG_ANSWERS, logHeadersSchema, logQuerySchema } from "../schemas/run-log.ts";
+
+const TEXT = "text/plain; charset=utf-8";
+const EVENTS = "text/event-stream";
+
+/** `GET /runs/{id}/log`. */
+export const runLogRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    const reader = createLogReader(deps);
+    app.get(
+      "/api/v1/runs/:id/log",
+      {
+        config: { scope: ["read", "trigger"] },
+        schema: {
+          summary: "Read what a run printed, or follow it",
+          tags: ["runs"],
+          params: z.object({ id: z.uuid() }),
+          querystring: logQuerySchema,
+          headers: logHeadersSchema,
+          response: { ...LOG_ANSWERS, ...problems(400, 404, 416) },
+        },
+      },
+      async ({ params: { id }, query, headers, caller }, reply) => {
+        await requireRun(as(deps, caller), id);
+        const asEvents =
+          preferred(headers["accept"] as string | undefined, ["text/plain", EVENTS]) === EVENTS;
+        let part = await logPart(reader, id, query.attempt);
+        if (query.tail !== undefined) {
+          part = { ...part, from: await tailPlace(deps, reader, id, part, query.tail) };
+        }
+        reply.header("vary", "accept");
+        if (asEvents) {
+          const from = headers["last-event-id"] ?? part.from;
+          const events = eventStream(followLog(deps, reader, id, { ...part, from }));
+          return sendTexts(reply.type(EVENTS), events, deps.closing);
+        }
+        reply.type(TEXT);
+        if (query.follow) {
+          return sendTexts(reply, plainText(followLog(deps, reader, id, part)), deps.closing);
+        }
+        const range = parseRange(headers.range);
+        reply.header("accept-ranges", "bytes");
+        if (range === undefined || reply.request.method === "HEAD") {
+          return sendTexts(reply, plainText(readLog(reader, id, part)), deps.closing);
+        }
+        return answerRange(reader, reply, id, part, range);
+      },
+    );
+  };
+
+async function answerRange(
+  reader: LogReader,
+  reply: FastifyReply,
+  id: string,
+  part: LogPart,
+  range: ByteRange,
+): Promise<FastifyReply> {
+  // Asked before the text: what has ended then does not grow any more.
+  const progress = await reader.progress(id);
+  const hasEnded = progress === undefined || isFinal(progress.state);
+  const { first, bytes, seen } = await cutRange(plainText(readLog(reader, id, part)), range, hasEnded);
+  if (bytes.length === 0) {
+    reply.header("content-range", `bytes */${seen}`);
+    throw new CarillonError("range_not_satisfiable", `There are ${seen} bytes; the first is 0`);
+  }
+  const total = hasEnded ? seen : "*";
+  reply.header("content-range", `bytes ${first}-${first + bytes.length - 1}/${total}`);
+  return reply.code(206).send(bytes);
+}

@@ -1,0 +1,95 @@
+/** The calls on tokens: make one, list them, read one, revoke one. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { as, type Deps } from "../../orchestrator/deps.ts";
+import { createToken, deleteToken, readToken, readTokens } from "../../orchestrator/tokens.ts";
+import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
+import { nameSchema } from "../schemas/fields.ts";
+import { problems } from "../schemas/problem.ts";
+import {
+  madeTokenSchema,
+  newTokenSchema,
+  tokenListSchema,
+  tokenRequest,
+  tokenSchema,
+  tokenView,
+} from "../schemas/token.ts";
+
+const PATH = "/api/v1/tokens";
+const params = z.object({ name: nameSchema });
+const tags = ["tokens"];
+const config = { scope: "admin" } as const;
+
+export const tokenRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      PATH,
+      {
+        config,
+        schema: {
+          summary: "Make a token; the answer shows it, and nothing shows it again",
+          tags,
+          body: newTokenSchema,
+          response: { 201: madeTokenSchema, ...problems(400, 409, 413, 415, 422) },
+        },
+      },
+      async ({ body, caller }, reply) => {
+        const { token, row } = await createToken(as(deps, caller), tokenRequest(body));
+        reply.code(201).header("location", `${PATH}/${encodeURIComponent(row.name)}`);
+        return { ...tokenView(row), token };
+      },
+    );
+
+    app.get(
+      PATH,
+      {
+        config,
+        schema: {
+          summary: "List the tokens by name, expired ones included",
+          tags,
+          querystring: pageQuerySchema,
+          response: { 200: tokenListSchema, ...problems(400) },
+        },
+      },
+      async (request, reply) => {
+        const { limit, cursor } = request.query;
+        const rows = await readTokens(deps, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
+        const items = rows.slice(0, limit).map(tokenView);
+        const next = rows.length > limit ? writeCursor(items.at(-1)?.name) : null;
+        linkNext(request, reply, next);
+        return { items, next_cursor: next };
+      },
+    );
+
+    app.get(
+      `${PATH}/:name`,
+      {
+        config,
+        schema: {
+          summary: "Read what a token may do, and when it was last used",
+          tags,
+          params,
+          response: { 200: tokenSchema, ...problems(400, 404) },
+        },
+      },
+      async ({ params: { name } }) => tokenView(await readToken(deps, name)),
+    );
+
+    app.delete(
+      `${PATH}/:name`,
+      {
+        config,
+        schema: {
+          summary: "Revoke a token: at once on this node, within a second on others",
+          tags,
+          params,
+          response: { 204: z.null(), ...problems(400, 404, 413, 415) },
+        },
+      },
+      async ({ params: { name }, caller }, reply) => {
+        await deleteToken(as(deps, caller), name);
+        return reply.code(204).send(null);
+      },
+    );
+  };

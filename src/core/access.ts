@@ -1,0 +1,35 @@
+/** Who calls, and what they may do. */
+
+export const SCOPES = ["read", "trigger", "admin"] as const;
+/** read: see everything but secrets. trigger: trigger jobs, and see the runs of these. admin: everything. */
+export type Scope = (typeof SCOPES)[number];
+
+/** What a token lets its holder do. */
+export interface Grant {
+  /** The id of the token; ADMIN for the admin token. */
+  id: string;
+  name: string;
+  scopes: readonly Scope[];
+  /** The jobs that `trigger` is limited to; empty: all. */
+  jobs: readonly string[];
+}
+
+/** The holder of a token, at work. */
+export interface Caller extends Grant {
+  /** The IP address that the call came from. */
+  address: string;
+}
+
+/** The name of the token that the environment or the file in DATA_DIR gives. */
+export const ADMIN = "admin";
+
+/** Whether a grant has one of these scopes; admin has all. */
+export function allows({ scopes }: Grant, ...wanted: Scope[]): boolean {
+  return scopes.includes("admin") || wanted.some((scope) => scopes.includes(scope));
+}
+
+/** Whether a grant lets its holder trigger this job. */
+export function mayTrigger(grant: Grant, job: string): boolean {
+  if (allows(grant, "admin")) return true;
+  return allows(grant, "trigger") && (grant.jobs.length === 0 || grant.jobs.includes(job));
+}

@@ -1,0 +1,44 @@
+/** What callers may do to which job and run, beyond what the route already knows. */
+import { allows, type Caller, mayTrigger } from "../core/access.ts";
+import { CarillonError } from "../core/errors.ts";
+import type { JobDefinition } from "../core/job.ts";
+import { jobOfRun } from "../db/history.ts";
+import type { Deps } from "./deps.ts";
+import { runNotFound } from "./read-history.ts";
+
+/** Throws forbidden unless the caller may trigger this job, whether or not there is one of this name. */
+export function requireTrigger({ caller }: Deps, job: string): void {
+  if (caller === undefined || mayTrigger(caller, job)) return;
+  throw new CarillonError("forbidden", triggerRefusal(caller, job));
+}
+
+/**
+ * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
+ * triggers a job waits for its result.
+ */
+export async function requireRun(deps: Deps, id: string): Promise<void> {
+  const { caller, db } = deps;
+  if (caller === undefined || allows(caller, "read")) return;
+  const job = await jobOfRun(db.prisma, id);
+  if (job === undefined) throw runNotFound(id);
+  if (mayTrigger(caller, job)) return;
+  throw new CarillonError("forbidden", `${triggerRefusal(caller, job)}, nor has it the scope read`);
+}
+
+/** Throws forbidden when a caller without the scope admin sets variables that the job does not list in `params`. */
+export function requireParams({ caller }: Deps, job: JobDefinition, env: object): void {
+  if (caller === undefined || allows(caller, "admin")) return;
+  const refused = Object.keys(env).filter((name) => !job.params.includes(name));
+  if (refused.length === 0) return;
+  throw new CarillonError(
+    "forbidden",
+    `Without the scope admin a trigger sets only what the job lists in params, and not ${refused.join(", ")}`,
+    refused.map((name) => ({ path: `env.${name}`, message: `is not in the params of job ${job.name}` })),
+  );
+}
+
+function triggerRefusal({ name, scopes }: Caller, job: string): string {
+  return scopes.includes("trigger")
+    ? `The token ${name} has the scope trigger for other jobs than ${job}`
+    : `The token ${name} lacks the scope trigger`;
+}

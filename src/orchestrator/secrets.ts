@@ -1,0 +1,108 @@
+/** Secrets: values that go in and never come out, but into the commands and signatures that name them. */
+import { CarillonError, invalidDocument } from "../core/errors.ts";
+import { databaseNow } from "../db/client.ts";
+import { lockDefinitions } from "../db/definitions.ts";
+import { SecretUnreadable } from "../db/secret-keys.ts";
+import * as rows from "../db/secrets.ts";
+import { audit } from "./audit.ts";
+import { type Deps, newId, type Tx } from "./deps.ts";
+
+/** Stores a value under a name, in place of the one before. */
+export async function putSecret(
+  deps: Deps,
+  name: string,
+  value: string,
+): Promise<{ created: boolean; secret: rows.ListedSecret }> {
+  return deps.db.transaction(async (tx) => {
+    const before = await rows.lockSecret(tx, name);
+    const id = before?.id ?? newId();
+    const sealed = await deps.secretKeys.seal(id, value);
+    const now = await databaseNow(tx);
+    if (before === undefined) await rows.insertSecret(tx, { id, name, now, ...sealed });
+    else await rows.updateSecret(tx, id, sealed, now);
+    await audit(deps, tx, "secret.save", name, { created: before === undefined });
+    const secret = { name, createdAt: before?.createdAt ?? now, updatedAt: now };
+    return { created: before === undefined, secret };
+  });
+}
+
+/** The names, never the values. */
+export async function listSecrets(deps: Deps): Promise<rows.ListedSecret[]> {
+  return rows.findSecrets(deps.db.prisma);
+}
+
+/** Throws secret_not_found, and secret_in_use while a job or schedule names it. */
+export async function deleteSecret(deps: Deps, name: string): Promise<void> {
+  await deps.db.transactionInTurn(async (tx) => {
+    // Nobody saves a job that names it meanwhile.
+    await lockDefinitions(tx);
+    const secret = await rows.lockSecret(tx, name);
+    if (secret === undefined) throw new CarillonError("secret_not_found", `there is no secret ${name}`);
+    const users = await rows.whoUsesSecret(tx, name);
+    if (users.length > 0) {
+      throw new CarillonError("secret_in_use", `${name} is used by ${users.join(", ")}: change that first`);
+    }
+    await rows.deleteSecret(tx, secret.id);
+    await audit(deps, tx, "secret.delete", name);
+  });
+}
+
+/** Encrypts every value again that is not under the newest key; answers how many. Throws secret_unreadable. */
+export async function rotateSecrets(deps: Deps): Promise<number> {
+  await deps.db.transaction((tx) => audit(deps, tx, "secret.rotate", "all"));
+  const current = await deps.secretKeys.currentKeyId();
+  const old = (await rows.findSecrets(deps.db.prisma)).filter(({ keyId }) => keyId !== current);
+  for (const { name } of old) {
+    await deps.db.transaction(async (tx) => {
+      const secret = await rows.lockSecret(tx, name);
+      if (secret === undefined) return;
+      const value = await readable(deps, secret);
+      await rows.updateSecret(tx, secret.id, await deps.secretKeys.seal(secret.id, value));
+    });
+  }
+  return old.length;
+}
+
+/** The values of secrets by name. Throws secret_not_found and secret_unreadable, which name the first one. */
+export async function secretValues(
+  deps: Deps,
+  tx: Tx,
+  names: readonly string[],
+): Promise<Map<string, string>> {
+  if (names.length === 0) return new Map();
+  const found = await rows.findSecrets(tx, names);
+  const missing = names.find((name) => !found.some((secret) => secret.name === name));
+  if (missing !== undefined) throw new CarillonError("secret_not_found", `there is no secret ${missing}`);
+  const values = found.map(async (secret) => [secret.name, await readable(deps, secret)] as const);
+  return new Map(await Promise.all(values));
+}
+
+/** Throws invalid_document for names of secrets that there are not; `path` is where each stands. */
+export async function requireSecrets(
+  tx: Tx,
+  named: readonly { path: string; name: string }[],
+): Promise<void> {
+  if (named.length === 0) return;
+  const found = new Set(
+    (
+      await rows.findSecrets(
+        tx,
+        named.map(({ name }) => name),
+      )
+    ).map(({ name }) => name),
+  );
+  const missing = named.filter(({ name }) => !found.has(name));
+  if (missing.length === 0) return;
+  throw invalidDocument(
+    missing.map(({ path, name }) => ({ path, message: `there is no secret ${name}: PUT it first` })),
+  );
+}
+
+async function readable(deps: Deps, secret: rows.SecretRow): Promise<string> {
+  try {
+    return await deps.secretKeys.open(secret.id, secret);
+  } catch (error) {
+    if (!(error instanceof SecretUnreadable)) throw error;
+    throw new CarillonError("secret_unreadable", `secret ${secret.name} cannot be read: ${error.message}`);
+  }
+}

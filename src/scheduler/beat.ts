@@ -1,0 +1,70 @@
+/** One beat: the slots that have come become runs, those that came while nobody was up become what their job says. */
+import type { Logger } from "pino";
+import { advanceProgress, turnBackProgress } from "../db/scheduler-progress.ts";
+import { type Clock, cronJobs, readClock } from "../db/slots.ts";
+import type { Deps } from "../orchestrator/deps.ts";
+import { missedByPause, recordGap } from "../orchestrator/missed-slots.ts";
+import { triggerSlots } from "../orchestrator/trigger-run.ts";
+import { createDueTable } from "./due-table.ts";
+
+/**
+ * A time without beats that is longer (ms) is a gap. A restart takes less, and its slots are ordinary runs, a little
+ * late; nobody wants to lose the nightly job to it.
+ */
+const GAP_MS = 10_000;
+/** A beat may take so much longer (ms) before the next one calls that a gap. */
+const MAX_BUSY_MS = 60_000;
+/** Slots of the last second before a beat are those that it comes for. */
+const BEAT_MS = 1_000;
+
+/**
+ * Makes the function that does one beat; it rejects when the database does not play along, and the next one makes up
+ * for it.
+ * @param clock what a beat goes by; tests give their own
+ */
+export function createBeat(
+  deps: Deps,
+  log: Logger,
+  clock: () => Promise<Clock> = () => readClock(deps.db.prisma),
+): () => Promise<void> {
+  const table = createDueTable(deps.defaultTimezone);
+  let version: bigint | undefined;
+  let latest: Date | undefined;
+  /** What the beat before took (ms): a scheduler that has much to do is no gap. */
+  let busyMs = 0;
+
+  /** Where the slots of this beat begin, once a clock that had been ahead has been put right. */
+  const begin = async ({ now, slotsUntil }: Clock): Promise<Date> => {
+    const limit = new Date(now.getTime() + GAP_MS);
+    if (latest !== undefined && latest > limit) table.turnBack(now);
+    latest = now;
+    if (slotsUntil === null || slotsUntil <= limit) return slotsUntil ?? now;
+    log.warn({ now, slotsUntil }, "the database's clock was ahead; slots count from the present again");
+    await deps.db.transaction((tx) => turnBackProgress(tx, now));
+    return now;
+  };
+
+  return async () => {
+    const reading = await clock();
+    const started = performance.now();
+    const { now } = reading;
+    const done = await begin(reading);
+    const isGap = now.getTime() - done.getTime() > GAP_MS + busyMs;
+    const from = isGap ? new Date(now.getTime() - BEAT_MS) : done;
+    table.skip(from);
+    if (reading.version !== version) {
+      table.load(await cronJobs(deps.db.prisma), from, now);
+      version = reading.version;
+    }
+    if (isGap) {
+      const rows = await recordGap(deps, { after: done, until: from });
+      log.warn({ from: done, until: from, rows }, "no beat for a while: missed slots are recorded");
+      table.pass(from);
+    }
+    const { due, paused } = table.due(now);
+    await triggerSlots(deps, [...due, ...(await missedByPause(deps, paused))]);
+    table.pass(now);
+    await advanceProgress(deps.db.prisma, now);
+    busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);
+  };
+}

@@ -1,0 +1,137 @@
+/** The list of what a runner has started, in a file: for whoever comes after it when it is killed. */
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { type PidSpace, type ProcessId, pidSpace, readProcess } from "./processes.ts";
+
+export interface Journal {
+  /** Before the spawn, so that a mark is known even when nobody lives to learn the pid. */
+  starting(command: number, marker: readonly string[]): void;
+  started(command: number, root: ProcessId): void;
+  ended(command: number): void;
+  /** Closes and deletes it: nothing is left. */
+  remove(): void;
+}
+
+/** A command of a journal that had not ended. */
+export interface JournalEntry {
+  marker: readonly string[];
+  root?: ProcessId;
+}
+
+/** What a journal says; its owner is the runner that wrote it. */
+export interface JournalContent {
+  owner: ProcessId;
+  space: PidSpace;
+  running: JournalEntry[];
+}
+
+type Line =
+  | { owner: ProcessId; space: PidSpace }
+  | { starting: number; marker: readonly string[] }
+  | { started: number; root: ProcessId }
+  | { ended: number };
+
+/** With so many lines, most of them of the past, it is written anew. */
+const MOST_LINES = 2_000;
+
+/** Opens this process's journal in `folder`; one that does nothing where there is no /proc. Throws file errors. */
+export function openJournal(folder: string): Journal {
+  const space = pidSpace();
+  const owner = readProcess(process.pid);
+  if (space === undefined || owner === undefined) return NO_JOURNAL;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `${owner.pid}-${owner.startTime}.journal`);
+  const head = line({ owner: { pid: owner.pid, startTime: owner.startTime }, space });
+  const running = new Map<number, string>();
+  let fd = openSync(path, "a", 0o600);
+  let lines = 0;
+  writeSync(fd, head);
+
+  function append(text: string): void {
+    writeSync(fd, text);
+    if (++lines > MOST_LINES + 4 * running.size) rewrite();
+  }
+
+  /** A file is replaced as a whole: whoever reads it finds the old or the new one. */
+  function rewrite(): void {
+    const fresh = openSync(`${path}.new`, "w", 0o600);
+    writeSync(fresh, head + [...running.values()].join(""));
+    closeSync(fresh);
+    renameSync(`${path}.new`, path);
+    closeSync(fd);
+    fd = openSync(path, "a");
+    lines = 0;
+  }
+
+  return {
+    starting(command, marker) {
+      running.set(command, line({ starting: command, marker }));
+      append(line({ starting: command, marker }));
+    },
+    started(command, root) {
+      const text = line({ started: command, root });
+      running.set(command, `${running.get(command)}${text}`);
+      append(text);
+    },
+    ended(command) {
+      running.delete(command);
+      if (running.size > 0) return append(line({ ended: command }));
+      ftruncateSync(fd, head.length);
+      lines = 0;
+    },
+    remove() {
+      closeSync(fd);
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+/** For a runner that needs none. */
+export const NO_JOURNAL: Journal = {
+  starting: () => undefined,
+  started: () => undefined,
+  ended: () => undefined,
+  remove: () => undefined,
+};
+
+/** Reads a journal; undefined when it is gone or has no first line. A line that was cut off is left out. */
+export function readJournal(path: string): JournalContent | undefined {
+  const [head, ...rest] = readLines(path);
+  if (head === undefined || !("owner" in head)) return undefined;
+  const running = new Map<number, JournalEntry>();
+  for (const entry of rest) {
+    if ("starting" in entry) running.set(entry.starting, { marker: entry.marker });
+    else if ("started" in entry) {
+      running.set(entry.started, { marker: [], ...running.get(entry.started), root: entry.root });
+    } else if ("ended" in entry) running.delete(entry.ended);
+  }
+  return { ...head, running: [...running.values()] };
+}
+
+function readLines(path: string): Line[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    // Another worker has dealt with it.
+    return [];
+  }
+  // What comes after the last line break was being written.
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((json) => JSON.parse(json) as Line);
+}
+
+function line(content: Line): string {
+  return `${JSON.stringify(content)}\n`;
+}

@@ -1,0 +1,99 @@
+/** The runner: a process that does nothing but start commands for a worker, and end them when the worker is gone. */
+import { flushCompileCache } from "node:module";
+import { Socket } from "node:net";
+import {
+  type Credit,
+  createFrameReader,
+  decodePayload,
+  encodeFrame,
+  FRAME,
+  type Frame,
+  type FrameType,
+  type Lease,
+  type SignalOrder,
+  type StartOrder,
+} from "./frames.ts";
+import { closeInheritedFiles } from "./inherited-files.ts";
+import { NO_JOURNAL, openJournal } from "./journal.ts";
+import { type CommandControl, runCommand } from "./run-command.ts";
+import { createSweeper } from "./sweeper.ts";
+
+/** The socket to the worker, as the worker passes it. */
+const SOCKET_FD = 3;
+/** Commands that cannot be killed for so long are left to the journal, in ms. */
+const FAREWELL_MS = 5_000;
+
+// Signals for a whole session or control group are the worker's to act on: its end is ours.
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined);
+
+closeInheritedFiles(SOCKET_FD);
+const socket = new Socket({ fd: SOCKET_FD });
+const [journalFolder] = process.argv.slice(2);
+const journal = journalFolder === undefined ? NO_JOURNAL : openJournal(journalFolder);
+const sweeper = createSweeper();
+const commands = new Map<number, CommandControl>();
+let orphaned = false;
+
+socket.on("data", createFrameReader(receive));
+// An error is followed by `close`, and so is the worker's end.
+socket.on("error", () => undefined);
+socket.on("close", leave);
+send(FRAME.ready, 0, {});
+flushCompileCache();
+
+function receive(frame: Frame): void {
+  const command = commands.get(frame.command);
+  switch (frame.type) {
+    case FRAME.start:
+      start(frame.command, decodePayload<StartOrder>(frame));
+      break;
+    case FRAME.signal:
+      command?.signal(decodePayload<SignalOrder>(frame).signal);
+      send(FRAME.signalled, frame.command, {});
+      break;
+    case FRAME.credit:
+      command?.grant(decodePayload<Credit>(frame).bytes);
+      break;
+    case FRAME.lease:
+      command?.extend(decodePayload<Lease>(frame));
+      break;
+    case FRAME.ready:
+    case FRAME.started:
+    case FRAME.output:
+    case FRAME.signalled:
+    case FRAME.exited:
+      throw new Error(`frame ${frame.type} is not for the runner`);
+  }
+}
+
+function start(number: number, order: StartOrder): void {
+  const control = runCommand(number, order, {
+    journal,
+    sweeper,
+    onStarted: (started) => send(FRAME.started, number, started),
+    onOutput: (chunk) => send(FRAME.output, number, chunk),
+    onExited(exited) {
+      commands.delete(number);
+      send(FRAME.exited, number, exited);
+      if (orphaned && commands.size === 0) exit();
+    },
+  });
+  commands.set(number, control);
+}
+
+function send(type: FrameType, command: number, payload: Buffer | object): void {
+  if (!orphaned) socket.write(encodeFrame(type, command, payload));
+}
+
+/** The worker has died or wants no more: what it started must not go on. */
+function leave(): void {
+  orphaned = true;
+  if (commands.size === 0) exit();
+  for (const command of commands.values()) command.signal("SIGKILL");
+  setTimeout(() => process.exit(1), FAREWELL_MS);
+}
+
+function exit(): never {
+  journal.remove();
+  process.exit(0);
+}

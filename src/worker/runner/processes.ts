@@ -1,0 +1,124 @@
+/** Reads which processes there are from /proc, and signals exactly the one that was meant. */
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+
+/** One process for good: a pid comes again, pid and start time (clock ticks since the machine started) do not. */
+export interface ProcessId {
+  pid: number;
+  startTime: number;
+}
+
+export interface ProcessEntry extends ProcessId {
+  parent: number;
+  group: number;
+  session: number;
+  /** Dead, but not reaped by its parent. */
+  zombie: boolean;
+}
+
+/** Where pids mean what they say: this start of this machine, in this PID namespace. */
+export interface PidSpace {
+  bootId: string;
+  namespace: string;
+}
+
+/** proc_pid_stat(5) has 52 numbers and a name of at most 64 bytes. */
+const statBuffer = Buffer.allocUnsafeSlow(2_048);
+/** Of the processes that were read lately. */
+const startTimes = new Map<number, number>();
+const OLD_FOR_MS = 1_000;
+let oldUntil = 0;
+/** The pid of the process that all kernel threads are children of. */
+const KERNEL = 2;
+
+/** Says where we are; undefined where there is no /proc. */
+export function pidSpace(): PidSpace | undefined {
+  try {
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    return { bootId, namespace: readlinkSync("/proc/self/ns/pid") };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * All processes that started at `notBefore` (clock ticks since the machine started) or later, but those of the
+ * kernel; none where there is no /proc. Those that are older are not read again for a second: a pid takes longer
+ * than that to come again.
+ */
+export function listProcesses(notBefore = 0): ProcessEntry[] {
+  if (process.platform !== "linux") return [];
+  if (performance.now() > oldUntil) {
+    startTimes.clear();
+    oldUntil = performance.now() + OLD_FOR_MS;
+  }
+  const entries: ProcessEntry[] = [];
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (!(pid > 0) || (startTimes.get(pid) ?? notBefore) < notBefore) continue;
+    const entry = readProcess(pid);
+    if (entry === undefined) continue;
+    startTimes.set(pid, entry.startTime);
+    // In a PID namespace of our own 2 is a pid like any other: there the kernel has none.
+    const ofKernel = entry.session === 0 && (pid === KERNEL || entry.parent === KERNEL);
+    if (entry.startTime >= notBefore && !ofKernel) entries.push(entry);
+  }
+  return entries;
+}
+
+/** Undefined when there is no such process, or no /proc. */
+export function readProcess(pid: number): ProcessEntry | undefined {
+  const stat = readStat(pid);
+  // The name, in parentheses, may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, parent, group, session] = fields;
+  const startTime = fields[19];
+  if (startTime === undefined) return undefined;
+  return {
+    pid,
+    startTime: Number(startTime),
+    parent: Number(parent),
+    group: Number(group),
+    session: Number(session),
+    zombie: state === "Z" || state === "X",
+  };
+}
+
+/** The environment that a process was started with, as `NAME=value`; empty when we may not read it. */
+export function environmentOf(pid: number): Set<string> {
+  try {
+    return new Set(readFileSync(`/proc/${pid}/environ`, "utf8").split("\0"));
+  } catch {
+    return new Set();
+  }
+}
+
+/** Signals a process unless its pid is somebody else's by now; says whether it was there and ours to signal. */
+export function signalProcess({ pid, startTime }: ProcessId, signal: NodeJS.Signals): boolean {
+  const now = readProcess(pid);
+  if (now === undefined || now.startTime !== startTime || now.zombie) return false;
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    // It has just ended, or belongs to another user, as what `sudo` starts does.
+    return false;
+  }
+}
+
+/** Says whether exactly this process lives. */
+export function isAlive({ pid, startTime }: ProcessId): boolean {
+  const now = readProcess(pid);
+  return now !== undefined && now.startTime === startTime && !now.zombie;
+}
+
+function readStat(pid: number): string {
+  let fd: number | undefined;
+  try {
+    fd = openSync(`/proc/${pid}/stat`, "r");
+    return statBuffer.toString("latin1", 0, readSync(fd, statBuffer));
+  } catch {
+    // It ended after the folder was listed.
+    return "";
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}

@@ -1,0 +1,91 @@
+/** A TCP proxy before Postgres that can be cut like a cable: nothing passes, and neither side is told. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type NetConnectOpts, type Socket } from "node:net";
+import { join } from "node:path";
+
+export interface CutProxy extends AsyncDisposable {
+  /** Leads to the same database, by way of the proxy. */
+  connectionString: string;
+  /** Connections stay open and new ones are taken, but all are silent from now on. */
+  cut(): void;
+  /** What was held back passes, the ends of connections included. */
+  heal(): void;
+}
+
+/** Starts a proxy on a free port of 127.0.0.1. */
+export async function startCutProxy(connectionString: string): Promise<CutProxy> {
+  const target = addressOf(connectionString);
+  const sockets = new Set<Socket>();
+  const waiting = new Set<Socket>();
+  let isCut = false;
+
+  const own = (socket: Socket) => {
+    sockets.add(socket);
+    // The other end may break off: that is what the proxy is for.
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => sockets.delete(socket));
+    return socket;
+  };
+  const pass = (from: Socket, to: Socket) => {
+    from.on("data", (chunk) => {
+      if (!to.write(chunk)) from.pause();
+    });
+    to.on("drain", () => {
+      if (!isCut) from.resume();
+    });
+    from.once("end", () => to.end());
+    from.once("close", () => to.destroy());
+  };
+  const link = (client: Socket) => {
+    const server = own(connect(target));
+    pass(client, server);
+    pass(server, client);
+    if (isCut) for (const socket of [client, server]) socket.pause();
+  };
+
+  const listener = createServer({ allowHalfOpen: true }, (client) => {
+    own(client);
+    if (isCut) waiting.add(client.pause());
+    else link(client);
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+
+  return {
+    connectionString: through(connectionString, port),
+    cut() {
+      isCut = true;
+      for (const socket of sockets) socket.pause();
+    },
+    heal() {
+      isCut = false;
+      for (const client of waiting) link(client);
+      waiting.clear();
+      for (const socket of sockets) socket.resume();
+    },
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      for (const socket of sockets) socket.destroy();
+      await once(listener, "close");
+    },
+  };
+}
+
+/** A server on a socket file has its folder in the parameter `host`. */
+function addressOf(connectionString: string): NetConnectOpts {
+  const { hostname, port, searchParams } = new URL(connectionString);
+  const folder = searchParams.get("host");
+  if (folder?.startsWith("/")) {
+    return { path: join(folder, `.s.PGSQL.${searchParams.get("port") ?? (port || "5432")}`) };
+  }
+  return { host: decodeURIComponent(hostname), port: Number(port || "5432") };
+}
+
+function through(connectionString: string, port: number): string {
+  const url = new URL(connectionString);
+  for (const name of ["host", "port"]) url.searchParams.delete(name);
+  url.hostname = "127.0.0.1";
+  url.port = String(port);
+  return url.href;
+}

@@ -1,0 +1,67 @@
+/** A runner of its own for a test, and commands that are run through it and watched. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pino from "pino";
+import type { CommandEnd, CommandSpec, RunningCommand } from "../../src/worker/command.ts";
+import type { PidNamespace } from "../../src/worker/pid-namespace.ts";
+import { createRunner, type Runner } from "../../src/worker/runner-client.ts";
+
+export const PATH = process.env["PATH"] ?? "/usr/bin:/bin";
+
+const MARKER = ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"];
+
+/** A command with an `env` of its own has no marker. */
+export type CommandOptions = Partial<Omit<CommandSpec, "command">>;
+
+export interface TestCommand extends Omit<RunningCommand, "finished"> {
+  finished: Promise<{ end: CommandEnd; output: Buffer }>;
+  /** What was heard of it so far. */
+  output(): string;
+}
+
+export interface TestRunner extends AsyncDisposable {
+  runner: Runner;
+  /** The folder of its journals. */
+  journals: string;
+  sh(text: string, options?: CommandOptions): TestCommand;
+  exec(argv: string[], options?: CommandOptions): TestCommand;
+}
+
+export async function startTestRunner(
+  options: { journals?: string; pidNamespace?: PidNamespace; confirmMs?: number } = {},
+): Promise<TestRunner> {
+  const folder = await mkdtemp(join(tmpdir(), "carillon-runner-"));
+  const { journals = folder, pidNamespace = "off", ...others } = options;
+  const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
+  const runner = await createRunner({ folder: journals, path: PATH, pidNamespace, log, ...others });
+  const start = (command: CommandSpec["command"], given: CommandOptions): TestCommand => {
+    const chunks: Buffer[] = [];
+    const marked = { env: { PATH, CARILLON_RUN_ID: randomUUID(), CARILLON_ATTEMPT: "0" }, marker: MARKER };
+    const spec = { command, cwd: "/", ...(given.env ? { env: given.env } : marked), ...given };
+    const running = runner.start(spec, (chunk) => void chunks.push(chunk));
+    const finished = running.finished.then((end) => ({ end, output: Buffer.concat(chunks) }));
+    return { ...running, finished, output: () => Buffer.concat(chunks).toString() };
+  };
+  return {
+    runner,
+    journals,
+    sh: (text, given = {}) => start({ kind: "shell", text }, given),
+    exec: (argv, given = {}) => start({ kind: "argv", argv }, given),
+    async [Symbol.asyncDispose]() {
+      await runner.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** A zombie that waits for its new parent is as good as gone. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,65 @@
+/** A scheduler whose clock the test sets, on a database of its own, and what it has made of each slot. */
+import pino from "pino";
+import { jobDefinition, putJobSchema } from "../../src/api/schemas/job.ts";
+import { readClock } from "../../src/db/slots.ts";
+import { putJob } from "../../src/orchestrator/define-jobs.ts";
+import { createBeat } from "../../src/scheduler/beat.ts";
+import { type TestDeps, testDeps } from "./deps.ts";
+
+const SILENT = pino({ level: "silent" });
+
+export interface TestScheduler extends AsyncDisposable {
+  deps: TestDeps;
+  /** Beats of the scheduler that has been up from the beginning, one at each time. */
+  beatAt(...times: Date[]): Promise<void>;
+  /** A beat of a scheduler that has just been started. */
+  restartAt(now: Date): Promise<void>;
+  /** Saves a job, as if that had been at `since`. */
+  putJob(name: string, document: object, since: Date): Promise<string>;
+  /** What became of each slot, in order: `10:01 missed`, `10:02 catch_up`, `10:03 cron`, `10:04 skipped`. */
+  slots(job?: string): Promise<string[]>;
+}
+
+/** `await using` closes it. */
+export async function testScheduler(): Promise<TestScheduler> {
+  const deps = await testDeps();
+  const { prisma } = deps.db;
+  let now = new Date();
+  const newBeat = () => {
+    const mine = () => now;
+    return createBeat(deps, SILENT, async () => ({ ...(await readClock(prisma)), now: mine() }));
+  };
+  const steady = newBeat();
+  return {
+    deps,
+    async beatAt(...times) {
+      for (now of times) await steady();
+    },
+    restartAt(time) {
+      now = time;
+      return newBeat()();
+    },
+    async putJob(name, document, since) {
+      const { job } = await putJob(
+        deps,
+        jobDefinition(name, putJobSchema.parse({ command: "true", ...document })),
+      );
+      const createdAt = since;
+      await prisma.jobRevision.update({ where: { id: job.revisionId }, data: { createdAt } });
+      await prisma.job.update({ where: { id: job.id }, data: { updatedAt: since } });
+      await prisma.schedule.updateMany({ data: { updatedAt: new Date(0) } });
+      return job.id;
+    },
+    async slots(job) {
+      const runs = await prisma.run.findMany({
+        where: { scheduledFor: { not: null }, ...(job && { job: { name: job } }) },
+        orderBy: { scheduledFor: "asc" },
+      });
+      return runs.map(({ scheduledFor, state, trigger }) => {
+        const time = scheduledFor?.toISOString().slice(11, 19).replace(/:00$/, "");
+        return `${time} ${state === "queued" ? trigger : state}`;
+      });
+    },
+    [Symbol.asyncDispose]: () => deps[Symbol.asyncDispose](),
+  };
+}

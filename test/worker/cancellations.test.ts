@@ -1,0 +1,106 @@
+/** A worker hears which of its runs are to be cancelled, by signal, or by asking when a signal is lost. */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { RENEW_EVERY_MS } from "../../src/engine/queues.ts";
+import type { Signal } from "../../src/engine/signals.ts";
+import type { Deps } from "../../src/orchestrator/deps.ts";
+import { type Cancellations, createCancellations } from "../../src/worker/cancellations.ts";
+
+let tell: (signal: Signal) => void;
+/** The runs whose cancel the database knows of. */
+let requested: string[];
+let asked: string[][];
+let failure: Error | undefined;
+const errors: Error[] = [];
+let cancellations: Cancellations;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  [requested, asked, failure] = [[], [], undefined];
+  errors.length = 0;
+  const findMany = async ({ where }: { where: { id: { in: string[] } } }) => {
+    asked.push(where.id.in);
+    if (failure !== undefined) throw failure;
+    return where.id.in.filter((id) => requested.includes(id)).map((id) => ({ id }));
+  };
+  const subscribe = (listener: typeof tell) => {
+    tell = listener;
+    return () => {
+      tell = () => undefined;
+    };
+  };
+  // Only these two are used.
+  const deps = { db: { prisma: { run: { findMany } } }, signals: { subscribe } } as unknown as Deps;
+  cancellations = createCancellations(deps, (error) => errors.push(error));
+});
+afterEach(() => {
+  cancellations.close();
+  vi.useRealTimers();
+});
+
+function watch(run: string) {
+  const cancellation = cancellations.watch(run);
+  const kill = vi.fn();
+  void cancellation.asked.then(kill);
+  return { kill, cancellation };
+}
+
+it("tells by signal every attempt of that run, and no other one", async () => {
+  const [one, again, other] = [watch("one"), watch("one"), watch("other")];
+  tell({ type: "run_changed", run: "other" });
+  tell({ type: "cancel", run: "one" });
+  tell({ type: "cancel", run: "one" });
+  await vi.advanceTimersByTimeAsync(0);
+  expect([one.kill, again.kill, other.kill].map(({ mock }) => mock.calls.length)).toEqual([1, 1, 0]);
+  expect(asked).toEqual([]);
+});
+
+it("tells a command that is started after the signal has come", async () => {
+  const cancellation = cancellations.watch("one");
+  tell({ type: "cancel", run: "one" });
+  const kill = vi.fn();
+  await cancellation.asked.then(kill);
+  expect(kill).toHaveBeenCalledOnce();
+});
+
+it.each<[string, () => Promise<unknown>]>([
+  ["within one renewal", () => vi.advanceTimersByTimeAsync(RENEW_EVERY_MS)],
+  [
+    "at once when signals may have been missed",
+    async () => {
+      tell({ type: "missed" });
+      await vi.advanceTimersByTimeAsync(0);
+    },
+  ],
+])("learns of a request whose signal was lost %s", async (_when, pass) => {
+  const [one, other] = [watch("one"), watch("other")];
+  requested = ["one", "elsewhere"];
+  await pass();
+  expect([one.kill, other.kill].map(({ mock }) => mock.calls.length)).toEqual([1, 0]);
+  expect(asked).toEqual([["one", "other"]]);
+});
+
+it("goes on after the database was away", async () => {
+  const one = watch("one");
+  requested = ["one"];
+  failure = new Error("no database");
+  await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);
+  expect(errors).toEqual([failure]);
+  failure = undefined;
+  await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);
+  expect(one.kill).toHaveBeenCalledOnce();
+});
+
+it("asks no more for what has ended, nor once it is closed", async () => {
+  const { kill, cancellation } = watch("one");
+  const other = watch("other");
+  cancellation[Symbol.dispose]();
+  tell({ type: "cancel", run: "one" });
+  await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);
+  expect(asked).toEqual([["other"]]);
+  cancellations.close();
+  tell({ type: "cancel", run: "other" });
+  await vi.advanceTimersByTimeAsync(2 * RENEW_EVERY_MS);
+  expect(asked).toHaveLength(1);
+  expect(kill).not.toHaveBeenCalled();
+  expect(other.kill).not.toHaveBeenCalled();
+});

@@ -1,0 +1,135 @@
+/** What a runner left that was killed together with its worker, and what only looks like it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { killLeftovers } from "../../src/worker/leftovers.ts";
+import { openJournal, readJournal } from "../../src/worker/runner/journal.ts";
+import { type PidSpace, pidSpace, readProcess } from "../../src/worker/runner/processes.ts";
+import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { isAlive } from "../support/runner.ts";
+
+let folder: Folder;
+const children: ChildProcess[] = [];
+beforeEach(async () => {
+  folder = await temporaryFolder();
+});
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  await folder[Symbol.asyncDispose]();
+});
+
+/** A process in a session of its own, as a command is. */
+async function sleeper(env: Record<string, string> = {}) {
+  const child = spawn("/bin/sleep", ["60"], { detached: true, stdio: "ignore", env });
+  children.push(child);
+  await once(child, "spawn");
+  const { pid = 0 } = child;
+  return { pid, startTime: readProcess(pid)?.startTime ?? 0 };
+}
+
+const here = pidSpace() as PidSpace;
+const marker = ["CARILLON_RUN_ID=7", "CARILLON_ATTEMPT=0"];
+const marked = { CARILLON_RUN_ID: "7", CARILLON_ATTEMPT: "0" };
+const ourselves = { pid: process.pid, startTime: readProcess(process.pid)?.startTime };
+/** This process's pid, but another one's start: dead. */
+const dead = { ...ourselves, startTime: 1 };
+
+function writeJournal(head: object, ...lines: object[]): void {
+  const text = [head, ...lines].map((line) => `${JSON.stringify(line)}\n`).join("");
+  writeFileSync(join(folder.path, "1-1.journal"), text);
+}
+
+describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", () => {
+  it("are killed by pid and start time, and by marker, and the journal goes", async () => {
+    const [started, starting, ended] = [await sleeper(), await sleeper(marked), await sleeper()];
+    writeJournal(
+      { owner: dead, space: here },
+      { starting: 1, marker: [] },
+      { started: 1, root: started },
+      { starting: 2, marker },
+      { starting: 3, marker: [] },
+      { started: 3, root: ended },
+      { ended: 3 },
+    );
+    expect(await killLeftovers(folder.path)).toBe(2);
+    expect([started, starting, ended].map(({ pid }) => isAlive(pid))).toEqual([false, false, true]);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("a pid that is somebody else's by now is not touched", async () => {
+    const innocent = await sleeper();
+    writeJournal(
+      { owner: dead, space: here },
+      { started: 1, root: { ...innocent, startTime: innocent.startTime - 1 } },
+    );
+    await killLeftovers(folder.path);
+    expect(isAlive(innocent.pid)).toBe(true);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it.each([
+    ["of before a restart of the machine", { ...here, bootId: "another" }],
+    ["of another PID namespace", { ...here, namespace: "pid:[1]" }],
+  ])("pids %s say nothing", async (_what, space) => {
+    const innocent = await sleeper(marked);
+    writeJournal({ owner: dead, space }, { starting: 1, marker }, { started: 1, root: innocent });
+    expect(await killLeftovers(folder.path)).toBe(0);
+    expect(isAlive(innocent.pid)).toBe(true);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("are none as long as the runner lives", async () => {
+    const running = await sleeper(marked);
+    writeJournal({ owner: ourselves, space: here }, { starting: 1, marker }, { started: 1, root: running });
+    expect(await killLeftovers(folder.path)).toBe(0);
+    expect(isAlive(running.pid)).toBe(true);
+    expect(readdirSync(folder.path)).toEqual(["1-1.journal"]);
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("a journal", () => {
+  const file = () => join(folder.path, "journals", `${ourselves.pid}-${ourselves.startTime}.journal`);
+  const open = () => openJournal(join(folder.path, "journals"));
+
+  it("names what runs, and is short when nothing does", () => {
+    const journal = open();
+    const empty = readFileSync(file(), "utf8");
+    const root = { pid: 5, startTime: 6 };
+    journal.starting(1, marker);
+    journal.started(1, root);
+    journal.starting(2, []);
+    expect(readJournal(file())).toEqual({
+      owner: ourselves,
+      space: here,
+      running: [{ marker, root }, { marker: [] }],
+    });
+    journal.ended(1);
+    expect(readJournal(file())?.running).toEqual([{ marker: [] }]);
+    journal.ended(2);
+    expect(readFileSync(file(), "utf8")).toBe(empty);
+    journal.remove();
+    expect(readJournal(file())).toBeUndefined();
+  });
+
+  it("stays short beside a command that never ends", () => {
+    const journal = open();
+    journal.starting(0, marker);
+    journal.started(0, { pid: 5, startTime: 6 });
+    for (let n = 1; n <= 5_000; n++) {
+      journal.starting(n, marker);
+      journal.ended(n);
+    }
+    expect(readFileSync(file(), "utf8").split("\n").length).toBeLessThan(2_100);
+    expect(readJournal(file())?.running).toEqual([{ marker, root: { pid: 5, startTime: 6 } }]);
+    journal.remove();
+  });
+
+  it("is read up to the line that was being written", () => {
+    mkdirSync(join(folder.path, "journals"));
+    const head = JSON.stringify({ owner: dead, space: here });
+    writeFileSync(file(), `${head}\n{"starting":1,"marker":[]}\n{"starting":2,"mar`);
+    expect(readJournal(file())?.running).toEqual([{ marker: [] }]);
+  });
+});

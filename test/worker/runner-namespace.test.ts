@@ -1,0 +1,72 @@
+/** A PID namespace around the runner: its death ends all, and there is one only where it takes nothing away. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import pino from "pino";
+import { expect, it, vi } from "vitest";
+import { OperatorError } from "../../src/core/errors.ts";
+import { areAllRelated } from "../../src/worker/pid-namespace.ts";
+import type { ProcessEntry } from "../../src/worker/runner/processes.ts";
+import { createRunner } from "../../src/worker/runner-client.ts";
+import { temporaryFolder } from "../support/folder.ts";
+import { isAlive, startTestRunner } from "../support/runner.ts";
+
+const user = process.getuid?.() === 0 ? [] : ["--user", "--map-current-user"];
+const trial = spawnSync("unshare", [...user, "--pid", "--fork", "--mount-proc", "true"], {
+  encoding: "utf8",
+});
+const refusal = trial.status === 0 ? "" : (trial.error?.message ?? trial.stderr.trim());
+if (refusal !== "") console.warn(`Tests of the PID namespace are skipped: ${refusal}`);
+
+/** Of the one with a marker that nobody else has: inside, its pid is another one. */
+function pidOutside(marker: string): number | undefined {
+  return readdirSync("/proc")
+    .map(Number)
+    .find((pid) => {
+      try {
+        return pid > 0 && readFileSync(`/proc/${pid}/cmdline`, "utf8") === `/bin/sleep\0${marker}\0`;
+      } catch {
+        return false;
+      }
+    });
+}
+
+it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are reaped", async () => {
+  await using folder = await temporaryFolder();
+  await using test = await startTestRunner({ pidNamespace: "on" });
+  const marker = `60.${process.pid}1`;
+  // Orphan, without mark, in a session of its own: nothing leads from the command to it.
+  const hidden = `(env -i setsid /bin/sleep ${marker} > /dev/null 2>&1 &)`;
+  const command = test.sh(`${hidden}; echo $$; touch up; exec sleep 60`, { cwd: folder.path });
+  await vi.waitUntil(() => existsSync(join(folder.path, "up")) && pidOutside(marker), { timeout: 10_000 });
+  const pid = pidOutside(marker) ?? 0;
+  expect(Number(command.output())).toBeLessThan(100);
+
+  await test.sh("for i in 1 2 3 4 5; do (sleep 0.01 &); done; sleep 0.1").finished;
+  expect((await test.sh("grep -l '^State:.Z' /proc/[0-9]*/status").finished).output.toString()).toBe("");
+
+  process.kill(await test.runner.pid(), "SIGKILL");
+  expect((await command.finished).end).toEqual({ kind: "killed", reason: "lost" });
+  expect(isAlive(pid)).toBe(false);
+  expect((await test.sh("exit 3").finished).end).toEqual({ kind: "exited", code: 3 });
+});
+
+it("that is wanted and refused stops the start, and says so", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "no-such-folder");
+  const options = { folder: folder.path, path, log: pino({ level: "silent" }) };
+  const start = createRunner({ ...options, pidNamespace: "on" });
+  await expect(start).rejects.toThrow(OperatorError);
+  await expect(start).rejects.toThrow(/^PID_NAMESPACE is on, and .+unshare.+Set it to off\.$/);
+  // Without it, the same is started.
+  await (await createRunner({ ...options, pidNamespace: "auto" })).close();
+});
+
+it("is not made by itself where it would hide a process", () => {
+  const entry = (pid: number, parent: number): ProcessEntry => ({
+    ...{ pid, parent, startTime: 1, group: pid, session: pid, zombie: false },
+  });
+  const related = [entry(1, 0), entry(5, 1), entry(7, 5), entry(8, 7), entry(9, 8)];
+  expect(areAllRelated(7, related)).toBe(true);
+  expect(areAllRelated(7, [...related, entry(6, 1)])).toBe(false);
+});

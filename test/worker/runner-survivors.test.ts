@@ -1,0 +1,83 @@
+/** Nothing that a command has started survives it, however it hides. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { isAlive, startTestRunner, type TestRunner } from "../support/runner.ts";
+
+let folder: Folder;
+let test: TestRunner;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  test = await startTestRunner();
+});
+afterAll(async () => {
+  await test[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+const created = (name: string) =>
+  vi.waitUntil(() => existsSync(join(folder.path, name)), { timeout: 10_000 });
+const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "utf8"));
+/** Shell text that writes a pid to a file which is there only when it is whole. */
+const writePid = (name: string) => `echo $$ > ${name}.new; mv ${name}.new ${name}`;
+
+describe.skipIf(process.platform !== "linux")("when the command has ended by itself", () => {
+  it.each([
+    ["a child", "sh -c 'W; exec sleep 60' &"],
+    ["a daemon that holds the pipe", "setsid sh -c 'W; exec sleep 60' &"],
+    ["a double fork", "(setsid sh -c 'W; exec sleep 60' > /dev/null 2>&1 &) &"],
+    ["an empty environment", "env -i sh -c 'W; exec /bin/sleep 60' &"],
+    [
+      "a child of a daemon with an empty environment",
+      "setsid sh -c 'env -i /bin/sh -c \"W; exec /bin/sleep 60\" & exec sleep 60' &",
+    ],
+  ])("%s is gone", async (name, text) => {
+    const file = name.replaceAll(" ", "-");
+    const background = text.replace("W", writePid(file));
+    const command = test.sh(`${background} until [ -e ${file} ]; do :; done; exit 3`, { cwd: folder.path });
+    expect((await command.finished).end).toEqual({ kind: "exited", code: 3 });
+    expect(isAlive(pidIn(file))).toBe(false);
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("when the command is killed", () => {
+  it("a child without mark in a session of its own is found while the tree still stands", async () => {
+    const child = `env -i setsid /bin/sh -c '${writePid("hidden")}; exec /bin/sleep 60'`;
+    const command = test.sh(`trap '' TERM; ${child} & while :; do wait; done`, {
+      cwd: folder.path,
+      killGraceMs: 50,
+    });
+    await created("hidden");
+    command.kill("cancelled");
+    expect((await command.finished).end).toEqual({ kind: "killed", reason: "cancelled" });
+    expect(isAlive(pidIn("hidden"))).toBe(false);
+  });
+
+  it("a tree that never stops forking is outrun", async () => {
+    // Each starts the next in a session of its own, without a mark.
+    const text = `trap '' TERM; echo x >> generations; sleep 0.02; env -i setsid /bin/sh fork & wait`;
+    const command = test.sh(`echo ${JSON.stringify(text)} > fork; trap '' TERM; /bin/sh fork; sleep 60`, {
+      cwd: folder.path,
+      killGraceMs: 300,
+    });
+    await created("generations");
+    command.kill("cancelled");
+    await command.finished;
+    const generations = () => readFileSync(join(folder.path, "generations"), "utf8").length;
+    const last = generations();
+    // A generation takes 20 ms: were one left, there would be more by the end of this.
+    await test.sh("sleep 0.3").finished;
+    expect(generations()).toBe(last);
+  });
+
+  it("neighbours are left alone", async () => {
+    const neighbour = test.sh("until [ -e go ]; do sleep 0.02; done; exit 4", { cwd: folder.path });
+    const killed = test.sh("setsid sleep 60 & touch there; wait", { cwd: folder.path });
+    await created("there");
+    killed.kill("lost");
+    await killed.finished;
+    await test.sh("touch go", { cwd: folder.path }).finished;
+    expect((await neighbour.finished).end).toEqual({ kind: "exited", code: 4 });
+  });
+});

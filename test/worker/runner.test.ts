@@ -1,0 +1,156 @@
+/** The life of a runner: what happens to its commands when it, its worker or the worker's lease is gone. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { openRunnerLink } from "../../src/worker/runner-link.ts";
+import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { isAlive, PATH, startTestRunner } from "../support/runner.ts";
+
+let folder: Folder;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+const created = (name: string) =>
+  vi.waitUntil(() => existsSync(join(folder.path, name)), { timeout: 10_000 });
+const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "utf8"));
+const LOST = { kind: "killed", reason: "lost" };
+
+/** Writes its own pid and that of a daemon, and runs on. */
+const withDaemon = (name: string) =>
+  `setsid sh -c 'echo $$ > ${name}.daemon; exec sleep 60' & until [ -s ${name}.daemon ]; do :; done;
+   echo $$ > ${name}.new; mv ${name}.new ${name}; exec sleep 60`;
+const areGone = (name: string) => !isAlive(pidIn(name)) && !isAlive(pidIn(`${name}.daemon`));
+
+describe("when the runner is killed", () => {
+  it("its commands are lost, what they left is gone, and another runner takes over", async () => {
+    await using test = await startTestRunner();
+    const command = test.sh(withDaemon("orphan"), { cwd: folder.path });
+    await created("orphan");
+    const first = await test.runner.pid();
+    process.kill(first, "SIGKILL");
+    expect((await command.finished).end).toEqual(LOST);
+    expect(areGone("orphan")).toBe(true);
+    expect((await test.sh("echo next").finished).output.toString()).toBe("next\n");
+    expect(await test.runner.pid()).not.toBe(first);
+  });
+
+  it("no journal stays behind, its own or the next one's", async () => {
+    const journals = join(folder.path, "journals");
+    const found = () => readdirSync(journals).filter((name) => name.includes("journal"));
+    const test = await startTestRunner({ journals });
+    const command = test.sh("echo started; exec sleep 60");
+    await expect.poll(command.output).toBe("started\n");
+    process.kill(await test.runner.pid(), "SIGKILL");
+    await command.finished;
+    await test.sh("true").finished;
+    expect(found()).toHaveLength(1);
+    await test[Symbol.asyncDispose]();
+    expect(found()).toEqual([]);
+  });
+
+  it("one that hangs is killed and replaced", async () => {
+    await using test = await startTestRunner({ confirmMs: 100 });
+    const command = test.sh(withDaemon("hung"), { cwd: folder.path });
+    await created("hung");
+    const runner = await test.runner.pid();
+    process.kill(runner, "SIGSTOP");
+    command.kill("cancelled");
+    expect((await command.finished).end).toEqual(LOST);
+    expect([areGone("hung"), isAlive(runner)]).toEqual([true, false]);
+    expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
+  });
+
+  it("signals for a whole control group do not end it", async () => {
+    await using test = await startTestRunner();
+    const pid = await test.runner.pid();
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.kill(pid, signal);
+    expect((await test.sh("exit 6").finished).end).toEqual({ kind: "exited", code: 6 });
+    expect(await test.runner.pid()).toBe(pid);
+  });
+});
+
+describe("when the worker is gone", () => {
+  it("the closing of the socket kills all and ends the runner", async () => {
+    const test = await startTestRunner();
+    const command = test.sh(`trap '' TERM; ${withDaemon("left")}`, { cwd: folder.path });
+    await created("left");
+    const pid = await test.runner.pid();
+    await test[Symbol.asyncDispose]();
+    expect((await command.finished).end).toEqual(LOST);
+    expect([areGone("left"), isAlive(pid)]).toEqual([true, false]);
+  });
+
+  it("a command whose lease runs out is killed, and nothing but it", async () => {
+    await using test = await startTestRunner();
+    const options = { cwd: folder.path, leaseMs: 400 };
+    const frozen = test.sh(withDaemon("frozen"), options);
+    const renewed = test.sh("sleep 0.6; exit 7", options);
+    const free = test.sh("sleep 0.6; exit 8");
+    await renewed.started;
+    renewed.extendLease(60_000);
+    expect((await frozen.finished).end).toEqual(LOST);
+    expect(areGone("frozen")).toBe(true);
+    expect((await renewed.finished).end).toEqual({ kind: "exited", code: 7 });
+    expect((await free.finished).end).toEqual({ kind: "exited", code: 8 });
+  });
+
+  it("a command whose lease was over before it came is not started", async () => {
+    await using test = await startTestRunner();
+    const command = test.sh("touch late", { cwd: folder.path, leaseMs: 0 });
+    expect((await command.finished).end).toEqual(LOST);
+    expect(existsSync(join(folder.path, "late"))).toBe(false);
+  });
+});
+
+it("a flood stops when nobody takes it, alone, and goes on when somebody does", async () => {
+  await using test = await startTestRunner();
+  const gate = Promise.withResolvers<void>();
+  let bytes = 0;
+  const flood = test.runner.start(
+    {
+      command: { kind: "shell", text: "head -c 2000000 /dev/zero; touch flooded" },
+      env: { PATH },
+      cwd: folder.path,
+    },
+    async (chunk) => {
+      await gate.promise;
+      bytes += chunk.length;
+    },
+  );
+  const other = await test.sh("head -c 20000000 /dev/zero").finished;
+  expect(other.output.length).toBe(20_000_000);
+  expect(existsSync(join(folder.path, "flooded"))).toBe(false);
+  gate.resolve();
+  expect(await flood.finished).toEqual({ kind: "exited", code: 0 });
+  expect(bytes).toBe(2_000_000);
+});
+
+it.skipIf(process.platform !== "linux")(
+  "a command gets nothing of what the service was born with",
+  async () => {
+    // 20 is beyond what Node itself keeps from children.
+    const prefix = ["bash", "-c", 'exec 20< /dev/null; exec "$@"', "bash"];
+    const options = { prefix, cacheFolder: join(folder.path, "cache"), path: PATH, onLog: () => undefined };
+    const link = await openRunnerLink(options);
+    const ended = Promise.withResolvers<void>();
+    let output = "";
+    const command = { kind: "argv", argv: ["ls", "/proc/self/fd"] } as const;
+    link.start(
+      { command, env: { PATH }, cwd: "/", marker: [] },
+      {
+        onStarted: () => undefined,
+        onOutput(chunk) {
+          output += chunk.toString();
+        },
+        onExited: () => ended.resolve(),
+        onLost: () => ended.reject(new Error("lost")),
+      },
+    );
+    await ended.promise;
+    // 3 is the folder itself.
+    expect(output).toBe("0\n1\n2\n3\n");
+    await link.close();
+  },
+);
