@@ -8,12 +8,15 @@ const FILE = "openapi/openapi.json";
 const LOCATION = new URL(`../${FILE}`, import.meta.url);
 const SHOWN_LINES = 5;
 
-// Describing a route calls none of its handlers.
-const noDeps = new Proxy({} as Deps, {
-  get: (_, name) => {
-    throw new Error(`A route needs ${String(name)} before it is called`);
-  },
-});
+// Describing a route calls none of its handlers: what a route works with may be named, and not be used.
+const noDeps = new Proxy({} as Deps, { get: (_, name) => unusable(String(name)) });
+
+function unusable(name: string): object {
+  const refuse = () => {
+    throw new Error(`A route needs ${name} before it is called`);
+  };
+  return new Proxy({}, { get: refuse });
+}
 
 /** The routes of the API, to be looked at and not called. */
 export const describedRoutes = routes(

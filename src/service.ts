@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./api/admin-token.ts";
 import { buildApp } from "./api/app.ts";
+import type { Readiness } from "./api/routes/health.ts";
 import { routes } from "./api/routes/index.ts";
 import { readTls, type Tls } from "./api/tls.ts";
 import { type Config, ConfigError } from "./config.ts";
@@ -23,6 +24,7 @@ import type { Deps } from "./orchestrator/deps.ts";
 import { findGrant } from "./orchestrator/find-grant.ts";
 import { startRecovery } from "./orchestrator/recovery.ts";
 import { type Retention, type Swept, startRetention } from "./orchestrator/retention.ts";
+import { type SchedulerNumbers, watchScheduler } from "./orchestrator/watch-scheduler.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { createRunner } from "./worker/runner-client.ts";
 import { startWorker } from "./worker/worker.ts";
@@ -186,6 +188,7 @@ async function startApi(
   { scheduler, retention }: { scheduler: Scheduler | undefined; retention: Retention },
   cleanup: AsyncDisposableStack,
 ): Promise<string> {
+  const numbers = watchScheduler(deps, scheduler);
   const app = await buildApp({
     token,
     findGrant: (given) => findGrant(deps, given),
@@ -196,13 +199,13 @@ async function startApi(
     logger: log,
     routes: routes(
       deps,
-      () => notReady(deps.db, scheduler),
+      () => readiness(deps.db, numbers, scheduler),
       {
         hostTimezone: config.hostTimezone,
         defaultTimezone: config.defaultTimezone,
         refusal: guard.checkUrl,
       },
-      { sinceLastBeat: () => scheduler?.sinceLastBeat(), deleted: retention.deleted },
+      { scheduler: numbers, deleted: retention.deleted },
     ),
   });
   cleanup.defer(() => app.close());
@@ -216,23 +219,37 @@ async function startApi(
   return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }
 
-/** Names what is not ready, and why. */
-async function notReady(db: Database, scheduler: Scheduler | undefined): Promise<string[]> {
-  const database = await Promise.race([
-    pendingMigrations(db),
-    delay(READY_PATIENCE_MS, SILENT, { ref: false }),
+/** Names what is not ready, and why. Slots that are overdue are the fault of those that are schedulers. */
+async function readiness(
+  db: Database,
+  numbers: () => Promise<SchedulerNumbers>,
+  scheduler: Scheduler | undefined,
+): Promise<Readiness> {
+  const sinceLastBeat = scheduler?.sinceLastBeat() ?? null;
+  const own = { sinceLastBeat, beatLateness: scheduler?.beatLateness() ?? null, oldestOverdue: null };
+  const [database, seen] = await Promise.race([
+    Promise.all([pendingMigrations(db), numbers().catch(() => own)]),
+    delay(READY_PATIENCE_MS, [SILENT, own] as const, { ref: false }),
   ]);
-  const age = scheduler?.sinceLastBeat() ?? 0;
-  const beat = age > LATE_BEAT_MS ? [`scheduler: the last beat was ${Math.round(age / 1_000)} s ago`] : [];
-  return [...database, ...beat];
+  const late = (what: string, ms: number | null) =>
+    ms !== null && ms > LATE_BEAT_MS ? [`scheduler: ${what} ${Math.round(ms / 1_000)} s`] : [];
+  const overdue = scheduler === undefined ? null : seen.oldestOverdue;
+  return {
+    notReady: [
+      ...database,
+      ...late("no beat for", sinceLastBeat),
+      ...late("the oldest slot is overdue for", overdue),
+    ],
+    scheduler: seen,
+  };
 }
 
 async function pendingMigrations(db: Database): Promise<string[]> {
   try {
     const pending = await db.pendingMigrations();
-    return pending.length > 0 ? [`migrations: not applied: ${pending.join(", ")}`] : [];
+    return pending.length > 0 ? ["migrations: not applied"] : [];
   } catch {
-    // Readable without a token: the cause stands in the log of whatever else needs the database.
+    // Readable without a token, like all that is said here: the cause stands in the log of whatever else needs the database.
     return SILENT;
   }
 }

@@ -17,6 +17,8 @@ import {
 import { type CommandCase, commandCases, type Expected } from "./command-cases.ts";
 
 const GIBIBYTE = 1_073_741_824;
+/** Pipes are made in stock. */
+const SPARE_FILES = 64;
 
 /** A round is all cases once. */
 export const commands: Campaign = {
@@ -41,7 +43,9 @@ export async function commandsOnce(world: World, options: { floodBytes: number }
     checks.that(left === 0, `${one.name}: ${left} processes are left`);
     figures[`${one.name}: longest attempt (ms)`] = Math.max(...longest);
   }
-  figures["files that the service opened and did not close"] = openFiles(service) - filesBefore;
+  const filesKept = openFiles(service) - filesBefore;
+  figures["files that were opened and not closed"] = filesKept;
+  checks.that(filesKept <= SPARE_FILES, `${filesKept} files more are open`);
   return { broken: checks.broken, figures };
 }
 

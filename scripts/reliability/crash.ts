@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startSink } from "../../test/support/http-sink.ts";
+import type { ServiceProcess } from "../../test/support/process.ts";
 import { processesWith } from "../../test/support/processes.ts";
 import {
   type Campaign,
@@ -17,22 +18,29 @@ import {
 const NOTICED_MS = 30_000;
 const ORPHAN_MS = 5_000;
 const LATEST_KILL_MS = 500;
+const CALLERS = 20;
 
-/** 400 triggers; every other round on the embedded Postgres, which loses its parent too. */
+/** 400 triggers; of four rounds two on the embedded Postgres, which loses its parent too, and two without namespaces. */
 export const crash: Campaign = {
   title: "kill -9 of the service with 1 long run and 400 accepted triggers",
-  run: (world) => crashOnce(world, { triggers: 400, embedded: world.seed % 2 === 1 }),
+  run: (world) =>
+    crashOnce(world, {
+      triggers: 400,
+      embedded: world.seed % 2 === 1,
+      pidNamespace: world.seed % 4 < 2 ? "auto" : "off",
+    }),
 };
 
 /** One crash; the seed says how long after the last accepted trigger. */
 export async function crashOnce(
   world: World,
-  options: { triggers: number; embedded: boolean },
+  options: { triggers: number; embedded: boolean; pidNamespace: string },
 ): Promise<Findings> {
   const checks = createChecks();
   await using sink = await startSink();
   const environment = {
     WORKER_CONCURRENCY: "4",
+    PID_NAMESPACE: options.pidNamespace,
     ...(options.embedded && { DATABASE_URL: "" }),
   };
   await using before = await startNode(world, "node", environment);
@@ -47,11 +55,7 @@ export async function crashOnce(
   const { id: long } = await before.client.trigger("long");
   const orphans = () => processesWith(`CARILLON_RUN_ID=${long}`);
   await until("the long command runs", 20_000, async () => orphans()[0]);
-  const accepted = await Promise.all(
-    Array.from({ length: options.triggers }, (_, n) =>
-      before.client.trigger("quick", { env: { N: `${n}` } }),
-    ),
-  );
+  const accepted = await triggerMany(before, options.triggers);
   await new Promise((resolve) => setTimeout(resolve, randomFrom(world.seed)() * LATEST_KILL_MS));
   await before.end("SIGKILL");
   const killedAt = performance.now();
@@ -67,7 +71,7 @@ export async function crashOnce(
     const { queued = 0, running = 0, retrying = 0 } = body.runs;
     return queued + running + retrying === 0 || undefined;
   });
-  for (const { id } of accepted) {
+  for (const id of accepted) {
     const { state } = await after.client.run(id);
     checks.that(state === "succeeded", `an accepted trigger is ${state}`);
   }
@@ -95,4 +99,15 @@ export async function crashOnce(
       "commands run twice": lines.length - new Set(lines).size,
     },
   };
+}
+
+/** Triggers `quick` so often, as some callers at once would; answers the ids of the runs. */
+async function triggerMany({ client }: ServiceProcess, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  let sent = 0;
+  const caller = async () => {
+    while (sent < count) ids.push((await client.trigger("quick", { env: { N: `${sent++}` } })).id);
+  };
+  await Promise.all(Array.from({ length: CALLERS }, caller));
+  return ids;
 }

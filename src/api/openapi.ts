@@ -13,6 +13,12 @@ type TransformObject = ReturnType<typeof createJsonSchemaTransformObject>;
 type Options = Parameters<typeof createJsonSchemaTransform>[0];
 type Operations = Record<string, { requestBody?: { required: boolean }; [OPTIONAL_BODY]?: true }>;
 
+const BEARER = {
+  type: "http",
+  scheme: "bearer",
+  description:
+    "A token with one of the scopes that the call names (`read`, `trigger`), or with `admin`, which has them all",
+} as const;
 const BODY_TYPES = ["application/json", "application/yaml"];
 // Goes from describeRoute to describeDocument: @fastify/swagger calls every body required.
 const OPTIONAL_BODY = "x-optional-body";
@@ -39,7 +45,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
     openapi: {
       openapi: "3.1.0",
       info: { title: "Carillon", description: packageJson.description, version: packageJson.version },
-      components: { securitySchemes: { bearer: { type: "http", scheme: "bearer" } } },
+      components: { securitySchemes: { bearer: BEARER } },
       security: [{ bearer: [] }],
     },
     transform: describeRoute,

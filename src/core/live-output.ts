@@ -2,6 +2,7 @@
 import {
   type FinalOutput,
   headBytesOf,
+  inPieces,
   keptSpans,
   missingSpans,
   type OutputPiece,
@@ -44,14 +45,14 @@ export function nextWrite(live: LiveOutput, totalBytes: number, limitBytes: numb
   let { seen } = live;
   if (seen < Math.min(totalBytes, headBytes)) {
     const to = Math.min(totalBytes, headBytes, seen + MAX_WRITE_BYTES);
-    spans.push(grown(live, { from: seen, to }, headBytes, endStart));
+    spans.push(...inPieces(grown(live, { from: seen, to }, headBytes, endStart)));
     seen = to;
   }
   // In the write that ends the head there may be no room left: the end comes with the next one.
   const room = MAX_WRITE_BYTES - spans.reduce((sum, { from, to }) => sum + to - from, 0);
   if (seen >= headBytes && seen < totalBytes && (spans.length === 0 || totalBytes - seen <= room)) {
     const from = Math.max(seen, endStart, totalBytes - room);
-    spans.push(grown(live, { from, to: totalBytes }, headBytes, endStart));
+    spans.push(...inPieces(grown(live, { from, to: totalBytes }, headBytes, endStart)));
     seen = totalBytes;
   }
   const gone = live.written.filter(({ from, to }) => from >= headBytes && to <= endStart);
@@ -89,14 +90,16 @@ export function finalOutput(
   const kept = keptSpans(totalBytes, limitBytes);
   const pieces = kept.map(read);
   const stay = live.written.filter((span) => kept.some(({ from, to }) => from <= span.from && span.to <= to));
-  const missing = missingSpans(kept, stay).flatMap(({ from, to }) =>
-    pieces
-      .filter(({ position, bytes }) => position <= from && to <= position + bytes.length)
-      .map(({ position, bytes }) => ({
-        position: from,
-        bytes: bytes.subarray(from - position, to - position),
-      })),
-  );
+  const missing = missingSpans(kept, stay)
+    .flatMap(inPieces)
+    .flatMap(({ from, to }) =>
+      pieces
+        .filter(({ position, bytes }) => position <= from && to <= position + bytes.length)
+        .map(({ position, bytes }) => ({
+          position: from,
+          bytes: bytes.subarray(from - position, to - position),
+        })),
+    );
   const untouched = live.written.length + live.doubtful.length === 0;
   return { pieces, untouched, stored: stay.map(({ from }) => from), missing };
 }

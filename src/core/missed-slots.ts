@@ -60,7 +60,9 @@ function runs(policy: MissedRuns["policy"], isNewest: boolean): boolean {
 
 function leftOut(slots: number): string[] {
   if (slots === 0) return [];
-  return [`${slots} earlier slot${slots === 1 ? " is" : "s are"} left out: no more than ${MAX_MISSED} are kept`];
+  return [
+    `${slots} earlier slot${slots === 1 ? " is" : "s are"} left out: no more than ${MAX_MISSED} are kept`,
+  ];
 }
 
 /** Operator state of a job: who wants it so, and why. */

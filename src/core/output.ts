@@ -25,7 +25,7 @@ export interface FinalOutput {
   missing: readonly OutputPiece[];
 }
 
-/** What a short text leaves when nothing was stored while the attempt ran. */
+/** What a message of ours leaves when nothing was stored while the attempt ran. */
 export function wholeOutput(bytes: Uint8Array): FinalOutput {
   const pieces = bytes.length === 0 ? [] : [{ position: 0, bytes }];
   return { pieces, untouched: true, stored: [], missing: pieces };
@@ -59,6 +59,18 @@ export function missingSpans(wanted: readonly Span[], present: readonly Span[]):
     }
     if (from < span.to) missing.push({ from, to: span.to });
     return missing;
+  });
+}
+
+/** A piece is no larger: whoever reads a part of it makes Postgres unpack all of it. */
+export const MAX_PIECE_BYTES = 128 * 1024;
+
+/** A span as spans of the size of a piece. */
+export function inPieces({ from, to }: Span): Span[] {
+  const count = Math.ceil((to - from) / MAX_PIECE_BYTES);
+  return Array.from({ length: count }, (_, index) => {
+    const start = from + index * MAX_PIECE_BYTES;
+    return { from: start, to: Math.min(to, start + MAX_PIECE_BYTES) };
   });
 }
 

@@ -31,7 +31,10 @@ type Window = SlotQuery & { until: Date };
  *
  * @throws RangeError if the zone is unknown
  */
-export function dueSlots({ limit = Number.POSITIVE_INFINITY, ...query }: Window & { limit?: number }): Date[] {
+export function dueSlots({
+  limit = Number.POSITIVE_INFINITY,
+  ...query
+}: Window & { limit?: number }): Date[] {
   const stream = streamOf(query);
   const slots: Date[] = [];
   while (slots.length < limit) {

@@ -18,6 +18,8 @@ export interface AttemptOrder {
   /** The job's env with the trigger's over it, and what tells the command which attempt it is over both. */
   env: Record<string, string>;
   workingDirectory: string | null;
+  /** The account that it runs as; null: that of the service. */
+  user: string | null;
   timeoutMs: number | null;
   /** What is kept of what it prints. */
   logLimitBytes: number;
@@ -66,10 +68,10 @@ async function begin(
     await insertAttempt(tx, { id: attemptId, runId: run.id, number: run.attempt, worker, startedAt: now });
     await publish(tx, { type: "run_changed", run: run.id });
     const definition = definitionOf(run.revision);
-    const { command, env: jobEnv, secretEnv, workingDirectory, timeoutMs, logLimitBytes } = definition;
+    const { command, env: jobEnv, secretEnv, workingDirectory, user, timeoutMs, logLimitBytes } = definition;
     const runEnv = { ...(run.env as Record<string, string>), ...attemptEnv(run) };
     const env = { jobEnv, secretEnv, runEnv };
-    return { runId: run.id, attemptId, command, ...env, workingDirectory, timeoutMs, logLimitBytes };
+    return { runId: run.id, attemptId, command, ...env, workingDirectory, user, timeoutMs, logLimitBytes };
   });
 }
 

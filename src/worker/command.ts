@@ -15,6 +15,8 @@ export interface CommandSpec {
   env: Record<string, string>;
   /** Absolute. */
   cwd: string;
+  /** The account that it runs as; absent: ours. */
+  user?: string;
   /** Names of variables in `env` that together mark the processes of this command, and no others. */
   marker?: readonly string[];
   timeoutMs?: number;
@@ -46,7 +48,7 @@ export interface RunningCommand {
   finished: Promise<CommandEnd>;
   /** Asks the process group to end, and ends it after the grace; `lost` has none. Nothing once it has ended. */
   kill(reason: KillReason): void;
-  /** Lets it run for so long from now, in ms. */
+  /** Lets it run for so long from now, in ms; nothing for a command that needs no lease. */
   extendLease(ms: number): void;
 }
 
@@ -96,10 +98,10 @@ export function startCommand(
 
   void runner.then((link) => {
     if (forcedEnd !== undefined) return;
-    const { command, env, cwd, marker = [] } = spec;
+    const { command, env, cwd, user, marker = [] } = spec;
     const lease = Number.isFinite(untilMs) && { lease: { untilMs } };
     channel = link.start(
-      { command, env, cwd, marker, ...lease },
+      { command, env, cwd, marker, ...(user !== undefined && { user }), ...lease },
       {
         onStarted: started.resolve,
         onOutput(chunk) {
@@ -120,6 +122,7 @@ export function startCommand(
     // A lost claim has no time left: another worker is about to start the same run.
     kill: (reason) => force({ kind: "killed", reason }, reason === "lost" ? 0 : killGraceMs),
     extendLease(ms) {
+      if (spec.leaseMs === undefined) return;
       untilMs = Math.max(untilMs, monotonicMs() + ms);
       channel?.extend({ untilMs });
     },

@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import {
   type Credit,
   createFrameReader,
@@ -20,7 +20,7 @@ import {
   type StartOrder,
 } from "./runner/frames.ts";
 
-const MAIN = join(import.meta.dirname, "runner/main.ts");
+const MAIN = fileURLToPath(new URL("./runner/main.ts", import.meta.url));
 /** Every megabyte of the runner is copied for every command that it starts. */
 const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1"];
 const CONFIRM_MS = 5_000;

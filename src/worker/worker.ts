@@ -104,6 +104,13 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
   };
 }
 
+/** Another account has a home, a name and a shell of its own. */
+function inherited(baseEnv: Readonly<Record<string, string>>, user: string | null): Record<string, string> {
+  if (user === null) return { ...baseEnv };
+  const { HOME: _home, USER: _user, SHELL: _shell, ...shared } = baseEnv;
+  return shared;
+}
+
 /** An attempt whose command is not even tried. */
 function notStarted(message: string): RunningCommand {
   const end = { kind: "start_failed", code: 126, message } as const;
@@ -122,9 +129,10 @@ function commandOf(
 ): CommandSpec {
   return {
     command: order.command,
-    env: { ...options.baseEnv, ...order.env },
+    env: { ...inherited(options.baseEnv, order.user), ...order.env },
     cwd: resolve(options.jobsDir, order.workingDirectory ?? "."),
     marker: MARKER,
+    ...(order.user !== null && { user: order.user }),
     leaseMs: leftOf(claimedAt),
     ...(order.timeoutMs !== null && { timeoutMs: order.timeoutMs }),
   };

@@ -98,6 +98,9 @@ const shared = SHARED.flatMap(({ of, ...answer }) =>
   operations.filter(of).map((operation) => ({ ...answer, operation, id: operation.id })),
 );
 
+/** All calls but the probe of life. */
+const LIMITED = operations.filter(({ id }) => id !== "getHealthz");
+
 it("has a case for every answer and every kind of body that the document has", () => {
   const described = operations.flatMap(({ id, takes, answers }) => [
     ...Object.keys(takes).map((type) => `${id} takes ${type}`),
@@ -113,7 +116,8 @@ it("has a case for every answer and every kind of body that the document has", (
   });
   const looped = shared.map(({ id, status }) => `${id} ${status} ${PROBLEM}`);
   const stopping = operations.map(({ id }) => `${id} 503 ${PROBLEM}`);
-  const covered = new Set([...cased, ...looped, ...stopping, "getReadyz 503 application/json"]);
+  const limited = LIMITED.map(({ id }) => `${id} 429 ${PROBLEM}`);
+  const covered = new Set([...cased, ...looped, ...stopping, ...limited, "getReadyz 503 application/json"]);
   expect(described.filter((answer) => !covered.has(answer))).toEqual([]);
 });
 
@@ -131,6 +135,21 @@ describe("an answer that calls share", () => {
     const request = call(service.url, service.token, operation.method, somePath(operation));
     await expectAnswer(operation, provoke(request), status);
   });
+});
+
+it("429 is answered to every call beyond the limit but that of life", async () => {
+  const token = "the-right-token";
+  const app = await buildApp({ token, routes: describedRoutes, limits: { callsPerSecond: 0.1 } });
+  const url = await app.listen({ port: 0, host: "127.0.0.1" });
+  try {
+    await call(url, token, "GET", "/version").expect(200);
+    await call(url, token, "GET", "/docs/json").expect(200);
+    for (const operation of LIMITED)
+      await expectAnswer(operation, call(url, token, operation.method, somePath(operation)), 429);
+    await call(url, token, "GET", "/healthz").expect(200);
+  } finally {
+    await app.close();
+  }
 });
 
 describe("503", () => {

@@ -18,7 +18,7 @@ interface Operation {
   parameters?: { name: string; in: string; required: boolean; schema: Schema }[];
   requestBody?: { required: boolean; content: Content };
   responses: Record<string, { description: string; headers?: object; content?: Content }>;
-  security?: unknown[];
+  security?: { bearer: string[] }[];
 }
 
 interface Document {
@@ -30,6 +30,7 @@ interface Document {
 }
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
+const SCOPE = /^(read|trigger|admin)$/;
 const PUBLIC = ["/healthz", "/readyz", "/version"];
 
 const text = await documentText();
@@ -84,7 +85,8 @@ describe("the document", () => {
 
   it.each(operations)(`says who may call ${call}, and how it refuses`, ({ path, security, responses }) => {
     const isPublic = PUBLIC.includes(path);
-    expect(security).toEqual(isPublic ? [] : undefined);
+    const needs = security?.map(({ bearer }) => bearer.join());
+    expect(needs).toEqual(isPublic ? [] : expect.arrayContaining([expect.stringMatching(SCOPE)]));
     const problem = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
     for (const status of [...(isPublic ? [] : ["401"]), "403", "503"])
       expect(responses[status]?.content).toMatchObject(problem);

@@ -152,8 +152,11 @@ it("ends when the service stops, also for who takes nothing", { timeout: 30_000 
   using stuck = await follow(other, `/runs/${id}/log?follow=true`, {}, { paused: true });
   // More than the sockets between us hold.
   const { id: attemptId } = await other.prisma.attempt.findFirstOrThrow({ where: { runId: id } });
-  await other.prisma.attemptLog.create({ data: { attemptId, position: 1, bytes: Buffer.alloc(MANY, "x") } });
-  await expect.poll(() => text.text().length, SOON).toBe(MANY + 1);
+  const data = Array.from({ length: 100 }, (_, index) => {
+    return { attemptId, position: 1 + (index * MANY) / 100, bytes: Buffer.alloc(MANY / 100, "x") };
+  });
+  await other.prisma.attemptLog.createMany({ data });
+  await expect.poll(() => text.bytes(), SOON).toBe(MANY + 1);
   await other[Symbol.asyncDispose]();
   expect((await text.ended).length).toBe(MANY + 1);
   await events.ended;

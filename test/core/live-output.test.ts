@@ -9,7 +9,7 @@ import {
   NOTHING_WRITTEN,
   nextWrite,
 } from "../../src/core/live-output.ts";
-import { keptSpans, type OutputPiece, renderOutput, type Span } from "../../src/core/output.ts";
+import { inPieces, keptSpans, type OutputPiece, renderOutput, type Span } from "../../src/core/output.ts";
 
 /** A command that prints so much, and how the write after that goes; lost: done, and nobody learns of it. */
 interface Round {
@@ -118,7 +118,9 @@ describe("nextWrite", () => {
     const { live, total } = play(limit, filled);
     expect([total, live.seen]).toEqual([head, head]);
     const later = head + 3_000_000;
-    expect(nextWrite(live, later, limit).spans).toEqual([{ from: later - MAX_WRITE_BYTES, to: later }]);
+    expect(nextWrite(live, later, limit).spans).toEqual(
+      inPieces({ from: later - MAX_WRITE_BYTES, to: later }),
+    );
   });
 
   it("drops what has left the end that is kept", () => {

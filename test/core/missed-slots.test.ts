@@ -29,12 +29,7 @@ it.each<[what: string, MissedRule, caughtUp: number[], reasons: (string | undefi
   ["all, of a paused job", rule("all", { paused: PAUSED }), [], [PAUSED, PAUSED, PAUSED]],
   ["all, changed since", rule("all", { since: minute(2) }), [3], [NOBODY_UP, NOBODY_UP, undefined]],
   ["last, changed after it", rule("last", { since: minute(3) }), [], [NOBODY_UP, NOBODY_UP, NOBODY_UP]],
-  [
-    "paused meanwhile",
-    rule("all", { since: minute(2), paused: PAUSED }),
-    [],
-    [NOBODY_UP, NOBODY_UP, PAUSED],
-  ],
+  ["paused meanwhile", rule("all", { since: minute(2), paused: PAUSED }), [], [NOBODY_UP, NOBODY_UP, PAUSED]],
 ])("%s", (_what, asked, caughtUp, reasons) => {
   const rows = decideMissed(three, asked);
   expect(rows.map((row) => row.scheduledFor)).toEqual(minutes(1, 3));
@@ -90,9 +85,7 @@ it("keeps its bounds and counts every slot, whatever passed", () => {
       expect(rows.length).toBe(Math.min(end, MAX_MISSED));
       const caughtUp = rows.filter((row) => row.catchUp);
       const after = rows.filter((row) => row.scheduledFor > minute(since));
-      expect(caughtUp).toEqual(
-        policy === "all" ? after : policy === "last" ? after.slice(-1) : [],
-      );
+      expect(caughtUp).toEqual(policy === "all" ? after : policy === "last" ? after.slice(-1) : []);
       expect(rows.every((row) => row.catchUp || row.reason?.startsWith(NOBODY_UP))).toBe(true);
     }),
   );

@@ -170,6 +170,15 @@ describe("with one address opened", () => {
     expect(result).toMatchObject({ outcome: "blocked" });
     expect(connections).toBe(0);
   });
+
+  it.each(["user:secret@", "user@", ":secret@", "example.org@", "@example.org:1@"])(
+    "http://%s127.0.0.1 is not called, since a URL is stored and shown",
+    async (userinfo) => {
+      const result = await sender(["127.0.0.1/32"])(`http://${userinfo}127.0.0.1:${port}/`);
+      expect(result).toMatchObject({ outcome: "blocked", error: expect.stringContaining("credentials") });
+      expect(connections).toBe(0);
+    },
+  );
 });
 
 describe("a name", () => {

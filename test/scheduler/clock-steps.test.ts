@@ -71,7 +71,11 @@ it.each([
 it("lives on when the clock has been days ahead and comes back", async () => {
   const ahead = NOON + 3 * DAY;
   await scheduler.putJob("tick", { cron: "*/10 * * * * *" }, LONG_AGO);
-  await scheduler.putJob("daily", { cron: "0 12 * * *", missed_runs: "last", catchup_window: "7d" }, LONG_AGO);
+  await scheduler.putJob(
+    "daily",
+    { cron: "0 12 * * *", missed_runs: "last", catchup_window: "7d" },
+    LONG_AGO,
+  );
   await scheduler.beatAt(new Date(NOON + 1));
   await beatFrom(ahead + 5 * SECOND);
   // The first two of the three were missed, and the last one has run: a catch-up that came too early.

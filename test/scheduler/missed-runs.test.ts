@@ -85,7 +85,11 @@ it("has no gap while another scheduler was up", async () => {
 it("makes one row a slot, and one run of the last, when schedulers look after a gap together or again", async () => {
   const gap = { after: at("10:00:30"), until: at("10:05:30") };
   for (const name of ["one", "two", "three"]) {
-    await scheduler.putJob(name, { cron: EVERY_SECOND, missed_runs: "last", catchup_window: "20s" }, LONG_AGO);
+    await scheduler.putJob(
+      name,
+      { cron: EVERY_SECOND, missed_runs: "last", catchup_window: "20s" },
+      LONG_AGO,
+    );
   }
   await scheduler.beatAt(gap.after);
   const later = { ...gap, until: at("10:05:31") };

@@ -14,8 +14,8 @@ export interface Follower extends Disposable {
   headers: IncomingMessage["headers"];
   /** All that came so far. */
   text(): string;
-  /** The chunks that it came in. */
-  chunks(): readonly string[];
+  /** How many bytes that is. */
+  bytes(): number;
   events(): StreamEvent[];
   /** Resolves with all of it at the end; rejects when the line is cut. */
   ended: Promise<string>;
@@ -48,7 +48,7 @@ export async function follow(
     status: response.statusCode ?? 0,
     headers: response.headers,
     text,
-    chunks: () => chunks.map((chunk) => chunk.toString()),
+    bytes: () => chunks.reduce((sum, chunk) => sum + chunk.length, 0),
     events: () => readEvents(text()),
     ended: ended.promise,
     response,

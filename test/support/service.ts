@@ -37,6 +37,7 @@ export async function startTestService(
     JOBS_DIR: jobsDir,
     WEBHOOK_ALLOW_CIDR: "127.0.0.1/32",
     SHUTDOWN_GRACE: "0s",
+    FAILED_LOGIN_LIMIT: "1000000",
     ...environment,
   });
   const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });

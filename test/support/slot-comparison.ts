@@ -1,5 +1,6 @@
 /** Compares slots with the oracle: random expressions in 11 zones from 2020 to 2035, anywhere and where clocks change. */
 import fc from "fast-check";
+import { randomFrom } from "../../scripts/reliability/campaign.ts";
 import { parseCron } from "../../src/core/cron.ts";
 import { dueSlots, nextSlots } from "../../src/core/slots.ts";
 import { anyKnownCron, type KnownCron, slotsByWalking, wallClock } from "./slot-oracle.ts";
@@ -10,6 +11,8 @@ const DAY = 24 * HOUR;
 const FROM = Date.UTC(2020, 0);
 const UNTIL = Date.UTC(2036, 0);
 const WINDOW = 2 * DAY;
+/** How often a zone is looked at for changes. */
+const STEP = 6 * HOUR;
 
 /** Shifts of an hour, of half an hour and of two; at midnight; twice more in Ramadan; half and quarter offsets; none. */
 export const ZONES = [
@@ -37,19 +40,14 @@ export interface Comparison {
 export function compareSlots(seed: number, expressions: number): Comparison {
   const result: Comparison = { windows: 0, slots: 0, faults: [] };
   const crons = fc.sample(anyKnownCron, { seed, numRuns: expressions });
-  const places = fc.sample(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), {
-    seed,
-    numRuns: expressions * 3,
-  });
+  const random = randomFrom(seed);
+  const anywhere = () => FROM + Math.floor(random() * (UNTIL - FROM - WINDOW));
   for (const zone of ZONES) {
-    const clock = rememberingClock(zone);
-    const changes = changesOf(zone);
-    for (const [index, cron] of crons.entries()) {
-      const [where = 0, which = 0, lead = 0] = places.slice(index * 3, index * 3 + 3);
-      const anywhere = FROM + Math.floor(where * (UNTIL - FROM - WINDOW));
-      const change = changes[Math.floor(which * changes.length)];
-      const around = change === undefined ? FROM + Math.floor(which * DAY) : change - Math.floor(lead * 36 * HOUR);
-      for (const after of [anywhere, around]) compareWindow(cron, zone, clock, after, result);
+    const { clock, changes } = placeOf(zone);
+    for (const cron of crons) {
+      const change = changes[Math.floor(random() * changes.length)];
+      const around = change === undefined ? anywhere() : change - STEP - Math.floor(random() * 36 * HOUR);
+      for (const after of [anywhere(), around]) compareWindow(cron, zone, clock, after, result);
     }
   }
   return result;
@@ -69,7 +67,8 @@ function compareWindow(
   const next = nextSlots({ ...query, count: 3 }).map(Number);
   result.windows += 1;
   result.slots += slots.length;
-  const fault = (what: string) => result.faults.push(`"${cron.text}" in ${zone} after ${after.toISOString()}: ${what}`);
+  const fault = (what: string) =>
+    result.faults.push(`"${cron.text}" in ${zone} after ${after.toISOString()}: ${what}`);
   if (slots.join() !== known.join()) fault(`${slots.length} slots, and the oracle has ${known.length}`);
   if ([from, ...next].some((slot, index, all) => index > 0 && slot <= Number(all[index - 1]))) {
     fault("the next slots do not ascend");
@@ -91,15 +90,30 @@ function rememberingClock(zone: string): (instant: number) => number {
   };
 }
 
-/** The hours in which a zone changes its clocks, by looking at each. */
-function changesOf(zone: string): number[] {
-  const read = wallClock(zone);
+/** When the clocks of a zone had changed, at most one step before. */
+function changesOf(read: (instant: number) => number): number[] {
   const changes: number[] = [];
   let offset = read(FROM) - FROM;
-  for (let hour = FROM; hour < UNTIL - WINDOW; hour += 6 * HOUR) {
-    const now = read(hour) - hour;
-    if (now !== offset) changes.push(hour);
+  for (let instant = FROM; instant < UNTIL - WINDOW; instant += STEP) {
+    const now = read(instant) - instant;
+    if (now !== offset) changes.push(instant);
     offset = now;
   }
   return changes;
+}
+
+interface Place {
+  clock: (instant: number) => number;
+  changes: number[];
+}
+
+const places = new Map<string, Place>();
+
+function placeOf(zone: string): Place {
+  const known = places.get(zone);
+  if (known !== undefined) return known;
+  const clock = rememberingClock(zone);
+  const place = { clock, changes: changesOf(clock) };
+  places.set(zone, place);
+  return place;
 }

@@ -2,28 +2,38 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
+import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
+import { STATS } from "../schemas/examples.ts";
 import { openProblems } from "../schemas/problem.ts";
+import { schedulerSchema, schedulerView } from "../schemas/stats.ts";
 
 const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 const Ready = z
   .object({
     status: z.enum(["ready", "not ready"]),
     not_ready: z.array(z.string()).describe("What is not ready, and why"),
+    scheduler: schedulerSchema,
   })
-  .meta({ id: "Readiness", example: { status: "ready", not_ready: [] } });
+  .meta({ id: "Readiness", example: { status: "ready", not_ready: [], scheduler: STATS.scheduler } });
 const Version = z
   .object({ name: z.literal("carillon"), version: z.string() })
   .meta({ id: "Version", example: { name: "carillon", version: packageJson.version } });
 
-const refusals = openProblems();
+const refusals = openProblems(429);
 const unready = {
   description: "What is not ready, and why; or a problem while the service stops",
   content: { "application/json": { schema: Ready }, ...refusals[503].content },
 };
 
-/** @param notReady names what is not ready; empty when all is */
+/** Whether this process can do its work. */
+export interface Readiness {
+  /** What is not ready, and why; empty when all is. */
+  notReady: string[];
+  scheduler: SchedulerNumbers;
+}
+
 export const healthRoutes =
-  (notReady: () => Promise<string[]>): FastifyPluginAsyncZod =>
+  (readiness: () => Promise<Readiness>): FastifyPluginAsyncZod =>
   async (app) => {
     const config = { public: true };
     const tags = ["health"];
@@ -31,7 +41,7 @@ export const healthRoutes =
       "/healthz",
       {
         config: { ...config, unlimited: true },
-        schema: { summary: "Alive", tags, response: { 200: Healthy, ...refusals } },
+        schema: { summary: "Alive", tags, response: { 200: Healthy, ...openProblems() } },
       },
       async () => ({ status: "ok" as const }),
     );
@@ -42,9 +52,10 @@ export const healthRoutes =
         schema: { summary: "Ready to work", tags, response: { ...refusals, 200: Ready, 503: unready } },
       },
       async (_request, reply) => {
-        const reasons = await notReady();
-        if (reasons.length === 0) return { status: "ready" as const, not_ready: [] };
-        return reply.code(503).send({ status: "not ready", not_ready: reasons });
+        const { notReady, scheduler } = await readiness();
+        const answer = { not_ready: notReady, scheduler: schedulerView(scheduler) };
+        if (notReady.length === 0) return { status: "ready" as const, ...answer };
+        return reply.code(503).send({ status: "not ready", ...answer });
       },
     );
     app.get(

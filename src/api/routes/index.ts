@@ -5,8 +5,9 @@ import type { Advice } from "../schemas/warnings.ts";
 import { refuseUnknownInput } from "../strict-requests.ts";
 import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
-import { healthRoutes } from "./health.ts";
+import { healthRoutes, type Readiness } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
+import { nextRoutes } from "./next.ts";
 import { rootRoutes } from "./root.ts";
 import { runLogRoutes } from "./run-log.ts";
 import { runTreeRoutes } from "./run-tree.ts";
@@ -18,19 +19,19 @@ import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 
 /**
- * @param notReady names what is not ready; empty when all is
+ * @param readiness of this process
  * @param advice what saves warn about
  * @param numbers of this process
  */
 export function routes(
   deps: Deps,
-  notReady: () => Promise<string[]>,
+  readiness: () => Promise<Readiness>,
   advice: Advice,
   numbers: ProcessNumbers,
 ): FastifyPluginAsyncZod {
   return async (app) => {
     await app.register(rootRoutes(deps));
-    await app.register(healthRoutes(notReady));
+    await app.register(healthRoutes(readiness));
     // Not for those above: probes and browsers may add to a query what they like.
     refuseUnknownInput(app);
     await app.register(jobRoutes(deps, advice));
@@ -43,6 +44,7 @@ export function routes(
     await app.register(secretRoutes(deps));
     await app.register(tokenRoutes(deps));
     await app.register(auditRoutes(deps));
+    await app.register(nextRoutes(deps));
     await app.register(statsRoutes(deps, numbers));
   };
 }

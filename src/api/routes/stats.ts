@@ -3,19 +3,20 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Deps } from "../../orchestrator/deps.ts";
 import { readStats } from "../../orchestrator/read-stats.ts";
 import type { Deleted } from "../../orchestrator/retention.ts";
+import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
 import { problems } from "../schemas/problem.ts";
 import { statsSchema, statsView } from "../schemas/stats.ts";
 
 /** What only this process knows. */
 export interface ProcessNumbers {
-  /** Since its scheduler's last beat, in ms; undefined when it has none. */
-  sinceLastBeat(): number | undefined;
+  /** How its scheduler does, and all of them together. */
+  scheduler(): Promise<SchedulerNumbers>;
   /** By its retention, since it started. */
   deleted(): Deleted;
 }
 
 export const statsRoutes =
-  (deps: Deps, { sinceLastBeat, deleted }: ProcessNumbers): FastifyPluginAsyncZod =>
+  (deps: Deps, { scheduler, deleted }: ProcessNumbers): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/api/v1/stats",
@@ -27,6 +28,6 @@ export const statsRoutes =
           response: { 200: statsSchema, ...problems(400) },
         },
       },
-      async () => statsView(await readStats(deps), sinceLastBeat(), deleted()),
+      async () => statsView(await readStats(deps), await scheduler(), deleted()),
     );
   };

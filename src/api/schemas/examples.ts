@@ -205,6 +205,6 @@ export const STATS = {
   waiting: { for_a_place: 1, oldest_ms: 812 },
   deliveries: { pending: 0, delivered: 1_442, failed: 1, blocked: 0 },
   jobs: { enabled: 12, paused: 1, disabled: 2 },
-  scheduler: { last_beat_ms: 431 },
+  scheduler: { last_beat_ms: 431, beat_lateness_ms: 3, oldest_overdue_ms: null },
   retention: { runs: 0, keys: 2 },
 };

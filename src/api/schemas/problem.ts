@@ -44,7 +44,7 @@ const REFUSALS = {
   416: "There is nothing in this range; Content-Range says how many bytes there are",
   422: "The document is not valid",
   424: "The run has failed",
-  429: "Too many runs of the job wait",
+  429: "Too many calls, or too many runs of the job wait; Retry-After says when to come back",
   503: "The service cannot answer right now; Retry-After says when to come back",
 };
 
@@ -68,7 +68,7 @@ interface ProblemResponse {
 
 /** For `schema.response` of a route: what it may answer besides success and what every route with a token may. */
 export function problems<Status extends Refusal>(...statuses: Status[]) {
-  return openProblems<Status | 401>(401, ...statuses);
+  return openProblems<Status | 401 | 429>(401, 429, ...statuses);
 }
 
 /** The same for a route that wants no token. */

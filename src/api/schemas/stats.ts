@@ -3,11 +3,20 @@ import { z } from "zod";
 import { RUN_STATES, type RunState } from "../../core/run.ts";
 import type { Stats } from "../../orchestrator/read-stats.ts";
 import type { Deleted } from "../../orchestrator/retention.ts";
+import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { STATS } from "./examples.ts";
 
 const count = z.int().min(0);
 const age = z.int().min(0).nullable();
+
+export const schedulerSchema = z.object({
+  last_beat_ms: age.describe("Since the last beat that went well; null where this process is no scheduler"),
+  beat_lateness_ms: age.describe("How late the latest beat began; null where this process is no scheduler"),
+  oldest_overdue_ms: age.describe(
+    "How long the oldest slot that no scheduler has seen to is due; null: none is",
+  ),
+});
 
 export const statsSchema = z
   .object({
@@ -22,9 +31,7 @@ export const statsSchema = z
       .record(z.enum(DELIVERY_STATES), count)
       .describe("By state: all pending ones, and of the others those of the last 24 h"),
     jobs: z.object({ enabled: count, paused: count, disabled: count }),
-    scheduler: z.object({
-      last_beat_ms: age.describe("Since the last beat; null where this process is no scheduler"),
-    }),
+    scheduler: schedulerSchema,
     retention: z
       .object({ runs: count, keys: count.describe("Idempotency keys") })
       .describe("What this process has deleted since it started, because it was too old"),
@@ -32,12 +39,12 @@ export const statsSchema = z
   .meta({ id: "Stats", example: STATS });
 
 /**
- * @param sinceLastBeat of this process's scheduler, in ms
+ * @param scheduler as this process sees it
  * @param deleted by this process's retention
  */
 export function statsView(
   stats: Stats,
-  sinceLastBeat: number | undefined,
+  scheduler: SchedulerNumbers,
   deleted: Deleted,
 ): z.input<typeof statsSchema> {
   const { now, active, ended, deliveries, jobs } = stats;
@@ -59,7 +66,16 @@ export function statsView(
     },
     deliveries,
     jobs,
-    scheduler: { last_beat_ms: sinceLastBeat === undefined ? null : Math.round(sinceLastBeat) },
+    scheduler: schedulerView(scheduler),
     retention: deleted,
+  };
+}
+
+export function schedulerView(numbers: SchedulerNumbers): z.input<typeof schedulerSchema> {
+  const whole = (ms: number | null) => ms && Math.round(ms);
+  return {
+    last_beat_ms: whole(numbers.sinceLastBeat),
+    beat_lateness_ms: whole(numbers.beatLateness),
+    oldest_overdue_ms: whole(numbers.oldestOverdue),
   };
 }

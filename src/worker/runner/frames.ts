@@ -26,6 +26,8 @@ export interface StartOrder {
   /** Complete: nothing of our own environment is added. */
   env: Record<string, string>;
   cwd: string;
+  /** The account that it runs as; absent: ours. */
+  user?: string;
   /** Names of variables in `env` that together mark the processes of this command, and no others. */
   marker: readonly string[];
   /** Absent: the command needs no lease. */

@@ -54,7 +54,8 @@ function makeSpares(): void {
   const folder = mkdtempSync(join(tmpdir(), "carillon-pipes-"));
   try {
     const paths = Array.from({ length: PIPE_BATCH }, (_, index) => join(folder, `${index}`));
-    execFileSync("mkfifo", ["-m", "600", ...paths], { stdio: ["ignore", "ignore", "pipe"] });
+    // A command of another account may open its own stderr again; nobody else finds the way to the pipe.
+    execFileSync("mkfifo", ["-m", "622", ...paths], { stdio: ["ignore", "ignore", "pipe"] });
     for (const path of paths) spare.push(openBothEnds(path));
   } finally {
     rmSync(folder, { recursive: true });

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
+import { type Account, accountOf } from "./account.ts";
 import type { ProcessEnd, StartOrder } from "./frames.ts";
 import { takeOutputPipe } from "./output-pipe.ts";
 
@@ -22,13 +23,15 @@ export interface Spawned {
  *
  * Node reports death by a real-time signal (34 to 64) as exit code 0, and so do we.
  */
-export async function spawnCommand({ command, env, cwd }: StartOrder): Promise<Spawned> {
+export async function spawnCommand({ command, env, cwd, user }: StartOrder): Promise<Spawned> {
   const [file, ...args] = command.kind === "shell" ? ["/bin/sh", "-c", command.text] : command.argv;
   if (file === undefined) throw new Error("the command is an empty list");
+  const account: Account = user === undefined ? { env: {} } : accountOf(user);
+  const options = { ...account.ids, env: { ...account.env, ...env }, cwd, detached: true };
   const { readFd, writeFd } = takeOutputPipe();
   let child: ChildProcess;
   try {
-    child = spawn(file, args, { env, cwd, detached: true, stdio: ["ignore", writeFd, writeFd] });
+    child = spawn(file, args, { ...options, stdio: ["ignore", writeFd, writeFd] });
   } catch (error) {
     closeSync(readFd);
     throw error;

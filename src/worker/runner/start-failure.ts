@@ -6,7 +6,7 @@ import type { StartFailed, StartOrder } from "./frames.ts";
  * 127 for a command that is not there and 126 for everything else.
  * `spawn` says ENOENT for a missing command and a missing folder alike, so the folder is looked at first.
  */
-export function explainStartFailure({ command, cwd }: StartOrder, error: unknown): StartFailed {
+export function explainStartFailure({ command, cwd, user }: StartOrder, error: unknown): StartFailed {
   const failed = (code: 126 | 127, message: string): StartFailed => ({ kind: "start_failed", code, message });
   const folderProblem = describeFolderProblem(cwd);
   if (folderProblem !== undefined) return failed(126, folderProblem);
@@ -17,6 +17,7 @@ export function explainStartFailure({ command, cwd }: StartOrder, error: unknown
       // A script whose interpreter is missing exists and still gives ENOENT.
       return failed(127, `command not found: ${file}${file?.includes("/") ? " (or its interpreter)" : ""}`);
     case "EACCES":
+      if (user !== undefined) return failed(126, `${user} may not execute ${file}, or not enter ${cwd}`);
       return failed(126, `not an executable file: ${file}`);
     case "E2BIG":
       return failed(126, "the command line and environment are too long");

@@ -1,0 +1,16 @@
+/** Random cron expressions in 11 time zones, 2020 to 2035, against an oracle that looks at the wall clock each minute. */
+import { compareSlots } from "../../test/support/slot-comparison.ts";
+import { type Campaign, createChecks } from "./campaign.ts";
+
+const EXPRESSIONS = 500;
+
+/** With 20 rounds, 10,000 expressions: each in 11 zones, two windows of two days in each. */
+export const slots: Campaign = {
+  title: `slots of ${EXPRESSIONS} random expressions in 11 zones, against a walk over the wall clock`,
+  async run({ seed }) {
+    const checks = createChecks();
+    const { windows, slots: count, faults } = compareSlots(seed, EXPRESSIONS);
+    for (const fault of faults) checks.that(false, fault);
+    return { broken: checks.broken, figures: { "windows compared": windows, "slots in them": count } };
+  },
+};

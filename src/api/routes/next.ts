@@ -1,0 +1,26 @@
+/** The call that says what is due next, over all jobs. */
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { as, type Deps } from "../../orchestrator/deps.ts";
+import { readNext } from "../../orchestrator/read-next.ts";
+import { agendaQuerySchema, agendaSchema, agendaView } from "../schemas/next.ts";
+import { problems } from "../schemas/problem.ts";
+
+export const nextRoutes =
+  (deps: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      "/api/v1/next",
+      {
+        config: { scope: "read" },
+        schema: {
+          summary:
+            "When jobs are due next, the earliest slot first; none of jobs that are paused or disabled",
+          tags: ["jobs"],
+          querystring: agendaQuerySchema,
+          response: { 200: agendaSchema, ...problems(400) },
+        },
+      },
+      async ({ query: { within, limit }, caller }) =>
+        agendaView(await readNext(as(deps, caller), { withinMs: within, limit })),
+    );
+  };

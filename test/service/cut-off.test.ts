@@ -1,0 +1,31 @@
+/** A worker that falls silent: its command is dead before another attempt begins, its late result refused (promises 3, 4). */
+import { describe, it } from "vitest";
+import type { Findings, World } from "../../scripts/reliability/campaign.ts";
+import { cutOnce } from "../../scripts/reliability/cut.ts";
+import { type Freeze, freezeOnce } from "../../scripts/reliability/freeze.ts";
+import { freshDatabase } from "../support/database.ts";
+import { temporaryFolder } from "../support/folder.ts";
+
+async function inWorld(run: (world: World) => Promise<Findings>): Promise<string[]> {
+  await using database = await freshDatabase();
+  await using folder = await temporaryFolder();
+  const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
+  return (await run(world)).broken;
+}
+
+// Each waits most of the time: for a lease and a heartbeat to end.
+describe.concurrent("when another worker has taken over", { timeout: 120_000 }, () => {
+  it.each(["goes on", "succeeds meanwhile"] as const)(
+    "from one that was cut off from the database, and whose command %s",
+    async (work, { expect }) => {
+      expect(await inWorld((world) => cutOnce(world, work))).toEqual([]);
+    },
+  );
+
+  it.each<Freeze>(["worker, whose command succeeds meanwhile", "worker, runner and command"])(
+    "from one that was stopped: %s",
+    async (what, { expect }) => {
+      expect(await inWorld((world) => freezeOnce(world, what))).toEqual([]);
+    },
+  );
+});
