@@ -11,6 +11,10 @@ const BENCHMARKS: Record<string, Benchmark> = {
     summary: "how many commands a second can be started, and what that does to the service (2 minutes)",
     run: async () => (await import("./bench/spawn.ts")).benchSpawn(),
   },
+  burst: {
+    summary: "how late the runs of 1,000 and 10,000 jobs due on one second are made (5 minutes)",
+    run: async () => (await import("./bench/burst.ts")).benchBurst(),
+  },
 };
 
 const [wanted = "help"] = process.argv.slice(2);

@@ -18,12 +18,14 @@ function unusable(name: string): object {
   return new Proxy({}, { get: refuse });
 }
 
+const NO_SCHEDULER = { sinceLastBeat: null, beatLateness: null, oldestOverdue: null };
+
 /** The routes of the API, to be looked at and not called. */
 export const describedRoutes = routes(
   noDeps,
-  async () => [],
+  async () => ({ notReady: [], scheduler: NO_SCHEDULER }),
   { hostTimezone: "UTC", defaultTimezone: "UTC", refusal: () => undefined },
-  { sinceLastBeat: () => undefined, deleted: () => ({ runs: 0, keys: 0 }) },
+  { scheduler: async () => NO_SCHEDULER, deleted: () => ({ runs: 0, keys: 0 }) },
 );
 
 /** The document as the file has it: indented, in the order of the routes. */

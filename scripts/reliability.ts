@@ -9,11 +9,20 @@ import type { Campaign, Findings, World } from "./reliability/campaign.ts";
 import { commands } from "./reliability/commands.ts";
 import { crash } from "./reliability/crash.ts";
 import { cut } from "./reliability/cut.ts";
+import { flood } from "./reliability/flood.ts";
 import { freeze } from "./reliability/freeze.ts";
 import { schedulers } from "./reliability/schedulers.ts";
 import { slots } from "./reliability/slots.ts";
 
-const CAMPAIGNS: Readonly<Record<string, Campaign>> = { crash, freeze, cut, commands, schedulers, slots };
+const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
+  crash,
+  freeze,
+  cut,
+  commands,
+  flood,
+  schedulers,
+  slots,
+};
 const USAGE = `npm run reliability -- CAMPAIGN [--rounds 20] [--seed 1]
 
 ${Object.entries(CAMPAIGNS)

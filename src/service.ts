@@ -231,14 +231,14 @@ async function readiness(
     Promise.all([pendingMigrations(db), numbers().catch(() => own)]),
     delay(READY_PATIENCE_MS, [SILENT, own] as const, { ref: false }),
   ]);
-  const late = (what: string, ms: number | null) =>
-    ms !== null && ms > LATE_BEAT_MS ? [`scheduler: ${what} ${Math.round(ms / 1_000)} s`] : [];
+  const late = (ms: number | null, say: (seconds: number) => string) =>
+    ms !== null && ms > LATE_BEAT_MS ? [`scheduler: ${say(Math.round(ms / 1_000))}`] : [];
   const overdue = scheduler === undefined ? null : seen.oldestOverdue;
   return {
     notReady: [
       ...database,
-      ...late("no beat for", sinceLastBeat),
-      ...late("the oldest slot is overdue for", overdue),
+      ...late(sinceLastBeat, (seconds) => `the last beat was ${seconds} s ago`),
+      ...late(overdue, (seconds) => `the oldest slot is ${seconds} s overdue`),
     ],
     scheduler: seen,
   };

@@ -13,9 +13,13 @@ const EXAMPLES: Record<string, unknown> = {
   at: `${MORNING}.000Z`,
   next_try_at: `${MORNING}.000Z`,
   next_attempt_at: `${MORNING}.000Z`,
+  expires_at: "2026-05-30T09:00:00.000Z",
+  last_used_at: `${MORNING}.000Z`,
+  token: "crl_2Jc9oXK1mT0sVhQ4yG7uLr8bNwEaZp3dRfCi6kOtYxM",
   duration_ms: 19,
   oldest_ms: 812,
   last_beat_ms: 431,
+  beat_lateness_ms: 3,
   worker: "kitchen-1",
   next_cursor: "WyJjbGVhbnVwX2pvYiJd",
 };

@@ -89,6 +89,9 @@ const saving: Chapter = {
     getJob: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/cleanup_job"` }],
     getJobs: [{ curl: `curl -sS -H "$AUTH" "$API/jobs?limit=1"` }],
     getJobNext: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/next?count=2"` }],
+    getNext: [
+      { lead: "All jobs, in the order of time:", curl: `curl -sS -H "$AUTH" "$API/next?within=1d&limit=2"` },
+    ],
     getJobRevisions: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions?limit=1"` }],
     getJobRevision: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions/1"` }],
     deleteJob: [
@@ -138,7 +141,17 @@ const history: Chapter = {
         curl: `curl -sS -H "$AUTH" "$API/runs/$CHILD"`,
       },
     ],
-    getRunLog: [{ curl: `curl -sS -H "$AUTH" "$API/runs/$RUN/log?attempt=0"` }],
+    getRunLog: [
+      { curl: `curl -sS -H "$AUTH" "$API/runs/$RUN/log?attempt=0"` },
+      {
+        lead: "As it comes, until the run has ended:",
+        curl: `curl -sSN -H "$AUTH" "$API/runs/$RUN/log?attempt=all&follow=true"`,
+      },
+      {
+        lead: "As server-sent events; a client that lost the line sends the last id as `Last-Event-ID`:",
+        curl: `curl -sSN -H "$AUTH" -H "Accept: text/event-stream" "$API/runs/$RUN/log"`,
+      },
+    ],
   },
 };
 
@@ -199,6 +212,31 @@ ${KITCHEN}YAML`,
   },
 };
 
+const tokens: Chapter = {
+  title: "Tokens and audit",
+  text: "A token may do what its scopes say: `read`, `trigger` (all jobs, or those in `jobs`) or `admin`. Each write is in the audit, with the name of the token and never with a value.",
+  operations: {
+    postTokens: [
+      {
+        curl: `curl -sS -H "$AUTH" --json '{"name": "button", "scopes": ["trigger"], "jobs": ["coffee"], "expires_in": "90d"}' "$API/tokens"`,
+        status: 201,
+        keep: { TOKEN: "token" },
+      },
+    ],
+    getTokens: [{ curl: `curl -sS -H "$AUTH" "$API/tokens"` }],
+    getToken: [
+      { curl: `curl -sS -H "$AUTH" "$API/tokens/button"` },
+      {
+        lead: "What it is not for, it does not get:",
+        curl: `curl -sS -H "Authorization: Bearer $TOKEN" "$API/jobs"`,
+        status: 403,
+      },
+    ],
+    deleteToken: [{ curl: `curl -sS -H "$AUTH" -X DELETE "$API/tokens/button"`, status: 204 }],
+    getAudit: [{ curl: `curl -sS -H "$AUTH" "$API/audit?target=button"` }],
+  },
+};
+
 const operations: Chapter = {
   title: "Operations",
   text: "What whoever runs the service needs. `/`, `/openapi.json` and `/docs` want the token as well.",
@@ -211,16 +249,17 @@ const operations: Chapter = {
     postJobResume: [{ curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/coffee/resume"` }],
     postRunCancel: [
       {
-        lead: "`descale` has `disable_concurrent_execution: true`. One run of it goes on, and this second one waits:",
-        before: [
-          `curl -sS -H "$AUTH" --json '{"name": "descale", "command": "sleep 60", "disable_concurrent_execution": true}' "$API/jobs?run=true"`,
-        ],
-        until: ({ runs, deliveries: { pending } }) => runs.running === 1 && pending === 0,
+        lead: "`descale` runs for a minute:",
+        before: [`curl -sS -H "$AUTH" --json '{"name": "descale", "command": "sleep 60"}' "$API/jobs"`],
         curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/descale/trigger"`,
         status: 202,
-        keep: { WAITING: "id" },
+        keep: { RUNNING: "id" },
       },
-      { lead: "Cancel it:", curl: `curl -sS -H "$AUTH" -X POST "$API/runs/$WAITING/cancel"` },
+      {
+        lead: "Cancel it, and wait until its command has ended. Without `wait` the answer is 202 and the run as it is then; one that waits is cancelled at once:",
+        until: ({ runs, deliveries: { pending } }) => runs.running === 1 && pending === 0,
+        curl: `curl -sS -H "$AUTH" -X POST "$API/runs/$RUNNING/cancel?wait=10s"`,
+      },
     ],
     getStats: [{ curl: `curl -sS -H "$AUTH" "$API/stats"` }],
     getRoot: [{ curl: `curl -sS -H "$AUTH" "$BASE/"` }],
@@ -237,5 +276,6 @@ export const STORY: readonly Chapter[] = [
   chains,
   deliveries,
   schedules,
+  tokens,
   operations,
 ];

@@ -75,6 +75,19 @@ export async function until<T>(
   }
 }
 
+const CALLERS = 16;
+
+/** Does the work for each item, as some callers at once would; answers in the order of the items. */
+export async function byCallers<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const left = items.entries();
+  const caller = async () => {
+    for (const [index, item] of left) results[index] = await work(item);
+  };
+  await Promise.all(Array.from({ length: CALLERS }, caller));
+  return results;
+}
+
 /** Numbers in [0, 1) that a seed decides (mulberry32). */
 export function randomFrom(seed: number): () => number {
   let state = seed;

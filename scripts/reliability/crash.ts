@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startSink } from "../../test/support/http-sink.ts";
-import type { ServiceProcess } from "../../test/support/process.ts";
 import { processesWith } from "../../test/support/processes.ts";
 import {
+  byCallers,
   type Campaign,
   createChecks,
   type Findings,
@@ -18,7 +18,6 @@ import {
 const NOTICED_MS = 30_000;
 const ORPHAN_MS = 5_000;
 const LATEST_KILL_MS = 500;
-const CALLERS = 20;
 
 /** 400 triggers; of four rounds two on the embedded Postgres, which loses its parent too, and two without namespaces. */
 export const crash: Campaign = {
@@ -55,7 +54,8 @@ export async function crashOnce(
   const { id: long } = await before.client.trigger("long");
   const orphans = () => processesWith(`CARILLON_RUN_ID=${long}`);
   await until("the long command runs", 20_000, async () => orphans()[0]);
-  const accepted = await triggerMany(before, options.triggers);
+  const numbers = Array.from({ length: options.triggers }, (_, n) => `${n}`);
+  const accepted = await byCallers(numbers, (N) => before.client.trigger("quick", { env: { N } }));
   await new Promise((resolve) => setTimeout(resolve, randomFrom(world.seed)() * LATEST_KILL_MS));
   await before.end("SIGKILL");
   const killedAt = performance.now();
@@ -71,7 +71,7 @@ export async function crashOnce(
     const { queued = 0, running = 0, retrying = 0 } = body.runs;
     return queued + running + retrying === 0 || undefined;
   });
-  for (const id of accepted) {
+  for (const { id } of accepted) {
     const { state } = await after.client.run(id);
     checks.that(state === "succeeded", `an accepted trigger is ${state}`);
   }
@@ -99,15 +99,4 @@ export async function crashOnce(
       "commands run twice": lines.length - new Set(lines).size,
     },
   };
-}
-
-/** Triggers `quick` so often, as some callers at once would; answers the ids of the runs. */
-async function triggerMany({ client }: ServiceProcess, count: number): Promise<string[]> {
-  const ids: string[] = [];
-  let sent = 0;
-  const caller = async () => {
-    while (sent < count) ids.push((await client.trigger("quick", { env: { N: `${sent++}` } })).id);
-  };
-  await Promise.all(Array.from({ length: CALLERS }, caller));
-  return ids;
 }

@@ -24,7 +24,20 @@ export interface ActionOptions {
 export interface EventAction extends ActionOptions {
   event: EventName;
   action: ActionName;
+  /** The name of a job, a URL, or the `secretTarget` of one. */
   target: string;
+}
+
+const SECRET_URL = "secret:";
+
+/** The target of a notification whose URL is a secret. */
+export function secretTarget(name: string): string {
+  return SECRET_URL + name;
+}
+
+/** The name of the secret that is the URL of a notification; undefined where it is the URL itself. */
+export function secretOfTarget(target: string): string | undefined {
+  return target.startsWith(SECRET_URL) ? target.slice(SECRET_URL.length) : undefined;
 }
 
 /** The options of an action alone, without those that it does not have. */

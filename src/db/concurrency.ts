@@ -26,42 +26,40 @@ export interface Admitting {
 export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, Admitting>> {
   const ids = [...jobIds];
   const fully = await holdJobs(tx, ids);
-  const rows = await tx.job.findMany({
-    where: { id: { in: ids }, deletedAt: null, currentRevision: { enabled: true } },
-    select: {
-      id: true,
-      concurrencyLimit: true,
-      pausedAt: true,
-      pausedBy: true,
-      pauseReason: true,
-      currentRevision: { select: { id: true, concurrencyPolicy: true, pool: true, jitterMs: true } },
-    },
-  });
+  const rows = await tx.$queryRaw<(Omit<Admitting, "concurrency" | "paused"> & AdmittingColumns)[]>`
+    SELECT j.id, r.id AS "revisionId", j.concurrency_limit AS "limit", r.concurrency_policy AS policy, r.pool,
+      r.jitter_ms AS "jitterMs", j.paused_at IS NOT NULL AS "isPaused", j.paused_by AS by, j.pause_reason AS reason
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id
+    WHERE j.id = ANY(${ids}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
   // A limit that was saved while we waited for the lock.
-  const newlyLimited = rows.filter((row) => !fully && row.concurrencyLimit !== null);
+  const newlyLimited = rows.filter((row) => !fully && row.limit !== null);
   await lockFully(
     tx,
     newlyLimited.map((row) => row.id),
   );
   const jobs = new Map<string, Admitting>();
-  for (const { id, concurrencyLimit: limit, currentRevision, ...row } of rows) {
-    if (currentRevision === null) continue;
-    const concurrency = { limit, policy: currentRevision.concurrencyPolicy };
-    const { id: revisionId, pool, jitterMs } = currentRevision;
-    const paused = row.pausedAt && { by: row.pausedBy, reason: row.pauseReason };
-    jobs.set(id, { revisionId, concurrency, pool, jitterMs, paused });
+  for (const { id, limit, policy, isPaused, by, reason, ...row } of rows) {
+    jobs.set(id, { ...row, concurrency: { limit, policy }, paused: isPaused ? { by, reason } : null });
   }
   return jobs;
+}
+
+interface AdmittingColumns extends Concurrency {
+  id: string;
+  isPaused: boolean;
+  by: string | null;
+  reason: string | null;
 }
 
 /** Locks jobs together: against everybody when one of them has a limit, which it answers; else against saves only. */
 export async function holdJobs(tx: Tx, jobIds: readonly string[]): Promise<boolean> {
   const ids = [...jobIds];
   if (ids.length === 0) return false;
-  const limited = await tx.job.count({ where: { id: { in: ids }, concurrencyLimit: { not: null } } });
-  if (limited > 0) await lockFully(tx, ids);
+  const limited = await tx.$queryRaw<unknown[]>`
+    SELECT 1 AS limited FROM job WHERE id = ANY(${ids}::uuid[]) AND concurrency_limit IS NOT NULL LIMIT 1`;
+  if (limited.length > 0) await lockFully(tx, ids);
   else await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE`;
-  return limited > 0;
+  return limited.length > 0;
 }
 
 /**

@@ -32,17 +32,22 @@ export interface NewRun {
 export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
   const data = runs.map((run) => ({
     ...run,
-    scheduledFor: run.scheduledFor ?? null,
-    nextAttemptAt: run.nextAttemptAt ?? null,
     env: run.env ?? {},
     fireEvents: run.fireEvents ?? true,
-    parentEventId: run.parentEventId ?? null,
     depth: run.depth ?? 1,
-    rerunOfId: run.rerunOfId ?? null,
-    reason: run.reason ?? null,
     finishedAt: run.state === "queued" ? null : run.triggeredAt,
   }));
-  const rows = await tx.run.createManyAndReturn({ data, skipDuplicates: true, select: { id: true } });
+  // One parameter for all of them: there is a limit to how many a statement has, and each one costs.
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
+      fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
+    SELECT id, "jobId", "revisionId", state, trigger, "triggeredBy", "triggeredAt", "scheduledFor", env,
+      "fireEvents", "parentEventId", depth, "rerunOfId", "finishedAt", "nextAttemptAt", "messageId", reason
+    FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS run (id uuid, "jobId" uuid, "revisionId" uuid,
+      state run_state, trigger trigger_type, "triggeredBy" text, "triggeredAt" timestamptz, "scheduledFor" timestamptz,
+      env jsonb, "fireEvents" boolean, "parentEventId" uuid, depth int, "rerunOfId" uuid, "finishedAt" timestamptz,
+      "nextAttemptAt" timestamptz, "messageId" uuid, reason text)
+    ON CONFLICT DO NOTHING RETURNING id`;
   return new Set(rows.map((row) => row.id));
 }
 

@@ -1,4 +1,5 @@
 /** Queries of secrets: their rows, and who uses them. */
+import { secretTarget } from "../core/job.ts";
 import type { Tx } from "./client.ts";
 import type { Prisma } from "./generated/client.ts";
 import type { Sealed } from "./secret-keys.ts";
@@ -47,10 +48,10 @@ export async function whoUsesSecret(tx: Tx, name: string): Promise<string[]> {
     SELECT DISTINCT 'job ' || j.name AS user
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id LEFT JOIN event_action a ON a.job_revision_id = r.id
     WHERE j.deleted_at IS NULL
-      AND (a.options->'secrets' ? ${name} OR EXISTS (SELECT 1 FROM jsonb_each_text(r.secret_env) WHERE value = ${name}))
+      AND (a.options->'secrets' ? ${name} OR a.url = ${secretTarget(name)} OR EXISTS (SELECT 1 FROM jsonb_each_text(r.secret_env) WHERE value = ${name}))
     UNION SELECT 'schedule ' || s.name
     FROM schedule s JOIN event_action a ON a.schedule_id = s.id
-    WHERE s.deleted_at IS NULL AND a.options->'secrets' ? ${name}
+    WHERE s.deleted_at IS NULL AND (a.options->'secrets' ? ${name} OR a.url = ${secretTarget(name)})
     ORDER BY 1`;
   return rows.map((row) => row.user);
 }

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { findCycle } from "../core/chain.ts";
 import { CarillonError, invalidDocument } from "../core/errors.ts";
-import type { EventAction, JobDefinition } from "../core/job.ts";
+import { type EventAction, type JobDefinition, secretOfTarget } from "../core/job.ts";
 import * as definitions from "../db/definitions.ts";
 import { checkedEdges, liveJobIds, whoTriggers } from "../db/targets.ts";
 import { cancelRunsOfJobs } from "./cancel-run.ts";
@@ -151,9 +151,11 @@ function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path: strin
     path: `${path}env.${variable}.secret`,
     name,
   }));
-  const ofActions = placedActions(path, actions).flatMap(({ path, secrets = [] }) =>
-    secrets.map((name) => ({ path: `${path}.secret`, name })),
-  );
+  const ofActions = placedActions(path, actions).flatMap(({ path, target, secrets = [] }) => {
+    const url = secretOfTarget(target);
+    const signing = secrets.map((name) => ({ path: `${path}.secret`, name }));
+    return url === undefined ? signing : [{ path: `${path}.url.secret`, name: url }, ...signing];
+  });
   return [...ofCommand, ...ofActions];
 }
 

@@ -1,7 +1,7 @@
 /** One try of a delivery: what to send, and what follows from how it went. */
 import { deliveryDelayMs } from "../core/delivery.ts";
 import { CarillonError, OperatorError } from "../core/errors.ts";
-import type { ActionOptions, NotifyAction } from "../core/job.ts";
+import { type ActionOptions, type NotifyAction, secretOfTarget } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
 import { databaseNow } from "../db/client.ts";
 import {
@@ -43,21 +43,28 @@ export async function openDelivery(
     const action = delivery.action as NotifyAction;
     const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
     const body = deliveryBody(action, delivery.event.body, delivery.id);
-    return { id: delivery.id, url: delivery.url, headers, body, ...(await signingSecrets(deps, secrets)) };
+    return { id: delivery.id, headers, body, ...(await withSecrets(deps, delivery.url, secrets)) };
   }
   await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
   return undefined;
 }
 
-async function signingSecrets(
+/** The URL, which may be a secret itself, and the secrets to sign with. */
+async function withSecrets(
   deps: Deps,
+  target: string,
   names: readonly string[],
-): Promise<Pick<Notification, "secrets" | "problem">> {
+): Promise<Pick<Notification, "url" | "secrets" | "problem">> {
   try {
-    return { secrets: await secretValues(deps, deps.db.prisma, names) };
+    const secrets = await secretValues(deps, deps.db.prisma, names);
+    const name = secretOfTarget(target);
+    if (name === undefined) return { url: target, secrets };
+    const url = (await secretValues(deps, deps.db.prisma, [name])).get(name)?.trim() ?? "";
+    if (URL.canParse(url)) return { url, secrets };
+    return { url: target, secrets, problem: `secret ${name} is no URL` };
   } catch (error) {
     if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
-    return { secrets: new Map(), problem: error.message };
+    return { url: target, secrets: new Map(), problem: error.message };
   }
 }
 

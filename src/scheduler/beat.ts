@@ -36,7 +36,7 @@ export function createBeat(
   /** Where the slots of this beat begin, once a clock that had been ahead has been put right. */
   const begin = async ({ now, slotsUntil }: Clock): Promise<Date> => {
     const limit = new Date(now.getTime() + GAP_MS);
-    if (latest !== undefined && latest > limit) table.turnBack(now);
+    if (latest !== undefined && latest > limit) await table.turnBack(now);
     latest = now;
     if (slotsUntil === null || slotsUntil <= limit) return slotsUntil ?? now;
     log.warn({ now, slotsUntil }, "the database's clock was ahead; slots count from the present again");
@@ -51,19 +51,19 @@ export function createBeat(
     const done = await begin(reading);
     const isGap = now.getTime() - done.getTime() > GAP_MS + busyMs;
     const from = isGap ? new Date(now.getTime() - BEAT_MS) : done;
-    table.skip(from);
+    await table.skip(from);
     if (reading.version !== version) {
-      table.load(await cronJobs(deps.db.prisma), from, now);
+      await table.load(await cronJobs(deps.db.prisma), from, now);
       version = reading.version;
     }
     if (isGap) {
       const rows = await recordGap(deps, { after: done, until: from });
       log.warn({ from: done, until: from, rows }, "no beat for a while: missed slots are recorded");
-      table.pass(from);
+      await table.pass(from);
     }
     const { due, paused } = table.due(now);
     await triggerSlots(deps, [...due, ...(await missedByPause(deps, paused))]);
-    table.pass(now);
+    await table.pass(now);
     await advanceProgress(deps.db.prisma, now);
     busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);
   };

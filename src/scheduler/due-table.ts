@@ -1,4 +1,5 @@
 /** When each cron job is due next: small, in memory, and equal to the database within a beat. */
+import { setImmediate as letOthersRun } from "node:timers/promises";
 import { type Cron, parseCron } from "../core/cron.ts";
 import { pausedReason } from "../core/missed-slots.ts";
 import { dueSlots, nextSlots } from "../core/slots.ts";
@@ -6,19 +7,30 @@ import type { CronJob } from "../db/slots.ts";
 import type { PausedSlots } from "../orchestrator/missed-slots.ts";
 import type { DueSlot } from "../orchestrator/trigger-run.ts";
 
-interface Entry {
-  revisionId: string;
+/** When jobs with equal expressions in one zone are due: many jobs have the same. */
+interface Timetable {
   crons: Cron[];
   zone: string;
+  /** The first slot after a time; the answer to the latest question is kept. */
+  nextAfter(after: number): number;
+}
+
+/** Times are in ms since the epoch. */
+interface Entry {
+  revisionId: string;
+  timetable: Timetable;
   paused: CronJob["paused"];
   /** Slots up to here have been handed out. */
-  after: Date;
-  next: Date | undefined;
+  after: number;
+  next: number;
   /** Slots of what the job said before that had come, but had not been handed out. */
   leftover: Omit<DueSlot, "jobId">[];
   /** No beat of ours has seen to it yet; what other schedulers have done may not have been for it. */
   fresh: boolean;
 }
+
+/** So long (ms) the table keeps the event loop for itself. */
+const TURN_MS = 5;
 
 /**
  * A save may become visible so much later (ms) than the time that it bears, which is longer than a transaction may
@@ -33,35 +45,41 @@ export interface DueSlots {
 
 export interface DueTable {
   /** Follows the database: what is new begins when it was written, but not before `done` nor after `now`. */
-  load(jobs: readonly CronJob[], done: Date, now: Date): void;
+  load(jobs: readonly CronJob[], done: Date, now: Date): Promise<void>;
   /** The slots that have come up to `now` and are not behind us yet. */
   due(now: Date): DueSlots;
   /** Puts everything up to `until` behind us, once it has its rows. */
-  pass(until: Date): void;
+  pass(until: Date): Promise<void>;
   /** Leaves out what other schedulers have done. */
-  skip(done: Date): void;
+  skip(done: Date): Promise<void>;
   /** Goes back to `now`, for a clock that had been ahead. */
-  turnBack(now: Date): void;
+  turnBack(now: Date): Promise<void>;
 }
 
-/** @param defaultTimezone the zone of jobs and schedules that name none */
+/**
+ * What takes long is done in turns with others on the event loop; a call must not begin before the one before has ended.
+ * @param defaultTimezone the zone of jobs and schedules that name none
+ */
 export function createDueTable(defaultTimezone: string): DueTable {
   let entries = new Map<string, Entry>();
+  let timetables = new Map<string, Timetable>();
   return {
-    load(jobs, done, now) {
-      const before = entries;
-      entries = new Map(
-        jobs.map((job) => {
-          const zone = job.timezone ?? job.scheduleTimezone ?? defaultTimezone;
-          return [job.id, entryOf(job, zone, beginOf(job, done, now), before.get(job.id))];
-        }),
-      );
+    async load(jobs, done, now) {
+      const [loaded, used] = [new Map<string, Entry>(), new Map<string, Timetable>()];
+      await inTurns(jobs, (job) => {
+        const zone = job.timezone ?? job.scheduleTimezone ?? defaultTimezone;
+        const key = JSON.stringify([zone, job.cron]);
+        const timetable = used.get(key) ?? timetables.get(key) ?? createTimetable(job.cron, zone);
+        used.set(key, timetable);
+        loaded.set(job.id, entryOf(job, timetable, beginOf(job, done, now), entries.get(job.id)));
+      });
+      [entries, timetables] = [loaded, used];
     },
     due(now) {
       const slots: DueSlots = { due: [], paused: [] };
       for (const [jobId, entry] of entries) {
         const { paused } = entry;
-        const recent = isDue(entry, now) ? slotsUpTo(entry, now) : [];
+        const recent = slotsUpTo(entry, now.getTime());
         slots.due.push(...entry.leftover.map((slot) => ({ jobId, ...slot })));
         if (paused === null) slots.due.push(...recent.map((scheduledFor) => ({ jobId, scheduledFor })));
         else if (recent.length > 0) slots.paused.push({ jobId, paused, slots: recent });
@@ -69,57 +87,79 @@ export function createDueTable(defaultTimezone: string): DueTable {
       return slots;
     },
     pass(until) {
-      for (const entry of entries.values()) {
+      return inTurns(entries.values(), (entry) => {
         entry.leftover = [];
         entry.fresh = false;
-        if (isDue(entry, until)) moveTo(entry, until);
-      }
+        if (entry.next <= until.getTime()) moveTo(entry, until.getTime());
+      });
     },
     skip(done) {
-      for (const entry of entries.values()) {
-        if (!entry.fresh && isDue(entry, done)) moveTo(entry, done);
-      }
+      return inTurns(entries.values(), (entry) => {
+        if (!entry.fresh && entry.next <= done.getTime()) moveTo(entry, done.getTime());
+      });
     },
     turnBack(now) {
-      for (const entry of entries.values()) {
-        if (entry.after > now) moveTo(entry, now);
-      }
+      return inTurns(entries.values(), (entry) => {
+        if (entry.after > now.getTime()) moveTo(entry, now.getTime());
+      });
     },
   };
 }
 
-function beginOf({ since }: CronJob, done: Date, now: Date): Date {
+async function inTurns<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
+  let since = performance.now();
+  for (const item of items) {
+    work(item);
+    if (performance.now() - since < TURN_MS) continue;
+    await letOthersRun();
+    since = performance.now();
+  }
+}
+
+function createTimetable(cron: readonly string[], zone: string): Timetable {
+  const crons = cron.map(parseCron);
+  let latest = { after: Number.NaN, next: Number.NaN };
+  return {
+    crons,
+    zone,
+    nextAfter(after) {
+      if (after !== latest.after) {
+        const [next] = nextSlots({ crons, zone, after: new Date(after), count: 1 });
+        latest = { after, next: next?.getTime() ?? Number.POSITIVE_INFINITY };
+      }
+      return latest.next;
+    },
+  };
+}
+
+function beginOf({ since }: CronJob, done: Date, now: Date): number {
   const isNew = since.getTime() > done.getTime() - SAVE_MS;
-  const begin = isNew ? since : done;
-  return begin > now ? now : begin;
+  return Math.min(now.getTime(), isNew ? since.getTime() : done.getTime());
 }
 
-function slotsUpTo({ crons, zone, after }: Entry, until: Date): Date[] {
-  return dueSlots({ crons, zone, after, until });
+function slotsUpTo({ timetable, next }: Entry, until: number): Date[] {
+  if (next > until) return [];
+  const first = new Date(next);
+  // Slots are whole seconds apart.
+  if (until - next < 1_000) return [first];
+  return [first, ...dueSlots({ ...timetable, after: first, until: new Date(until) })];
 }
 
-function isDue(entry: Entry, now: Date): boolean {
-  return entry.next !== undefined && entry.next <= now;
-}
-
-function entryOf(job: CronJob, zone: string, after: Date, before: Entry | undefined): Entry {
+function entryOf(job: CronJob, timetable: Timetable, after: number, before: Entry | undefined): Entry {
   const { revisionId, paused } = job;
-  const isSame = before?.revisionId === revisionId && before.zone === zone;
+  const isSame = before?.revisionId === revisionId && before.timetable === timetable;
   if (isSame && before.paused?.at.getTime() === paused?.at.getTime()) return before;
   const leftover = before === undefined ? [] : [...before.leftover, ...leftoverOf(before, after)];
-  const crons = isSame ? before.crons : job.cron.map(parseCron);
-  const entry = { revisionId, crons, zone, paused, after, next: undefined, leftover, fresh: true };
-  moveTo(entry, after);
-  return entry;
+  return { revisionId, timetable, paused, after, next: timetable.nextAfter(after), leftover, fresh: true };
 }
 
 /** A slot that came in a pause makes no run, though the pause is over. */
-function leftoverOf(before: Entry, until: Date): Entry["leftover"] {
+function leftoverOf(before: Entry, until: number): Entry["leftover"] {
   const missed = before.paused === null ? {} : { missed: pausedReason(before.paused) };
   return slotsUpTo(before, until).map((scheduledFor) => ({ scheduledFor, ...missed }));
 }
 
-function moveTo(entry: Entry, after: Date): void {
+function moveTo(entry: Entry, after: number): void {
   entry.after = after;
-  entry.next = nextSlots({ crons: entry.crons, zone: entry.zone, after, count: 1 })[0];
+  entry.next = entry.timetable.nextAfter(after);
 }

@@ -20,6 +20,7 @@ const ACCESS: Record<string, string> = {
   "PATCH /api/v1/jobs/:name": "admin",
   "DELETE /api/v1/jobs/:name": "admin",
   "GET /api/v1/jobs/:name/next": "read",
+  "GET /api/v1/next": "read",
   "GET /api/v1/jobs/:name/revisions": "read",
   "GET /api/v1/jobs/:name/revisions/:number": "read",
   "POST /api/v1/jobs/:name/pause": "admin",

@@ -45,7 +45,9 @@ describe("the document", () => {
     expect(document).toMatchObject({
       openapi: expect.stringMatching(/^3\.1\.\d+$/),
       info: { title: "Carillon", version: expect.any(String) },
-      components: { securitySchemes: { bearer: { type: "http", scheme: "bearer" } } },
+      components: {
+        securitySchemes: { bearer: { type: "http", scheme: "bearer", description: expect.any(String) } },
+      },
       security: [{ bearer: [] }],
     });
     expect(Object.keys(document.paths)).toContain("/api/v1/jobs/{name}/trigger");
@@ -88,7 +90,7 @@ describe("the document", () => {
     const needs = security?.map(({ bearer }) => bearer.join());
     expect(needs).toEqual(isPublic ? [] : expect.arrayContaining([expect.stringMatching(SCOPE)]));
     const problem = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
-    for (const status of [...(isPublic ? [] : ["401"]), "403", "503"])
+    for (const status of [...(isPublic ? [] : ["401", "429"]), "403", "503"])
       expect(responses[status]?.content).toMatchObject(problem);
   });
 

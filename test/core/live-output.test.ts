@@ -123,6 +123,16 @@ describe("nextWrite", () => {
     );
   });
 
+  it("removes what a write may have left of which nobody knows", () => {
+    const limit = 4 * 1_048_576;
+    const filled = Array.from({ length: 4 }, (): Round => ({ printed: MAX_WRITE_BYTES, write: "done" }));
+    const { live, total } = play(limit, [...filled, { printed: 1_000, write: "lost" }]);
+    expect(live.doubtful).toEqual([total - 1_000]);
+    // Tried again at once it takes the old place; later that is passed over.
+    expect(nextWrite(live, total, limit).dropped).toEqual([]);
+    expect(nextWrite(live, total + 1_000_000, limit).dropped).toEqual([total - 1_000]);
+  });
+
   it("drops what has left the end that is kept", () => {
     const { stored, live } = play(20_000, [
       { printed: 10_000, write: "done" },

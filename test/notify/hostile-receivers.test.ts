@@ -13,7 +13,8 @@ const MIB = 1024 * 1024;
 const TIMEOUT_MS = 400;
 const OUT_OF_TIME = "no answer within 0.4 s";
 const guard = createAddressGuard(["127.0.0.1/32"]);
-const patient = createSender({ guard, userAgent: "test" });
+/** Has more time than a test: what it sends ends for another reason. */
+const patient = createSender({ guard, timeoutMs: 60_000, userAgent: "test" });
 const impatient = createSender({ guard, timeoutMs: TIMEOUT_MS, userAgent: "test" });
 
 interface Outcome {
@@ -200,6 +201,11 @@ describe("an answer", () => {
     const early = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
     const { result } = await sendTo((socket) => void socket.end(early), { body: "x".repeat(5_000_000) });
     expect(result).toMatchObject({ outcome: "answered", status: 413, response: "no" });
+  });
+
+  it("of more than 64 KiB is not waited for", async () => {
+    const { result } = await sendTo(says(`${OK}content-length: 102400\r\n\r\n${X_64K}x`));
+    expect(result).toMatchObject({ outcome: "answered", status: 200, response: "x".repeat(2_048) });
   });
 
   it("behind which another one comes is the only one", async () => {

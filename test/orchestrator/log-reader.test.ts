@@ -1,5 +1,5 @@
 /** Many who read the same output ask the database once, and nobody misses what came while others were asking. */
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import type { Deps } from "../../src/orchestrator/deps.ts";
 import { createLogReader, type LogReader } from "../../src/orchestrator/log-reader.ts";
 import { followLog } from "../../src/orchestrator/read-log.ts";
@@ -90,4 +90,17 @@ it("wakes all followers together", async () => {
   // progress, text, text at the end; then the same two for what came.
   expect(queries.length).toBeLessThanOrEqual(3 + 2 + 2);
   for (const one of followers) await one.return(undefined);
+});
+
+it("ends for all who follow when the service stops, without a second's delay", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval"] });
+  using _real = { [Symbol.dispose]: () => void vi.useRealTimers() };
+  const closing = new AbortController();
+  const stopping = { ...deps, closing: closing.signal };
+  const part = { from: { ordinal: 0, position: 5 }, last: undefined };
+  const follower = followLog(stopping, createLogReader(stopping), runId, part);
+  const waiting = follower.next();
+  closing.abort();
+  expect(await waiting).toMatchObject({ value: { kind: "idle" } });
+  expect(await follower.next()).toEqual({ done: true, value: undefined });
 });

@@ -1,7 +1,7 @@
 /** The scheduler's view of a pause: its slots make no runs while it lasts, nor once it is over. */
 import { expect, it } from "vitest";
 import { jobDefinition } from "../../src/api/schemas/job.ts";
-import { readClock, cronJobs } from "../../src/db/slots.ts";
+import { cronJobs, readClock } from "../../src/db/slots.ts";
 import { pauseJob, putJob, resumeJob } from "../../src/orchestrator/define-jobs.ts";
 import { createDueTable } from "../../src/scheduler/due-table.ts";
 import { testDeps } from "../support/deps.ts";
@@ -20,7 +20,7 @@ it("keeps the slots of a paused job apart, and has none from before it went on",
   await prisma.schedule.updateMany({ data: { updatedAt: longAgo } });
   const due = async () => {
     const table = createDueTable("UTC");
-    table.load(await cronJobs(prisma), longAgo, now);
+    await table.load(await cronJobs(prisma), longAgo, now);
     const { due, paused } = table.due(now);
     return { due: due.length > 0, paused: paused.length > 0 };
   };

@@ -23,114 +23,117 @@ function job(more: Partial<CronJob> = {}): CronJob {
 
 const PAUSED = { at: at("10:00:05"), by: "ann", reason: null };
 
-function tableOf(...jobs: CronJob[]) {
+async function tableOf(...jobs: CronJob[]) {
   const table = createDueTable("UTC");
-  table.load(jobs, START, START);
+  await table.load(jobs, START, START);
   return table;
 }
 
-type Table = ReturnType<typeof tableOf>;
+type Table = Awaited<ReturnType<typeof tableOf>>;
 const time = (slot: Date) => slot.toISOString().slice(11, 19);
 const due = (table: Table, now: string) => table.due(at(now)).due.map((slot) => time(slot.scheduledFor));
 const missed = (table: Table, now: string) => table.due(at(now)).paused.flatMap((one) => one.slots.map(time));
 
-it("has no slots before the start, nor before the revision was written", () => {
-  expect(due(tableOf(job()), "10:09:59")).toEqual([]);
-  expect(due(tableOf(job()), "10:10:30")).toEqual(["10:10:00"]);
-  const table = tableOf();
-  table.load([job({ since: at("10:15:00") })], START, at("10:15:01"));
+it("has no slots before the start, nor before the revision was written", async () => {
+  const before = await tableOf(job());
+  expect(due(before, "10:09:59")).toEqual([]);
+  expect(due(before, "10:10:30")).toEqual(["10:10:00"]);
+  const table = await tableOf();
+  await table.load([job({ since: at("10:15:00") })], START, at("10:15:01"));
   expect(due(table, "10:20:00")).toEqual(["10:20:00"]);
 });
 
-it("makes up for a late beat slot by slot", () => {
-  const seconds = tableOf(job({ cron: ["* * * * * *"] }));
+it("makes up for a late beat slot by slot", async () => {
+  const seconds = await tableOf(job({ cron: ["* * * * * *"] }));
   expect(due(seconds, "10:00:03")).toEqual(["10:00:01", "10:00:02", "10:00:03"]);
 });
 
-it("hands out the slot that came before a new revision, though the beat was late", () => {
-  const table = tableOf(job());
+it("hands out the slot that came before a new revision, though the beat was late", async () => {
+  const table = await tableOf(job());
   const changed = job({ revisionId: "second", cron: ["45 * * * *"], since: at("10:10:02") });
-  table.load([changed], START, at("10:10:03"));
+  await table.load([changed], START, at("10:10:03"));
   expect(due(table, "10:10:03")).toEqual(["10:10:00"]);
-  table.pass(at("10:10:03"));
+  await table.pass(at("10:10:03"));
   expect(due(table, "10:10:04")).toEqual([]);
 });
 
-it("gives a slot until it is behind us, and never again", () => {
-  const table = tableOf(job());
+it("gives a slot until it is behind us, and never again", async () => {
+  const table = await tableOf(job());
   expect(due(table, "10:10:00")).toEqual(["10:10:00"]);
   expect(due(table, "10:10:01")).toEqual(["10:10:00"]);
-  table.pass(at("10:10:01"));
+  await table.pass(at("10:10:01"));
   expect(due(table, "10:19:59")).toEqual([]);
   expect(due(table, "10:20:00")).toEqual(["10:20:00"]);
 });
 
-it("goes on where it was when a job is loaded again unchanged", () => {
-  const table = tableOf(job());
-  table.pass(at("10:10:00"));
-  table.load([job(), job({ id: "other" })], START, at("10:10:01"));
+it("goes on where it was when a job is loaded again unchanged", async () => {
+  const table = await tableOf(job());
+  await table.pass(at("10:10:00"));
+  await table.load([job(), job({ id: "other" })], START, at("10:10:01"));
   expect(table.due(at("10:20:00")).due.filter((slot) => slot.jobId === "job")).toHaveLength(1);
 });
 
-it("leaves out what others have done, but not of a job that they may have seen otherwise", () => {
-  const table = tableOf(job());
-  table.pass(at("10:00:01"));
+it("leaves out what others have done, but not of a job that they may have seen otherwise", async () => {
+  const table = await tableOf(job());
+  await table.pass(at("10:00:01"));
   const saved = job({ id: "new", since: at("10:09:59") });
-  table.load([job(), saved], at("10:10:00"), at("10:10:01"));
-  table.skip(at("10:10:00"));
+  await table.load([job(), saved], at("10:10:00"), at("10:10:01"));
+  await table.skip(at("10:10:00"));
   expect(table.due(at("10:10:01")).due).toEqual([{ jobId: "new", scheduledFor: at("10:10:00") }]);
-  table.pass(at("10:10:01"));
-  table.skip(at("10:30:00"));
+  await table.pass(at("10:10:01"));
+  await table.skip(at("10:30:00"));
   expect(table.due(at("10:30:01")).due).toEqual([]);
 });
 
-it("takes over a new revision from when it was written, and forgets jobs that are gone", () => {
-  const table = tableOf(job(), job({ id: "gone" }));
+it("takes over a new revision from when it was written, and forgets jobs that are gone", async () => {
+  const table = await tableOf(job(), job({ id: "gone" }));
   const changed = job({ revisionId: "second", cron: ["5 * * * *", "25 * * * *"], since: at("10:02:00") });
-  table.load([changed], START, at("10:02:01"));
+  await table.load([changed], START, at("10:02:01"));
   expect(due(table, "10:05:00")).toEqual(["10:05:00"]);
-  table.pass(at("10:05:00"));
+  await table.pass(at("10:05:00"));
   expect(due(table, "10:25:00")).toEqual(["10:25:00"]);
 });
 
-it("uses the zone of the job, of its schedule or the default, and a new zone from now on", () => {
+it("uses the zone of the job, of its schedule or the default, and a new zone from now on", async () => {
   const daily = { cron: ["0 12 * * *"] };
-  const zoned = (more: Partial<CronJob>) => due(tableOf(job({ ...daily, ...more })), "23:00:00");
-  expect(zoned({})).toEqual(["12:00:00"]);
-  expect(zoned({ scheduleTimezone: "Europe/Brussels" })).toEqual(["11:00:00"]);
-  expect(zoned({ scheduleTimezone: "Europe/Brussels", timezone: "America/New_York" })).toEqual(["17:00:00"]);
+  const zoned = async (more: Partial<CronJob>) => due(await tableOf(job({ ...daily, ...more })), "23:00:00");
+  expect(await zoned({})).toEqual(["12:00:00"]);
+  expect(await zoned({ scheduleTimezone: "Europe/Brussels" })).toEqual(["11:00:00"]);
+  expect(await zoned({ scheduleTimezone: "Europe/Brussels", timezone: "America/New_York" })).toEqual([
+    "17:00:00",
+  ]);
 
-  const table = tableOf(job(daily));
-  table.pass(at("12:00:00"));
+  const table = await tableOf(job(daily));
+  await table.pass(at("12:00:00"));
   const moved = job({ ...daily, scheduleTimezone: "Europe/Brussels", since: at("12:00:01") });
-  table.load([moved], at("12:00:00"), at("12:00:02"));
+  await table.load([moved], at("12:00:00"), at("12:00:02"));
   expect(due(table, "23:00:00")).toEqual([]);
 });
 
-it("does not make up for slots that a new zone would have had", () => {
-  const table = tableOf(job({ cron: ["0 15 * * *"] }));
-  table.pass(at("10:30:00"));
+it("does not make up for slots that a new zone would have had", async () => {
+  const table = await tableOf(job({ cron: ["0 15 * * *"] }));
+  await table.pass(at("10:30:00"));
   const moved = { cron: ["0 15 * * *"], scheduleTimezone: "Asia/Karachi", since: at("10:30:00") };
-  table.load([job(moved)], at("10:30:00"), at("10:30:01"));
+  await table.load([job(moved)], at("10:30:00"), at("10:30:01"));
   expect(due(table, "10:30:01")).toEqual([]);
 });
 
-it("keeps the slots of a paused job apart, and those that came in the pause when it is over", () => {
-  const table = tableOf(job({ paused: PAUSED, since: PAUSED.at }));
+it("keeps the slots of a paused job apart, and those that came in the pause when it is over", async () => {
+  const table = await tableOf(job({ paused: PAUSED, since: PAUSED.at }));
   expect(missed(table, "10:10:00")).toEqual(["10:10:00"]);
   expect(due(table, "10:10:00")).toEqual([]);
-  table.load([job({ since: at("10:10:01") })], START, at("10:10:02"));
+  await table.load([job({ since: at("10:10:01") })], START, at("10:10:02"));
   expect(table.due(at("10:20:00")).due).toEqual([
     { jobId: "job", scheduledFor: at("10:10:00"), missed: "the job is paused by ann" },
     { jobId: "job", scheduledFor: at("10:20:00") },
   ]);
 });
 
-it("counts from the present again when the clock had been ahead", () => {
-  const table = tableOf(job());
-  table.pass(at("18:00:00"));
-  table.turnBack(at("12:00:00"));
+it("counts from the present again when the clock had been ahead", async () => {
+  const table = await tableOf(job());
+  await table.pass(at("18:00:00"));
+  await table.turnBack(at("12:00:00"));
   expect(due(table, "12:10:00")).toEqual(["12:10:00"]);
-  table.load([job({ id: "saved meanwhile", since: at("18:00:00") })], at("12:00:00"), at("12:00:00"));
+  await table.load([job({ id: "saved meanwhile", since: at("18:00:00") })], at("12:00:00"), at("12:00:00"));
   expect(due(table, "12:10:00")).toEqual(["12:10:00"]);
 });

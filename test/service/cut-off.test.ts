@@ -15,14 +15,14 @@ async function inWorld(run: (world: World) => Promise<Findings>): Promise<string
 
 // Each waits most of the time: for a lease and a heartbeat to end.
 describe.concurrent("when another worker has taken over", { timeout: 120_000 }, () => {
-  it.each(["goes on", "succeeds meanwhile"] as const)(
+  it.for(["goes on", "succeeds meanwhile"] as const)(
     "from one that was cut off from the database, and whose command %s",
     async (work, { expect }) => {
       expect(await inWorld((world) => cutOnce(world, work))).toEqual([]);
     },
   );
 
-  it.each<Freeze>(["worker, whose command succeeds meanwhile", "worker, runner and command"])(
+  it.for<Freeze>(["worker, whose command succeeds meanwhile", "worker, runner and command"])(
     "from one that was stopped: %s",
     async (what, { expect }) => {
       expect(await inWorld((world) => freezeOnce(world, what))).toEqual([]);

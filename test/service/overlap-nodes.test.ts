@@ -84,7 +84,12 @@ it("replaces at once what has not begun, and what has when its command has ended
   expect(second.state).toBe("queued");
   const third = await client.trigger("endless");
   const replaced = await client.run(first.id, "20s");
-  expect(replaced).toMatchObject({ state: "cancelled", status: -1, log: expect.stringContaining("bye"), deliveries: [] });
+  expect(replaced).toMatchObject({
+    state: "cancelled",
+    status: -1,
+    log: expect.stringContaining("bye"),
+    deliveries: [],
+  });
   expect(replaced.reason).toBe(`replaced by run ${second.id}`);
   // Neither has ever begun when the other took its place.
   expect(await client.run(second.id)).toMatchObject({

@@ -3,7 +3,9 @@ import { expect, it } from "vitest";
 import { freshDatabase } from "../support/database.ts";
 import { startTestService } from "../support/service.ts";
 
-it("waits for a worker of its pool, which then runs retries and chains too", { timeout: 30_000 }, async () => {
+it("waits for a worker of its pool, which then runs retries and chains too", {
+  timeout: 30_000,
+}, async () => {
   await using database = await freshDatabase();
   const environment = { DATABASE_URL: database.connectionString };
   await using first = await startTestService(environment);

@@ -107,6 +107,10 @@ const RUNS: readonly Case[] = [
   ["GET /runs/$done/log?attempt=all", 200],
   ["GET /runs/$done/log?attempt=-1", 400],
   ["GET /runs/$done/log?attempt=7", 404],
+  ["GET /runs/$done/log?follow=true&tail=1", 200],
+  ["GET /runs/$done/log", 200, { accept: "text/event-stream" }],
+  ["GET /runs/$done/log", 206, { headers: { range: "bytes=0-1" } }],
+  ["GET /runs/$done/log", 416, { headers: { range: "bytes=999-" } }],
   ["GET /runs/$child/tree", 200],
   ["GET /runs/$child/tree", 200, TEXT],
   ["GET /runs/$child/tree", 200, { accept: "text/vnd.mermaid" }],
@@ -140,8 +144,26 @@ const OTHERS: readonly Case[] = [
   ["DELETE /schedules/put", 204],
   ["DELETE /schedules/ghost", 404],
   ["DELETE /schedules/kitchen", 409],
+  ["GET /next?within=2d&limit=3", 200],
+  ["GET /next?within=8d", 400],
   ["GET /stats", 200],
   ["GET /stats?since=1d", 400],
+];
+
+const TOKENS: readonly Case[] = [
+  ["POST /tokens", 201, { body: { name: "reader", scopes: ["read"], expires_in: "90d" } }],
+  ["POST /tokens", 201, { body: { name: "button", scopes: ["trigger"], jobs: ["coffee"] }, ...YAML }],
+  ["POST /tokens", 409, { body: { name: "reader", scopes: ["read"] } }],
+  ["POST /tokens", 422, { body: { name: "refused", scopes: [] } }],
+  ["GET /tokens?limit=1", 200],
+  ["GET /tokens?cursor=x", 400],
+  ["GET /tokens/reader", 200],
+  ["GET /tokens/%20", 400],
+  ["GET /tokens/ghost", 404],
+  ["DELETE /tokens/reader", 204],
+  ["DELETE /tokens/ghost", 404],
+  ["GET /audit?actor=admin&action=job.save&since=1d", 200],
+  ["GET /audit?cursor=x", 400],
 ];
 
 const OUTSIDE: readonly Case[] = [
@@ -154,7 +176,9 @@ const OUTSIDE: readonly Case[] = [
 
 /** In this order, on one service. The calls have their full paths. */
 export const CASES: readonly Case[] = [
-  ...[...JOBS, ...RUNS, ...OTHERS].map(([call, ...rest]): Case => [call.replace(" ", " /api/v1"), ...rest]),
+  ...[...JOBS, ...RUNS, ...OTHERS, ...TOKENS].map(
+    ([call, ...rest]): Case => [call.replace(" ", " /api/v1"), ...rest],
+  ),
   ...OUTSIDE,
 ];
 

@@ -15,7 +15,7 @@ const WINDOW = 2 * DAY;
 const STEP = 6 * HOUR;
 
 /** Shifts of an hour, of half an hour and of two; at midnight; twice more in Ramadan; half and quarter offsets; none. */
-export const ZONES = [
+const ZONES = [
   "America/New_York",
   "Europe/Brussels",
   "Australia/Lord_Howe",

@@ -175,16 +175,20 @@ it.each(["away", "silent after it has done the work"])(
     };
     await using logs = liveLogs({ ...deps.db, transaction }, (error) => void errors.push(error));
     const log = logs.open(attempt());
-    log.write(Buffer.from("one\n"));
+    const output = numbered(60_000);
+    log.write(output.subarray(0, 20_000));
     await expect.poll(() => refused, SOON).toBeGreaterThan(0);
-    log.write(Buffer.from("two\n"));
+    log.write(output.subarray(20_000, 40_000));
     await expect.poll(() => refused, SOON).toBeGreaterThan(1);
+    log.write(output.subarray(40_000));
+    await expect.poll(() => refused, SOON).toBeGreaterThan(2);
     away = false;
-    log.write(Buffer.from("three\n"));
-    await expect.poll(() => storedText(), SOON).toBe("one\ntwo\nthree\n");
+    await expect.poll(storedSpans, SOON).toEqual([{ from: 0, to: 60_000 }]);
     expect(errors).toHaveLength(1);
-    await deps.db.transaction((tx) => completeOutput(tx, attemptId, log.finish()));
-    expect(await stored()).toEqual([{ position: 0, bytes: 14 }]);
+    const final = log.finish();
+    await deps.db.transaction((tx) => completeOutput(tx, attemptId, final));
+    const bytes = (await storedPieces(deps.db.prisma, attemptId)).map((piece) => piece.bytes);
+    expect(Buffer.compare(Buffer.concat(bytes), output)).toBe(0);
   },
 );
 

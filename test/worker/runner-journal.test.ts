@@ -126,10 +126,10 @@ describe.skipIf(process.platform !== "linux")("a journal", () => {
     journal.remove();
   });
 
-  it("is read up to the line that was being written", () => {
+  it("is read without the lines that were cut off", () => {
     mkdirSync(join(folder.path, "journals"));
     const head = JSON.stringify({ owner: dead, space: here });
-    writeFileSync(file(), `${head}\n{"starting":1,"marker":[]}\n{"starting":2,"mar`);
+    writeFileSync(file(), `${head}\n{"starting":1,"mar\n{"starting":2,"marker":[]}\n{"starting":3,"mar`);
     expect(readJournal(file())?.running).toEqual([{ marker: [] }]);
   });
 });

@@ -18,7 +18,13 @@ afterAll(async () => {
 
 const created = (name: string) =>
   vi.waitUntil(() => existsSync(join(folder.path, name)), { timeout: 10_000 });
-const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "utf8"));
+
+function pidIn(name: string): number {
+  const pid = Number(readFileSync(join(folder.path, name), "utf8"));
+  expect(pid).toBeGreaterThan(0);
+  return pid;
+}
+
 /** Shell text that writes a pid to a file which is there only when it is whole. */
 const writePid = (name: string) => `echo $$ > ${name}.new; mv ${name}.new ${name}`;
 
@@ -34,7 +40,7 @@ describe.skipIf(process.platform !== "linux")("when the command has ended by its
     ],
   ])("%s is gone", async (name, text) => {
     const file = name.replaceAll(" ", "-");
-    const background = text.replace("W", writePid(file));
+    const background = text.replace("W", () => writePid(file));
     const command = test.sh(`${background} until [ -e ${file} ]; do :; done; exit 3`, { cwd: folder.path });
     expect((await command.finished).end).toEqual({ kind: "exited", code: 3 });
     expect(isAlive(pidIn(file))).toBe(false);
@@ -56,7 +62,7 @@ describe.skipIf(process.platform !== "linux")("when the command is killed", () =
 
   it("a tree that never stops forking is outrun", async () => {
     // Each starts the next in a session of its own, without a mark.
-    const text = `trap '' TERM; echo x >> generations; sleep 0.02; env -i setsid /bin/sh fork & wait`;
+    const text = `trap '' TERM; echo x >> generations; env -i setsid /bin/sh fork & wait`;
     const command = test.sh(`echo ${JSON.stringify(text)} > fork; trap '' TERM; /bin/sh fork; sleep 60`, {
       cwd: folder.path,
       killGraceMs: 300,
@@ -66,7 +72,7 @@ describe.skipIf(process.platform !== "linux")("when the command is killed", () =
     await command.finished;
     const generations = () => readFileSync(join(folder.path, "generations"), "utf8").length;
     const last = generations();
-    // A generation takes 20 ms: were one left, there would be more by the end of this.
+    // A generation takes some ms: were one left, there would be more by the end of this.
     await test.sh("sleep 0.3").finished;
     expect(generations()).toBe(last);
   });

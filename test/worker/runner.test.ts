@@ -126,30 +126,38 @@ it("a flood stops when nobody takes it, alone, and goes on when somebody does", 
   expect(bytes).toBe(2_000_000);
 });
 
-it.skipIf(process.platform !== "linux")(
-  "a command gets nothing of what the service was born with",
-  async () => {
-    // 20 is beyond what Node itself keeps from children.
-    const prefix = ["bash", "-c", 'exec 20< /dev/null; exec "$@"', "bash"];
-    const options = { prefix, cacheFolder: join(folder.path, "cache"), path: PATH, onLog: () => undefined };
-    const link = await openRunnerLink(options);
-    const ended = Promise.withResolvers<void>();
-    let output = "";
-    const command = { kind: "argv", argv: ["ls", "/proc/self/fd"] } as const;
-    link.start(
-      { command, env: { PATH }, cwd: "/", marker: [] },
-      {
-        onStarted: () => undefined,
-        onOutput(chunk) {
-          output += chunk.toString();
-        },
-        onExited: () => ended.resolve(),
-        onLost: () => ended.reject(new Error("lost")),
-      },
-    );
-    await ended.promise;
-    // 3 is the folder itself.
+/** The output of a command, and the log, of a runner that was started by a shell which did something before. */
+async function runAfter(setup: string, ...argv: string[]): Promise<{ output: string; log: string[] }> {
+  const prefix = ["bash", "-c", `${setup}; exec "$@"`, "bash"];
+  const folders = { cacheFolder: join(folder.path, "cache"), journalFolder: join(folder.path, "after") };
+  const log: string[] = [];
+  const link = await openRunnerLink({ prefix, ...folders, path: PATH, onLog: (line) => log.push(line) });
+  const ended = Promise.withResolvers<void>();
+  let output = "";
+  const events = {
+    onStarted: () => undefined,
+    onOutput(chunk: Buffer) {
+      output += chunk.toString();
+    },
+    onExited: () => ended.resolve(),
+    onLost: () => ended.reject(new Error("lost")),
+  };
+  link.start({ command: { kind: "argv", argv }, env: { PATH }, cwd: "/", marker: [] }, events);
+  await ended.promise;
+  await link.close();
+  return { output, log };
+}
+
+describe.skipIf(process.platform !== "linux")("a runner", () => {
+  it("passes on nothing of what the service was born with", async () => {
+    // 20 is beyond what Node itself keeps from children; 3 is the folder itself.
+    const { output } = await runAfter("exec 20< /dev/null", "ls", "/proc/self/fd");
     expect(output).toBe("0\n1\n2\n3\n");
-    await link.close();
-  },
-);
+  });
+
+  it("that cannot write its journal says so once, and runs commands all the same", async () => {
+    const { output, log } = await runAfter("ulimit -f 0", "echo", "hello");
+    expect(output).toBe("hello\n");
+    expect(log).toEqual([expect.stringMatching(/^the journal cannot be written: .*EFBIG/)]);
+  });
+});

@@ -1,6 +1,6 @@
 /** The events of a document and their actions, in and out. */
 import { z } from "zod";
-import { ACTIONS, EVENTS, type EventAction } from "../../core/job.ts";
+import { ACTIONS, EVENTS, type EventAction, secretOfTarget, secretTarget } from "../../core/job.ts";
 import { nameSchema, secretNameSchema } from "./fields.ts";
 
 const MAX_URL_LENGTH = 2_048;
@@ -61,13 +61,17 @@ function webhooksSchema<Secret extends typeof signingSchema | typeof unsignedSch
     .array(
       z.union([
         webhookUrlSchema,
-        z.strictObject({ url: webhookUrlSchema, headers: headersSchema.optional(), secret }),
+        z.strictObject({
+          url: z.union([webhookUrlSchema, z.strictObject({ secret: secretNameSchema })]),
+          headers: headersSchema.optional(),
+          secret,
+        }),
       ]),
     )
     .max(50)
     .superRefine((targets, context) => {
       for (const [index, target] of targets.entries()) {
-        const first = targets.find((other) => urlOf(other) === urlOf(target));
+        const first = targets.find((other) => targetOf(other) === targetOf(target));
         if (first === target) continue;
         context.addIssue({
           code: "custom",
@@ -104,11 +108,11 @@ export function eventActions(document: EventsDocument): EventAction[] {
   return EVENTS.flatMap((event) =>
     ACTIONS.flatMap((action) => {
       const targets = (document[event]?.[action] ?? []).map(webhook);
-      const distinct = new Map(targets.toReversed().map((target) => [target.url, target])).values();
+      const distinct = new Map(targets.toReversed().map((one) => [targetOf(one), one])).values();
       return [...distinct].toReversed().map(({ url, headers = {}, secret }) => ({
         event,
         action,
-        target: url,
+        target: targetOf({ url }),
         ...(Object.keys(headers).length > 0 && { headers }),
         ...(secret !== undefined && { secrets: [secret].flat() }),
       }));
@@ -132,7 +136,7 @@ export function eventsView(actions: readonly EventAction[]): EventsDocument {
 
 /** A target as a document has it. */
 interface Webhook {
-  url: string;
+  url: string | { secret: string };
   headers?: Record<string, string> | undefined;
   secret?: string | [string, string] | undefined;
 }
@@ -141,15 +145,17 @@ function webhook(target: string | Webhook): Webhook {
   return typeof target === "string" ? { url: target } : target;
 }
 
-function urlOf(target: string | { url: string }): string {
-  return typeof target === "string" ? target : target.url;
+function targetOf(target: string | Pick<Webhook, "url">): string {
+  const url = typeof target === "string" ? target : target.url;
+  return typeof url === "string" ? url : secretTarget(url.secret);
 }
 
 function targetView({ target, headers, secrets = [] }: EventAction): string | Webhook {
   const [secret, second] = secrets;
-  if (headers === undefined && secret === undefined) return target;
+  const secretUrl = secretOfTarget(target);
+  if (headers === undefined && secret === undefined && secretUrl === undefined) return target;
   return {
-    url: target,
+    url: secretUrl === undefined ? target : { secret: secretUrl },
     ...(headers && { headers: { ...headers } }),
     ...(secret !== undefined && { secret: second === undefined ? secret : [secret, second] }),
   };

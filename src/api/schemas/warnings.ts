@@ -65,7 +65,8 @@ function addressWarnings(events: EventsDocument, refusal: Advice["refusal"], pre
     ACTIONS.flatMap((action) => {
       if (action === "trigger_job") return [];
       return (events[event]?.[action] ?? []).flatMap((target, index) => {
-        const message = refusal(typeof target === "string" ? target : target.url);
+        const url = typeof target === "string" ? target : target.url;
+        const message = typeof url === "string" ? refusal(url) : undefined;
         return message === undefined ? [] : [{ path: `${prefix}${event}.${action}.${index}`, message }];
       });
     }),

@@ -43,7 +43,10 @@ type Line =
 /** With so many lines, most of them of the past, it is written anew. */
 const MOST_LINES = 2_000;
 
-/** Opens this process's journal in `folder`; one that does nothing where there is no /proc. Throws file errors. */
+/**
+ * Opens this process's journal in `folder`; one that does nothing where there is no /proc. Throws when the file
+ * cannot be made. That it cannot be written later, on a full disk, is told to stderr and stops no command.
+ */
 export function openJournal(folder: string): Journal {
   const space = pidSpace();
   const owner = readProcess(process.pid);
@@ -54,11 +57,24 @@ export function openJournal(folder: string): Journal {
   const running = new Map<number, string>();
   let fd = openSync(path, "a", 0o600);
   let lines = 0;
-  writeSync(fd, head);
+  let isFailing = false;
+  tryTo(() => writeSync(fd, head));
+
+  function tryTo(write: () => void): void {
+    try {
+      write();
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) complain(`the journal cannot be written: ${error}`);
+      isFailing = true;
+    }
+  }
 
   function append(text: string): void {
-    writeSync(fd, text);
-    if (++lines > MOST_LINES + 4 * running.size) rewrite();
+    tryTo(() => {
+      writeSync(fd, text);
+      if (++lines > MOST_LINES + 4 * running.size) rewrite();
+    });
   }
 
   /** A file is replaced as a whole: whoever reads it finds the old or the new one. */
@@ -85,8 +101,8 @@ export function openJournal(folder: string): Journal {
     ended(command) {
       running.delete(command);
       if (running.size > 0) return append(line({ ended: command }));
-      ftruncateSync(fd, head.length);
       lines = 0;
+      tryTo(() => ftruncateSync(fd, head.length));
     },
     remove() {
       closeSync(fd);
@@ -103,7 +119,7 @@ export const NO_JOURNAL: Journal = {
   remove: () => undefined,
 };
 
-/** Reads a journal; undefined when it is gone or has no first line. A line that was cut off is left out. */
+/** Reads a journal; undefined when it is gone or has no first line. Lines that were cut off are left out. */
 export function readJournal(path: string): JournalContent | undefined {
   const [head, ...rest] = readLines(path);
   if (head === undefined || !("owner" in head)) return undefined;
@@ -125,11 +141,23 @@ function readLines(path: string): Line[] {
     // Another worker has dealt with it.
     return [];
   }
-  // What comes after the last line break was being written.
-  return text
-    .split("\n")
-    .slice(0, -1)
-    .map((json) => JSON.parse(json) as Line);
+  return text.split("\n").flatMap((json) => {
+    try {
+      return [JSON.parse(json) as Line];
+    } catch {
+      // It was being written when its runner was killed, or the disk was full.
+      return [];
+    }
+  });
+}
+
+/** To the worker's log, if there is a worker. */
+function complain(message: string): void {
+  try {
+    writeSync(2, `${message}\n`);
+  } catch {
+    // Nobody reads it.
+  }
 }
 
 function line(content: Line): string {
