@@ -1,4 +1,6 @@
 /** Reads deliveries. */
+import { allows } from "../core/access.ts";
+import { maskUrl } from "../core/masking.ts";
 import {
   type DeliveryDetail,
   type DeliveryFilter,
@@ -13,7 +15,14 @@ import { deliveryNotFound } from "./redeliver.ts";
 export async function readOneDelivery(deps: Deps, id: string): Promise<DeliveryDetail> {
   const delivery = await readDelivery(deps.db.prisma, id);
   if (delivery === undefined) throw deliveryNotFound(id);
-  return delivery;
+  return shown(deps, delivery);
+}
+
+/** The paths of webhooks are for admins. */
+function shown({ caller }: Deps, delivery: DeliveryDetail): DeliveryDetail {
+  return caller === undefined || allows(caller, "admin")
+    ? delivery
+    : { ...delivery, url: maskUrl(delivery.url) };
 }
 
 /** Deliveries newest first, each with its last try. Throws job_not_found and run_not_found for filters by none. */
@@ -24,5 +33,5 @@ export async function readDeliveries(
 ): Promise<DeliveryDetail[]> {
   await requireJobs(deps, filter.jobs);
   if (filter.runId !== undefined) await readRunState(deps, filter.runId);
-  return listDeliveries(deps.db.prisma, filter, page);
+  return (await listDeliveries(deps.db.prisma, filter, page)).map((delivery) => shown(deps, delivery));
 }

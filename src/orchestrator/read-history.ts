@@ -1,7 +1,7 @@
 /** Reads runs and their logs, and waits for runs to end. */
 import { allows } from "../core/access.ts";
 import { CarillonError } from "../core/errors.ts";
-import { maskValues } from "../core/masking.ts";
+import { maskUrl, maskValues } from "../core/masking.ts";
 import { renderOutput } from "../core/output.ts";
 import { isFinal, type RunState } from "../core/run.ts";
 import * as history from "../db/history.ts";
@@ -31,10 +31,14 @@ export async function readRun(deps: Deps, id: string): Promise<FullRun> {
   return { run: shown(deps, run), log, omittedBytes };
 }
 
-/** Values in env are for admins, and the run that triggered this one is for those who may read every run. */
+/** Values in env and the paths of webhooks are for admins, and the run that triggered this one is for those who may read every run. */
 function shown({ caller }: Deps, run: history.RunDetail): history.RunDetail {
   if (caller === undefined || allows(caller, "admin")) return run;
-  const masked = { ...run, env: maskValues(run.env as Record<string, string>) };
+  const events = run.events.map((event) => ({
+    ...event,
+    deliveries: event.deliveries.map((delivery) => ({ ...delivery, url: maskUrl(delivery.url) })),
+  }));
+  const masked = { ...run, events, env: maskValues(run.env as Record<string, string>) };
   return allows(caller, "read") ? masked : { ...masked, parentEvent: null };
 }
 

@@ -18,10 +18,12 @@ beforeAll(async () => {
   service = await startTestService();
   const on_success = {
     trigger_job: ["cleanup"],
-    notify_webhook: [{ url: "http://127.0.0.1:9/", headers: { Authorization: "canary-header" } }],
+    notify_webhook: [{ url: "http://127.0.0.1:9/canary-path", headers: { Authorization: "canary-header" } }],
   };
   await service.client.call("PUT", "/schedules/kitchen", {
-    on_error: { notify_webhook: [{ url: "http://127.0.0.1:9/all", headers: { "X-Key": "canary-header" } }] },
+    on_error: {
+      notify_webhook: [{ url: "http://127.0.0.1:9/canary-path", headers: { "X-Key": "canary-header" } }],
+    },
     jobs: {
       coffee: {
         command: "echo $CUP",
@@ -85,6 +87,20 @@ describe("a trigger", () => {
     const { status, body } = await reader.call<Problem>("POST", "/jobs/tea/trigger");
     expect([status, body.detail]).toEqual([403, "The token reader lacks the scope trigger"]);
   });
+});
+
+it("params are part of a job: they can be read, saved again, and stand once each", async () => {
+  const { params } = await service.client.putJob("teapot", { command: "true", params: ["CUP", "SIZE"] });
+  expect(params).toEqual(["CUP", "SIZE"]);
+  const read = await service.client.call<object>("GET", "/jobs/teapot");
+  expect(await service.client.putJob("teapot", read.body)).toMatchObject({ params, revision: 1 });
+  for (const wrong of [["CUP", "CUP"], ["no name"], "CUP"]) {
+    const { status, body } = await service.client.call<Problem>("PUT", "/jobs/teapot", {
+      command: "true",
+      params: wrong,
+    });
+    expect([status, body.errors?.[0]?.path.split(".")[0]]).toEqual([422, "params"]);
+  }
 });
 
 describe("a run", () => {

@@ -68,7 +68,9 @@ test("the slots of one expression are those that a walk over the wall clock find
 }, () => {
   fc.assert(
     fc.property(anyKnownCron, anyWindow, (cron, { zone, after, until }) => {
-      expect(slots([cron.text], zone, after, until)).toEqual(slotsByWalking(cron, wallClock(zone), after, until));
+      expect(slots([cron.text], zone, after, until)).toEqual(
+        slotsByWalking(cron, wallClock(zone), after, until),
+      );
     }),
     { numRuns: 150 },
   );
