@@ -57,7 +57,8 @@ async function holdOn(port: number, stage: Stage, over: AbortSignal): Promise<nu
     );
     const end = () => socket.destroy();
     over.addEventListener("abort", end);
-    if (!socket.closed) await once(socket, "close");
+    // Not events.once, which a reset would break.
+    if (!socket.closed) await new Promise((closed) => socket.once("close", closed));
     over.removeEventListener("abort", end);
     clearInterval(drip);
   }

@@ -13,6 +13,7 @@ const EXAMPLES: Record<string, unknown> = {
   at: `${MORNING}.000Z`,
   next_try_at: `${MORNING}.000Z`,
   next_attempt_at: `${MORNING}.000Z`,
+  cancel_requested_at: `${MORNING}.024Z`,
   expires_at: "2026-05-30T09:00:00.000Z",
   last_used_at: `${MORNING}.000Z`,
   token: "crl_2Jc9oXK1mT0sVhQ4yG7uLr8bNwEaZp3dRfCi6kOtYxM",

@@ -13,25 +13,34 @@ export interface Seen {
   statements: number;
   /** How late each task was called, in ms; node-cron only. */
   lateMs: number[];
-  /** Resident memory, in MB. */
-  memoryMb: number;
+  /** By how much the heap has grown since there were no jobs or tasks, in MB. */
+  heapMb: number;
 }
+
+let emptyHeap = 0;
 
 if (process.send !== undefined) await serve(process.argv[2] as HostKind, process.argv.slice(3));
 
 async function serve(kind: HostKind, args: readonly string[]): Promise<void> {
-  const seen =
+  const take =
     kind === "carillon" ? await schedule(args[0] ?? "") : await callTasks(args[0] ?? "", Number(args[1]));
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   process.on("message", () => {
     const blockedMs = delay.max / 1e6;
-    process.send?.({ ...seen(), blockedMs, memoryMb: process.memoryUsage.rss() / 2 ** 20 } satisfies Seen);
-    delay.reset();
+    process.send?.({ ...take(), blockedMs, heapMb: heap() - emptyHeap } satisfies Seen);
+    // What the heap has just cost is seen by the next sample.
+    setTimeout(() => delay.reset(), 50);
   });
   process.send?.("ready");
   await once(process, "disconnect");
   process.exit();
+}
+
+/** What is on the heap and not garbage, in MB. */
+function heap(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed / 2 ** 20;
 }
 
 type Take = () => Pick<Seen, "statements" | "lateMs">;
@@ -52,6 +61,7 @@ async function schedule(connectionString: string): Promise<Take> {
     onError: (error) => log.error(error),
   });
   const db = openDatabase(connectionString);
+  emptyHeap = heap();
   startScheduler({ db, engine, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0], log);
   return () => ({ statements: Math.max(...beats.splice(0, beats.length - 1)), lateMs: [] });
 }
@@ -77,6 +87,7 @@ async function callTasks(seconds: string, count: number): Promise<Take> {
   const silent = () => undefined;
   const logger = { info: silent, warn: silent, error: silent, debug: silent };
   const lateMs: number[] = [];
+  emptyHeap = heap();
   for (const cron of differentCrons(count, seconds)) {
     scheduleTask(cron, ({ date }) => void lateMs.push(Date.now() - date.getTime()), {
       timezone: "UTC",

@@ -24,6 +24,8 @@ interface Burst extends Omit<Seen, "lateMs"> {
 interface Row {
   name: string;
   seconds: string;
+  /** Jobs or tasks that its process knows. */
+  inMemory: number;
   burst(slot: Date): Promise<Burst>;
   bursts: Burst[];
 }
@@ -52,6 +54,7 @@ export async function benchBurst(): Promise<void> {
   const carillon = (count: number, seconds: string): Row => ({
     name: `Carillon, ${count.toLocaleString("en")} jobs: run committed`,
     seconds,
+    inMemory: FEW + MANY,
     burst: (slot) => burstOfRuns(database, scheduler, slot, count),
     bursts: [],
   });
@@ -65,7 +68,7 @@ export async function benchBurst(): Promise<void> {
   await removeJobs(database);
   for (const name of ["one", "two"]) {
     const world = { connectionString, folder, seed: 0 };
-    stack.use(await startNode(world, name, { ROLES: "worker", ADMIN_TOKEN: "x".repeat(40) }));
+    stack.use(await startNode(world, name, { ROLES: "worker" }));
   }
   await saveJobs(database, "few", differentCrons(FEW, SECONDS.workers));
   console.log(
@@ -98,7 +101,9 @@ interface Host extends Disposable {
 }
 
 async function openHost(kind: HostKind, args: readonly string[]): Promise<Host> {
-  const host = fork(path.join(import.meta.dirname, "burst-host.ts"), [kind, ...args]);
+  const host = fork(path.join(import.meta.dirname, "burst-host.ts"), [kind, ...args], {
+    execArgv: ["--expose-gc"],
+  });
   const gone = once(host, "exit").then(() => Promise.reject(new Error("a process that measures has ended")));
   gone.catch(() => undefined);
   const answer = () => Promise.race([once(host, "message"), gone]).then(([seen]) => seen as Seen);
@@ -155,6 +160,7 @@ function tasksRow(tasks: Host): Row {
   return {
     name: `node-cron, ${MANY.toLocaleString("en")} tasks: task called`,
     seconds: SECONDS.tasks,
+    inMemory: MANY,
     async burst(slot) {
       await tasks.ask();
       await delay(slot.getTime() - Date.now());
@@ -167,19 +173,19 @@ function tasksRow(tasks: Host): Row {
       const lateMs = seen.flatMap((part) => part.lateMs);
       const late = { p50: quantile(lateMs, 0.5), p99: quantile(lateMs, 0.99), max: Math.max(...lateMs) };
       const blockedMs = Math.max(...seen.map((part) => part.blockedMs));
-      return { late, made: lateMs.length, statements: 0, blockedMs, memoryMb: seen.at(-1)?.memoryMb ?? 0 };
+      return { late, made: lateMs.length, statements: 0, blockedMs, heapMb: seen.at(-1)?.heapMb ?? 0 };
     },
     bursts: [],
   };
 }
 
-const HEAD = ["", "p50", "p99", "max", "loop blocked at most", "SQL statements", "made", "memory, MB"];
+const HEAD = ["", "p50", "p99", "max", "loop blocked at most", "SQL statements", "made", "kB a job"];
 
-function cells({ name, bursts }: Row): string[] {
+function cells({ name, inMemory, bursts }: Row): string[] {
   const late = (["p50", "p99", "max"] as const).map((key) => spread(bursts.map((burst) => burst.late[key])));
   const blocked = spread(bursts.map((burst) => burst.blockedMs));
   const statements = Math.max(...bursts.map((burst) => burst.statements));
-  const memory = spread(bursts.map((burst) => burst.memoryMb));
+  const memory = ((1_024 * Math.max(...bursts.map((burst) => burst.heapMb))) / inMemory).toFixed(1);
   const made = spread(bursts.map((burst) => burst.made));
   return [name, ...late, blocked, statements === 0 ? "" : `${statements}`, made, memory];
 }

@@ -43,7 +43,7 @@ export function createChecks(): Checks {
   };
 }
 
-/** Starts a service of the world, with a data folder of its own by that name. */
+/** Starts a service of the world, with a data folder of its own by that name; with our PID_NAMESPACE, if we have one. */
 export function startNode(
   { connectionString, folder }: World,
   name: string,
@@ -56,6 +56,7 @@ export function startNode(
     WEBHOOK_ALLOW_CIDR: "127.0.0.1/32",
     SHUTDOWN_GRACE: "0s",
     RATE_LIMIT: "1000000",
+    PID_NAMESPACE: process.env["PID_NAMESPACE"] ?? "",
     ...environment,
   });
 }

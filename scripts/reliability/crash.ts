@@ -19,27 +19,25 @@ const NOTICED_MS = 30_000;
 const ORPHAN_MS = 5_000;
 const LATEST_KILL_MS = 500;
 
-/** 400 triggers; of four rounds two on the embedded Postgres, which loses its parent too, and two without namespaces. */
+/** 400 triggers; every other round on the embedded Postgres, which loses its parent too. */
 export const crash: Campaign = {
   title: "kill -9 of the service with 1 long run and 400 accepted triggers",
   run: (world) =>
     crashOnce(world, {
       triggers: 400,
       embedded: world.seed % 2 === 1,
-      pidNamespace: world.seed % 4 < 2 ? "auto" : "off",
     }),
 };
 
 /** One crash; the seed says how long after the last accepted trigger. */
 export async function crashOnce(
   world: World,
-  options: { triggers: number; embedded: boolean; pidNamespace: string },
+  options: { triggers: number; embedded: boolean },
 ): Promise<Findings> {
   const checks = createChecks();
   await using sink = await startSink();
   const environment = {
     WORKER_CONCURRENCY: "4",
-    PID_NAMESPACE: options.pidNamespace,
     ...(options.embedded && { DATABASE_URL: "" }),
   };
   await using before = await startNode(world, "node", environment);

@@ -89,7 +89,8 @@ export async function takeOver(
   return {
     broken: checks.broken,
     figures: {
-      ...(diedAt !== undefined && { "first command dead after the silence began (ms)": diedAt - silentAt }),
+      ...(diedAt !== undefined &&
+        work === "goes on" && { "first command dead after the silence began (ms)": diedAt - silentAt }),
       "second attempt after the silence began (ms)": takenAt - silentAt,
       ...(fault.freezesCommand && {
         "first command dead after the worker came back (ms)": killedAt - backAt,

@@ -63,7 +63,7 @@ export function missingSpans(wanted: readonly Span[], present: readonly Span[]):
 }
 
 /** A piece is no larger: whoever reads a part of it makes Postgres unpack all of it. */
-export const MAX_PIECE_BYTES = 128 * 1024;
+const MAX_PIECE_BYTES = 128 * 1024;
 
 /** A span as spans of the size of a piece. */
 export function inPieces({ from, to }: Span): Span[] {

@@ -35,15 +35,29 @@ export async function readClock(tx: Tx): Promise<Clock> {
   return row;
 }
 
+/** Jobs read at once: to unpack rows keeps the event loop. */
+const PAGE = 1_000;
+const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
+
 /** All live, enabled jobs that have a cron expression, in the order of their ids. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
+  const jobs: CronJob[] = [];
+  for (;;) {
+    const page = await cronJobsAfter(tx, jobs.at(-1)?.id ?? BEFORE_ALL);
+    jobs.push(...page);
+    if (page.length < PAGE) return jobs;
+  }
+}
+
+async function cronJobsAfter(tx: Tx, id: string): Promise<CronJob[]> {
   const rows = await tx.$queryRaw<(Omit<CronJob, "paused"> & CronJobPause)[]>`
     SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone",
       greatest(r.created_at, j.updated_at, s.updated_at) AS since, r.missed_runs AS "missedRuns",
       coalesce(r.catchup_window_ms, 86400000)::float8 AS "catchupWindowMs",
       j.paused_at AS "pausedAt", j.paused_by AS by, j.pause_reason AS reason
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
-    WHERE j.deleted_at IS NULL AND r.enabled AND cardinality(r.cron) > 0 ORDER BY j.id`;
+    WHERE j.id > ${id}::uuid AND j.deleted_at IS NULL AND r.enabled AND cardinality(r.cron) > 0
+    ORDER BY j.id LIMIT ${PAGE}`;
   return rows.map(({ pausedAt, by, reason, ...job }) => ({
     ...job,
     paused: pausedAt && { at: pausedAt, by, reason },

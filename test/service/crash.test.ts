@@ -13,7 +13,7 @@ it("ends every accepted trigger, and the command that was running; its attempt i
   await using database = await freshDatabase();
   await using folder = await temporaryFolder();
   const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
-  const { broken } = await crashOnce(world, { triggers: 40, embedded: false, pidNamespace: "off" });
+  const { broken } = await crashOnce(world, { triggers: 40, embedded: false });
   expect(broken).toEqual([]);
 });
 

@@ -8,6 +8,6 @@ it("costs little memory and few writes", { timeout: 60_000 }, async () => {
   await using database = await freshDatabase();
   await using folder = await temporaryFolder();
   const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
-  const { broken, figures } = await floodOnce(world, { floodMib: 64 });
+  const { broken, figures } = await floodOnce(world, { floodMib: 128 });
   expect({ broken, figures }).toEqual({ broken: [], figures });
 });

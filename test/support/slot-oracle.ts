@@ -142,14 +142,19 @@ function isDueOn(cron: KnownCron, date: Date): boolean {
   return onDay && cron.month.values.includes(date.getUTCMonth() + 1);
 }
 
-/** Whether a local minute, written as if it were UTC, is due. */
-function isDue(cron: KnownCron, local: number): boolean {
-  const time = new Date(local);
-  return (
-    cron.minute.values.includes(time.getUTCMinutes()) &&
-    cron.hour.values.includes(time.getUTCHours()) &&
-    isDueOn(cron, new Date(Math.floor(local / DAY) * DAY))
+/** Tells whether a local minute, written as if it were UTC, is due; each date is looked at once. */
+function whenDue(cron: KnownCron): (local: number) => boolean {
+  const minutes = new Set(
+    cron.hour.values.flatMap((hour) => cron.minute.values.map((minute) => hour * 60 + minute)),
   );
+  const dates = new Map<number, boolean>();
+  return (local) => {
+    const day = Math.floor(local / DAY);
+    if (!minutes.has((local - day * DAY) / MINUTE)) return false;
+    const known = dates.get(day) ?? isDueOn(cron, new Date(day * DAY));
+    dates.set(day, known);
+    return known;
+  };
 }
 
 function isFixedTime({ minute, hour }: KnownCron): boolean {
@@ -171,6 +176,7 @@ export function slotsByWalking(
   until: number,
 ): number[] {
   const fixedTime = isFixedTime(cron);
+  const isDue = whenDue(cron);
   const seen = new Set<number>();
   const slots = new Set<number>();
   const begin = Math.floor(after / MINUTE) * MINUTE - 4 * HOUR; // no overlap since 1975 is longer
@@ -179,9 +185,9 @@ export function slotsByWalking(
     const now = readClock(instant);
     for (let skipped = before + MINUTE; fixedTime && skipped < now; skipped += MINUTE) {
       const dates = [before, now].map((local) => Math.floor(local / DAY));
-      if (dates.includes(Math.floor(skipped / DAY)) && isDue(cron, skipped)) slots.add(instant);
+      if (dates.includes(Math.floor(skipped / DAY)) && isDue(skipped)) slots.add(instant);
     }
-    if (!(fixedTime && seen.has(now)) && isDue(cron, now)) {
+    if (!(fixedTime && seen.has(now)) && isDue(now)) {
       for (const second of cron.second.values) slots.add(instant + second * 1_000);
     }
     seen.add(now);

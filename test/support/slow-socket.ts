@@ -16,9 +16,9 @@ const BEGUN: Record<Stage, (port: number) => string> = {
 /** Connects and begins. Rejects where the connection is refused; what comes later is told by `close` alone. */
 export async function slowSocket(port: number, stage: Stage): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
-  await once(socket, "connect");
-  // It is the server that ends it.
+  // The server may cut it at any time.
   socket.on("error", () => {});
+  await once(socket, "connect");
   socket.resume();
   const begun = BEGUN[stage](port);
   if (begun !== "") socket.write(begun);

@@ -59,7 +59,7 @@ export const jobViewSchema = z
     paused: z
       .object({ at: time, by: z.string().nullable(), reason: z.string().nullable() })
       .nullable()
-      .describe("No cron slots while it is set; other triggers work"),
+      .describe("Cron slots are missed while it is set; other triggers work"),
     next_runs: z.array(time).describe("The next slots, in UTC"),
   })
   .meta({ id: "JobView", example: JOB_VIEW });
