@@ -1,4 +1,5 @@
 /** Takes secret values out of bytes and texts, also where a value is split between two chunks. */
+import { createPatternIndex, type PatternIndex } from "./pattern-index.ts";
 
 /** What stands in place of a value. */
 export const REDACTED = "[redacted]";
@@ -16,14 +17,12 @@ export interface Redactor {
 
 /**
  * What has to be found of secret values: each as it is, its lines where it has several, and as base64, in a URL and in
- * JSON. The longest come first, so that what holds another one is replaced as a whole.
+ * JSON.
  */
 export function redactionPatterns(values: readonly string[]): Buffer[] {
   const forms = values.flatMap((value) => [value, ...value.split(/\r?\n/)]).flatMap(writtenForms);
   const patterns = new Map(forms.map((form) => [form, Buffer.from(form)]));
-  return [...patterns.values()]
-    .filter((pattern) => pattern.length >= MIN_SECRET_BYTES)
-    .toSorted((a, b) => b.length - a.length);
+  return [...patterns.values()].filter((pattern) => pattern.length >= MIN_SECRET_BYTES);
 }
 
 function writtenForms(value: string): string[] {
@@ -39,24 +38,22 @@ function writtenForms(value: string): string[] {
   ];
 }
 
-/** A redactor for one stream of bytes. Memory: one value more than what is written at once. */
+/**
+ * A redactor for one stream of bytes, which gives the same whatever the chunks: where several values begin, the longest
+ * is replaced. Memory: one value more than what is written at once.
+ */
 export function createRedactor(patterns: readonly Buffer[]): Redactor {
+  if (patterns.length === 0) return { write: (chunk) => chunk, end: () => Buffer.alloc(0) };
+  const index = createPatternIndex(patterns, MIN_SECRET_BYTES);
   let kept: Buffer = Buffer.alloc(0);
-  if (patterns.length === 0) return { write: (chunk) => chunk, end: () => kept };
+  const go = (bytes: Buffer, isEnd: boolean) => {
+    const { redacted, open } = redact(bytes, index, isEnd);
+    kept = Buffer.from(bytes.subarray(open));
+    return redacted;
+  };
   return {
-    write(chunk) {
-      const bytes = kept.length === 0 ? chunk : Buffer.concat([kept, chunk]);
-      const { redacted, from } = replaceAll(bytes, patterns);
-      const open = from + openEnd(bytes.subarray(from), patterns);
-      kept = Buffer.from(bytes.subarray(open));
-      return Buffer.concat([...redacted, bytes.subarray(from, open)]);
-    },
-    end() {
-      const { redacted, from } = replaceAll(kept, patterns);
-      const rest = Buffer.concat([...redacted, kept.subarray(from)]);
-      kept = Buffer.alloc(0);
-      return rest;
-    },
+    write: (chunk) => go(kept.length === 0 ? chunk : Buffer.concat([kept, chunk]), false),
+    end: () => go(kept, true),
   };
 }
 
@@ -67,36 +64,20 @@ export function redactText(text: string, patterns: readonly Buffer[]): string {
   return Buffer.concat([redactor.write(Buffer.from(text)), redactor.end()]).toString("utf8");
 }
 
-/** Everything up to the end of the last value, with the values replaced; what follows begins at `from`. */
-function replaceAll(bytes: Buffer, patterns: readonly Buffer[]): { redacted: Buffer[]; from: number } {
-  const redacted: Buffer[] = [];
-  const next = patterns.map((pattern) => ({ pattern, at: bytes.indexOf(pattern) }));
+/** Everything up to `open`, where something begins that may become a value, or a longer one. */
+function redact(bytes: Buffer, index: PatternIndex, isEnd: boolean): { redacted: Buffer; open: number } {
+  const parts: Buffer[] = [];
   let from = 0;
-  for (;;) {
-    let first: (typeof next)[number] | undefined;
-    for (const one of next) {
-      if (one.at !== -1 && one.at < from) one.at = bytes.indexOf(one.pattern, from);
-      // Of two that begin together the longer one comes first.
-      if (one.at !== -1 && (first === undefined || one.at < first.at)) first = one;
+  for (let at = index.next(bytes, 0); at < bytes.length; ) {
+    if (!isEnd && index.mayGrow(bytes, at)) {
+      return { redacted: Buffer.concat([...parts, bytes.subarray(from, at)]), open: at };
     }
-    if (first === undefined) return { redacted, from };
-    redacted.push(bytes.subarray(from, first.at), MARK);
-    from = first.at + first.pattern.length;
+    const length = index.longestAt(bytes, at);
+    if (length > 0) {
+      parts.push(bytes.subarray(from, at), MARK);
+      from = at + length;
+    }
+    at = index.next(bytes, Math.max(from, at + 1));
   }
-}
-
-/** Where the longest end of `bytes` begins that is the beginning of a pattern; its length when there is none. */
-function openEnd(bytes: Buffer, patterns: readonly Buffer[]): number {
-  const longest = patterns[0]?.length ?? 0;
-  for (let at = Math.max(0, bytes.length - longest + 1); at < bytes.length; at++) {
-    if (patterns.some((pattern) => beginsWithEnd(pattern, bytes, at))) return at;
-  }
-  return bytes.length;
-}
-
-function beginsWithEnd(pattern: Buffer, bytes: Buffer, at: number): boolean {
-  const length = bytes.length - at;
-  // The first byte decides nearly always, and costs nothing.
-  if (pattern[0] !== bytes[at] || pattern.length <= length) return false;
-  return pattern.compare(bytes, at, bytes.length, 0, length) === 0;
+  return { redacted: Buffer.concat([...parts, bytes.subarray(from)]), open: bytes.length };
 }
