@@ -11,9 +11,10 @@ import { readConfig } from "../src/config.ts";
 import { startService } from "../src/service.ts";
 import { answer, type Handler, startSink } from "../test/support/http-sink.ts";
 import { createDatabase, dropDatabase, openServer } from "../test/support/postgres-server.ts";
+import type { Call, Chapter, Stats } from "./api-docs/chapter.ts";
 import { createNormaliser, type Normaliser } from "./api-docs/normalise.ts";
 import { describeParameters, errorTable, fence, type Parameter, prettyJson } from "./api-docs/render.ts";
-import { type Call, type Chapter, STORY, type Stats } from "./api-docs/story.ts";
+import { STORY } from "./api-docs/story.ts";
 import { firstDifference } from "./openapi.ts";
 
 const FILE = "docs/api.md";

@@ -26,6 +26,7 @@ import { startRecovery } from "./orchestrator/recovery.ts";
 import { type Retention, type Swept, startRetention } from "./orchestrator/retention.ts";
 import { type SchedulerNumbers, watchScheduler } from "./orchestrator/watch-scheduler.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
+import { createGate } from "./worker/gate.ts";
 import { createRunner } from "./worker/runner-client.ts";
 import { startWorker } from "./worker/worker.ts";
 
@@ -33,6 +34,8 @@ import { startWorker } from "./worker/worker.ts";
 const LATE_BEAT_MS = 5_000;
 /** A database that takes longer (ms) does not answer. */
 const READY_PATIENCE_MS = 2_000;
+/** Of the database's ten connections, those that starts and settlements of attempts may take at one time. */
+const WORKER_CONNECTIONS = 6;
 const SILENT = ["database: does not answer"];
 
 export interface Service {
@@ -154,6 +157,7 @@ async function startWork(
     log,
   });
   cleanup.defer(() => runner.close());
+  const gate = createGate(WORKER_CONNECTIONS);
   const workers = config.workerPools.map((pool) =>
     startWorker(deps, {
       name: config.nodeName,
@@ -162,6 +166,7 @@ async function startWork(
       baseEnv: config.commandEnv,
       jobsDir: config.jobsDir,
       runner,
+      gate,
       log,
     }),
   );

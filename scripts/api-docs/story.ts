@@ -1,36 +1,5 @@
 /** The story that docs/api.md tells: which calls are made, in which order, and what is said about them. */
-
-/** The answer of `GET /api/v1/stats`, as far as the story waits for it. */
-export interface Stats {
-  runs: Record<"queued" | "running" | "retrying", number>;
-  deliveries: { pending: number };
-}
-
-/** One curl line and what to say about it. */
-export interface Call {
-  /** As a reader's shell runs it; it may use $AUTH, $API, $BASE and what earlier calls keep. */
-  curl: string;
-  lead?: string;
-  /** What it has to answer; 200 unless told. */
-  status?: number;
-  /** Shell variables to set from its answer, by path: `{ CHILD: "items.0.id" }`. */
-  keep?: Record<string, string>;
-  /** Curl lines to run before it, which the page does not show. */
-  before?: string[];
-  /** Waits before it until the service has come so far. */
-  until?: (stats: Stats) => boolean;
-  /** Receivers do not answer meanwhile, so that a delivery is caught under way. */
-  holdReceiver?: true;
-  /** Shows what the receiver got last, too. */
-  showReceived?: true;
-}
-
-export interface Chapter {
-  title: string;
-  text: string;
-  /** The calls by operationId of the OpenAPI document. */
-  operations: Record<string, Call[]>;
-}
+import type { Chapter, Stats } from "./chapter.ts";
 
 const calm = ({ runs, deliveries }: Stats): boolean =>
   runs.queued + runs.running + runs.retrying + deliveries.pending === 0;
@@ -237,6 +206,38 @@ const tokens: Chapter = {
   },
 };
 
+const secrets: Chapter = {
+  title: "Secrets",
+  text: "A job names a secret in place of a value of `env`, of a webhook's `url`, or as the `secret` that signs it. Values go in and never come out; logs have `[redacted]` in their place.",
+  operations: {
+    putSecret: [
+      {
+        curl: `curl -sS -H "$AUTH" -X PUT --json '{"value": "correct horse battery staple"}' "$API/secrets/shop-api-key"`,
+        status: 201,
+      },
+      {
+        lead: "A job that names it, and its log:",
+        curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' --json '{"name": "order_beans", "command": "echo beans for $KEY", "env": {"KEY": {"secret": "shop-api-key"}}}' \\
+  "$API/jobs?run=true&wait=30s"`,
+      },
+    ],
+    getSecrets: [{ curl: `curl -sS -H "$AUTH" "$API/secrets"` }],
+    deleteSecret: [
+      {
+        lead: "One that a job names stays:",
+        curl: `curl -sS -H "$AUTH" -X DELETE "$API/secrets/shop-api-key"`,
+        status: 409,
+      },
+    ],
+    postSecretsRotate: [
+      {
+        lead: "After a new line was put in front in `data/secret-keys`; here there was none:",
+        curl: `curl -sS -H "$AUTH" -X POST "$API/secrets/rotate"`,
+      },
+    ],
+  },
+};
+
 const operations: Chapter = {
   title: "Operations",
   text: "What whoever runs the service needs. `/`, `/openapi.json` and `/docs` want the token as well.",
@@ -277,5 +278,6 @@ export const STORY: readonly Chapter[] = [
   deliveries,
   schedules,
   tokens,
+  secrets,
   operations,
 ];

@@ -1,7 +1,15 @@
 /** Several schedulers on one database, killed and started again at random: every slot has exactly one run. */
 import pg from "pg";
 import type { ServiceProcess } from "../../test/support/process.ts";
-import { type Campaign, createChecks, type Findings, randomFrom, startNode, type World } from "./campaign.ts";
+import {
+  type Campaign,
+  createChecks,
+  type Findings,
+  randomFrom,
+  startNode,
+  until,
+  type World,
+} from "./campaign.ts";
 
 /** 4 schedulers and 200 jobs for 30 s; with an odd seed nobody is killed. */
 export const schedulers: Campaign = {
@@ -11,7 +19,7 @@ export const schedulers: Campaign = {
       schedulers: 4,
       jobs: 200,
       seconds: 30,
-      kills: world.seed % 2 === 0 ? 15 : 0,
+      killEveryMs: world.seed % 2 === 0 ? 2_000 : undefined,
     }),
 };
 
@@ -19,8 +27,8 @@ interface Plan {
   schedulers: number;
   jobs: number;
   seconds: number;
-  /** Spread over the time; one scheduler is always left alone. */
-  kills: number;
+  /** One is killed so long after the one before is up again, but never the first one; unset: none is. */
+  killEveryMs: number | undefined;
 }
 
 /** What the database holds of the slots of all jobs, from the first to the last one. */
@@ -60,15 +68,21 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   checks.that(status === 200, `the jobs were not saved: ${status}`);
   // A save takes its time, and the slots that come meanwhile are made at once when it is done.
   const savedAt = Date.now();
-  const working = standInForWorkers(database, plan.seconds);
+  await growOld(database);
+  const over = new AbortController();
+  const working = standInForWorkers(database, over.signal);
   const random = randomFrom(world.seed);
-  for (let kill = 0; kill < plan.kills; kill++) {
-    await pause((plan.seconds * 1_000) / (plan.kills + 1));
+  let kills = 0;
+  while (Date.now() < savedAt + plan.seconds * 1_000) {
+    await pause(plan.killEveryMs ?? 100);
+    if (plan.killEveryMs === undefined) continue;
     // The first one stays, so that somebody is always up.
     const name = names[1 + Math.floor(random() * (names.length - 1))] ?? "";
     await nodes.get(name)?.end("SIGKILL");
     nodes.set(name, await start(name));
+    kills += 1;
   }
+  over.abort();
   await working;
   const endedAt = Date.now();
 
@@ -79,6 +93,7 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   checks.that(seen.missed === 0, `${seen.missed} slots were missed`);
   checks.that(endedAt - seen.last.getTime() < 10_000, `the last slot was ${seen.last.toISOString()}`);
   const figures = {
+    "schedulers killed": kills,
     "slots, each with one run": seen.runs,
     "of them skipped, as one waited already": seen.skipped,
     "run made after its slot, p50 (ms)": seen.p50,
@@ -87,10 +102,22 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   return { broken: checks.broken, figures };
 }
 
+/** A scheduler that starts goes over the slots of jobs that were saved just now once more: here it shall not. */
+async function growOld(database: pg.Client): Promise<void> {
+  await until(
+    "the first slot",
+    20_000,
+    async () => (await database.query("SELECT FROM run LIMIT 1")).rows[0],
+  );
+  await database.query(`
+    UPDATE job_revision SET created_at = created_at - interval '1 hour';
+    UPDATE job SET updated_at = updated_at - interval '1 hour';
+    UPDATE schedule SET updated_at = updated_at - interval '1 hour'`);
+}
+
 /** Ends what waits, so that no slot is skipped because a run of its job waits already. */
-async function standInForWorkers(database: pg.Client, seconds: number): Promise<void> {
-  const deadline = performance.now() + seconds * 1_000;
-  while (performance.now() < deadline) {
+async function standInForWorkers(database: pg.Client, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
     await database.query(
       "UPDATE run SET state = 'succeeded', status = 0, finished_at = now() WHERE state = 'queued'",
     );

@@ -1,5 +1,6 @@
 /** The HTTP application: limits, guards, bodies, problems and documentation around the routes it is given. */
 import { randomUUID } from "node:crypto";
+import { normalizeIP } from "@fastify/rate-limit";
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -19,7 +20,9 @@ import { acceptBodies } from "./body-parsers.ts";
 import { type BrowserGuardOptions, createBrowserGuard } from "./browser-guard.ts";
 import { type CallLimits, limitCalls } from "./call-limits.ts";
 import { addressOf } from "./client-address.ts";
+import { holdBy } from "./connections.ts";
 import { createHttpServer, type ServerOptions } from "./http-server.ts";
+import { limitLongAnswers } from "./long-answers.ts";
 import { describeApi } from "./openapi.ts";
 import { type PressureLimits, shedUnderPressure } from "./pressure.ts";
 import { answerError, answerProblems, clientErrorAnswerer } from "./problem.ts";
@@ -68,6 +71,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   gates.push(browserGate, loginGate);
   checkScopes(app);
   refuseWhenClosing(app);
+  limitLongAnswers(app);
   logAnswers(app);
   acceptBodies(app);
   answerProblems(app);
@@ -91,7 +95,10 @@ async function loginGateOf(app: FastifyInstance, options: AppOptions) {
   const admit = await limitCalls(app, limits);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const caller = { address: addressOf(request, behindProxy), credential: readCredential(request) };
+    const { socket } = request.raw;
+    holdBy(socket, normalizeIP(caller.address));
     await admit(request, reply, caller, () => authenticate(request, reply, caller.address));
+    if (request.caller !== undefined) holdBy(socket, request.caller.id);
   };
 }
 
@@ -116,7 +123,7 @@ function logAnswers(app: FastifyInstance): void {
 }
 
 function createServer(
-  { logger, tls, maxConnections }: AppOptions,
+  { logger, tls, maxConnections, stallTimeout }: AppOptions,
   headers: SecurityHeaders,
   gates: readonly Gate[],
 ): FastifyInstance {
@@ -126,8 +133,7 @@ function createServer(
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT_BYTES,
-    serverFactory: (listener) =>
-      createHttpServer(listener, { tls, ...(maxConnections && { maxConnections }) }),
+    serverFactory: (listener) => createHttpServer(listener, { tls, maxConnections, stallTimeout }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
     // It would take host and scheme from headers as well: see client-address.ts.
     trustProxy: false,

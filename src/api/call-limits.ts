@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../core/errors.ts";
+import { loginAttempts } from "./login-attempts.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -49,25 +50,32 @@ export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}):
   const countCall = counter(app, callsPerSecond * WINDOW_S, WINDOW_S * 1_000);
   const countFailure = counter(app, failedLogins, LOGIN_WINDOW_MS);
   const known = new Set<string>();
+  const beginLogin = loginAttempts();
 
   const enter: Admission = async (request, reply, { address, credential }, login) => {
     const from = normalizeIP(address);
     const key = `${from} ${digest(credential ?? "")}`;
-    // Where one client behind a shared address fails, those who had got in from there go on.
-    if (!known.has(key)) {
+    const mayFail = async () => {
+      // Where one client behind a shared address fails, those who had got in from there go on.
+      if (known.has(key)) return Number.POSITIVE_INFINITY;
       const failures = await countFailure(request, from, false);
-      if (!failures.isAllowed && failures.remaining === 0) {
-        throw limited(reply, failures.ttlInSeconds, "Too many wrong tokens came from this address");
-      }
-    }
+      if (failures.isAllowed) return failedLogins;
+      if (failures.remaining > 0) return failures.remaining;
+      throw limited(reply, failures.ttlInSeconds, "Too many wrong tokens came from this address");
+    };
+    const end = known.has(key) ? undefined : await beginLogin(from, mayFail);
     try {
       await login();
+      remember(known, key);
     } catch (error) {
-      known.delete(key);
-      if (isWrongToken(error)) await countFailure(request, from, true);
+      if (isWrongToken(error)) {
+        known.delete(key);
+        await countFailure(request, from, true);
+      }
       throw error;
+    } finally {
+      end?.();
     }
-    remember(known, key);
   };
 
   return async (request, reply, caller, login) => {

@@ -9,6 +9,9 @@ declare module "fastify" {
   }
 }
 
+/** `192.0.2.1:5678`, `[2001:db8::1]:80` and `[2001:db8::1]` are what some proxies write. */
+const WITH_PORT = /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/;
+
 /**
  * The IP address of the client. Behind a proxy it is the last one of X-Forwarded-For, which our own proxy has
  * written: those before it are what the client said. Nothing else that a proxy forwards is believed (Fastify's
@@ -22,5 +25,11 @@ export function addressOf({ headers, socket }: FastifyRequest, behindProxy: bool
       .split(",")
       .at(-1)
       ?.trim() ?? "";
-  return isIP(last) === 0 ? peer : last;
+  const address = withoutPort(last);
+  return isIP(address) === 0 ? peer : address;
+}
+
+function withoutPort(text: string): string {
+  const [, bracketed, plain] = WITH_PORT.exec(text) ?? [];
+  return bracketed ?? plain ?? text;
 }

@@ -10,10 +10,18 @@ const RETRY_MS = 1_000;
 /** For callers that take nothing while the service stops, in ms. */
 const FAREWELL_MS = 1_000;
 
-/** The text of steps. An empty one comes first, which sends the headers. */
-export async function* plainText(steps: AsyncIterable<LogStep>): AsyncGenerator<string> {
+/**
+ * The text of steps. An empty one comes first, which sends the headers.
+ * @param cutOff called when the steps stop before the end of the run, which a text cannot say
+ */
+export async function* plainText(steps: AsyncIterable<LogStep>, cutOff?: () => void): AsyncGenerator<string> {
   yield "";
-  for await (const step of steps) if (step.kind === "output") yield step.text;
+  let hasEnded = false;
+  for await (const step of steps) {
+    if (step.kind === "output") yield step.text;
+    hasEnded = step.kind === "end";
+  }
+  if (!hasEnded) cutOff?.();
 }
 
 /** Steps as events `output`, whose id is a place to read on from, and `end`. */

@@ -57,7 +57,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
       route.config = { ...route.config, documentation: true, scope: ["read", "trigger"] };
     });
     scope.get("/openapi.json", { schema: { hide: true } }, () => app.swagger());
-    await scope.register(swaggerUi, { routePrefix: "/docs", uiConfig: { persistAuthorization: true } });
+    await scope.register(swaggerUi, { routePrefix: "/docs" });
   });
 }
 

@@ -2,7 +2,7 @@
 import type { FastifyReply } from "fastify";
 import { CarillonError } from "../core/errors.ts";
 import { isFinal } from "../core/run.ts";
-import type { Deps } from "../orchestrator/deps.ts";
+import type { CallerDeps } from "../orchestrator/deps.ts";
 import { readRun, waitForRun } from "../orchestrator/read-history.ts";
 import { preferred } from "./accept.ts";
 import { LOCATION, REPLAYED, RUN_HEADERS } from "./schemas/answer-headers.ts";
@@ -52,7 +52,7 @@ export interface RunAnswer {
  * cancels nothing. Throws run_not_found, run_failed.
  */
 export async function answerRun(
-  deps: Deps,
+  deps: CallerDeps,
   reply: FastifyReply,
   id: string,
   { wait = 0, fail = false, unfinished }: RunAnswer,

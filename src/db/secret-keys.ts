@@ -1,6 +1,6 @@
 /** The keys that secrets are encrypted with: a file beside the database, never in the environment. */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { OperatorError } from "../core/errors.ts";
 
@@ -30,6 +30,8 @@ export interface SecretKeys {
   open(rowId: string, sealed: Sealed): Promise<string>;
   /** The key that new values get; undefined while there is none. */
   currentKeyId(): Promise<string | undefined>;
+  /** Whether the file has one of these keys. */
+  holdsAny(keyIds: readonly string[]): Promise<boolean>;
 }
 
 type Keys = Map<string, Buffer>;
@@ -65,6 +67,10 @@ export function secretKeys(file: string): SecretKeys {
     async currentKeyId() {
       return first(await readKeys(file))?.[0];
     },
+    async holdsAny(keyIds) {
+      const keys = await readKeys(file);
+      return keyIds.some((keyId) => keys.has(keyId));
+    },
   };
 }
 
@@ -95,14 +101,34 @@ async function readKeys(file: string): Promise<Keys> {
 
 async function makeKey(file: string): Promise<[keyId: string, key: Buffer]> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  // Fails when the file is there: two processes that start at once agree on one key.
-  await writeFile(file, newKeyLine(), { mode: 0o600, flag: "wx" }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
+  const draft = `${file}.${randomBytes(4).toString("hex")}`;
+  try {
+    await writeDurably(draft, newKeyLine());
+    // Fails when the file is there: two processes that start at once agree on one key, and none sees a part of it.
+    await link(draft, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(draft, { force: true });
+  }
+  await sync(dirname(file));
   const made = first(await readKeys(file));
   if (made === undefined)
     throw new OperatorError(`${file} is empty: delete it if no secret has been stored yet`);
   return made;
+}
+
+/** Writes a new file that only its owner may read; it is on the disk when this resolves. */
+async function writeDurably(file: string, text: string): Promise<void> {
+  await using handle = await open(file, "wx", 0o600);
+  await handle.writeFile(text);
+  await handle.sync();
+}
+
+/** A name is on the disk once its folder is. */
+async function sync(folder: string): Promise<void> {
+  await using handle = await open(folder, "r");
+  await handle.sync();
 }
 
 function newKeyLine(): string {

@@ -19,6 +19,13 @@ export async function findSecrets(tx: Tx, names?: readonly string[]): Promise<Se
   return tx.secret.findMany({ where, orderBy: { name: "asc" } });
 }
 
+/** Locks the choice of a key against other nodes, and reads which keys the secrets are under. */
+export async function lockKeyIds(tx: Tx): Promise<string[]> {
+  await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('keys of secrets', 0))::text`;
+  const used = await tx.secret.findMany({ distinct: ["keyId"], select: { keyId: true } });
+  return used.map(({ keyId }) => keyId);
+}
+
 /** Locks one secret's name against other writers, and reads its row. */
 export async function lockSecret(tx: Tx, name: string): Promise<SecretRow | undefined> {
   await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('secret ' || ${name}, 0))::text`;

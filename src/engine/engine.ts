@@ -12,7 +12,7 @@ export interface Message<T> {
   id: string;
   retryCount: number;
   data: T;
-  /** Just before it was claimed, on the monotonic clock in ms: the claim is good for a heartbeat from here. */
+  /** Just before it was claimed or last renewed, on the monotonic clock in ms: the claim is good for a heartbeat from here. */
   claimedAt: number;
 }
 

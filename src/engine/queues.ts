@@ -28,6 +28,14 @@ export const RENEW_EVERY_MS = 4_000;
 /** A worker that could not renew for so long kills its commands: before another may take over. */
 export const RENEW_DEADLINE_MS = 12_000;
 
+/**
+ * How long a claim may be worked on that was made or renewed by a call begun at `since` (monotonic ms): in ms, and
+ * not above 0 when it is over.
+ */
+export function leftOf(since: number): number {
+  return since + RENEW_DEADLINE_MS - performance.now();
+}
+
 /** Queued messages never expire, finished ones are of no use: the history is ours. */
 const KEPT = { retentionSeconds: 10 * 365 * 86_400, deleteAfterSeconds: 60 };
 /** Work that any node may simply do again. */

@@ -51,11 +51,11 @@ export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
     else await closeDelivery(deps, message, tryResult(startedAt, result));
   };
   const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
-    const { url, headers, body, secrets, problem } = notification;
+    const { url, headers, body, secrets, hidden, problem } = notification;
     if (problem !== undefined) return { outcome: "failed", error: problem, durationMs: 0 };
     try {
       const signed = webhookHeaders({ ...notification, now }, secrets);
-      return await send({ url, headers: { ...headers, ...signed }, body, signal: aborted.signal });
+      return await send({ url, headers: { ...headers, ...signed }, body, signal: aborted.signal, hidden });
     } catch (error) {
       if (!(error instanceof UnusableSecret)) throw error;
       return { outcome: "failed", error: error.message, durationMs: 0 };

@@ -2,6 +2,7 @@
 import { type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import got, { type Request, TimeoutError } from "got";
+import { createRedactor, redactText } from "../core/redaction.ts";
 import { textFromBytes } from "../core/text.ts";
 import { type AddressGuard, AddressRefused } from "./address-guard.ts";
 
@@ -20,6 +21,8 @@ interface Webhook {
   headers?: Readonly<Record<string, string>>;
   body: string;
   signal?: AbortSignal;
+  /** What must not stand in the result, whatever the receiver says: patterns of values. */
+  hidden?: readonly Buffer[];
 }
 
 /** Sends one webhook; never rejects. */
@@ -52,23 +55,29 @@ export function createSender({ guard, timeoutMs = 15_000, userAgent }: SenderOpt
     headers: { "content-type": "application/json", "user-agent": userAgent },
   });
 
-  return async ({ url, headers = {}, body, signal }) => {
+  return async ({ url, headers = {}, body, signal, hidden = [] }) => {
     const startedAt = performance.now();
     const durationMs = () => Math.round(performance.now() - startedAt);
     const refusal = guard.checkUrl(url);
-    if (refusal !== undefined) return { outcome: "blocked", error: refusal, durationMs: durationMs() };
+    if (refusal !== undefined) {
+      return { outcome: "blocked", error: redactText(refusal, hidden), durationMs: durationMs() };
+    }
     try {
       const request = client.stream.post(new URL(url), { headers, body, ...(signal && { signal }) });
-      const answer = await readAnswer(request);
+      const answer = await readAnswer(request, hidden);
       return { outcome: "answered", ...answer, durationMs: durationMs() };
     } catch (error) {
       const outcome = causeOf(error) instanceof AddressRefused ? "blocked" : "failed";
-      return { outcome, error: explain(error, timeoutMs), durationMs: durationMs() };
+      return { outcome, error: explain(error, timeoutMs, hidden), durationMs: durationMs() };
     }
   };
 }
 
-async function readAnswer(request: Request): Promise<{ status: number; response: string }> {
+async function readAnswer(
+  request: Request,
+  hidden: readonly Buffer[],
+): Promise<{ status: number; response: string }> {
+  const redactor = createRedactor(hidden);
   const chunks: Uint8Array[] = [];
   let size = 0;
   // After a 101 got would wait until the time is over.
@@ -77,10 +86,12 @@ async function readAnswer(request: Request): Promise<{ status: number; response:
   limitWhatIsSaid(request);
   try {
     for await (const chunk of request) {
-      chunks.push(chunk);
+      chunks.push(redactor.write(chunk));
       size += chunk.length;
       if (size >= READ_BYTES) break;
     }
+    // Where an answer is broken off, what was kept back may be the beginning of a value.
+    if (size < READ_BYTES) chunks.push(redactor.end());
   } catch (error) {
     // With a status the receiver has answered, however its body ends.
     if (request.response === undefined) throw error;
@@ -119,7 +130,7 @@ function causeOf(error: unknown): unknown {
   return error instanceof Error && error.cause !== undefined ? error.cause : error;
 }
 
-function explain(error: unknown, timeoutMs: number): string {
+function explain(error: unknown, timeoutMs: number, hidden: readonly Buffer[]): string {
   if (error instanceof TimeoutError) return `no answer within ${timeoutMs / 1000} s`;
   const cause = causeOf(error);
   // Where a host has several addresses, Node tells the failure of each and no more.
@@ -129,5 +140,5 @@ function explain(error: unknown, timeoutMs: number): string {
     .join("; ")
     .replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, "TLS: $1");
   // Names in a certificate are the receiver's own text, of any length and kind.
-  return textFromBytes(Buffer.from(text.slice(0, ERROR_LENGTH)));
+  return textFromBytes(Buffer.from(redactText(text, hidden).slice(0, ERROR_LENGTH)));
 }

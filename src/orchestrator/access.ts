@@ -1,28 +1,36 @@
 /** What callers may do to which job and run, beyond what the route already knows. */
-import { allows, type Caller, mayTrigger } from "../core/access.ts";
+import { allows, mayTrigger } from "../core/access.ts";
 import { CarillonError } from "../core/errors.ts";
 import type { JobDefinition } from "../core/job.ts";
 import { jobOfRun } from "../db/history.ts";
-import type { Deps } from "./deps.ts";
+import type { CallerDeps, Deps } from "./deps.ts";
 import { runNotFound } from "./read-history.ts";
 
 /** Throws forbidden unless the caller may trigger this job, whether or not there is one of this name. */
 export function requireTrigger({ caller }: Deps, job: string): void {
   if (caller === undefined || mayTrigger(caller, job)) return;
-  throw new CarillonError("forbidden", triggerRefusal(caller, job));
+  throw new CarillonError(
+    "forbidden",
+    caller.scopes.includes("trigger")
+      ? `The token ${caller.name} has the scope trigger for other jobs than ${job}`
+      : `The token ${caller.name} lacks the scope trigger`,
+  );
 }
 
 /**
  * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
  * triggers a job waits for its result.
  */
-export async function requireRun(deps: Deps, id: string): Promise<void> {
-  const { caller, db } = deps;
-  if (caller === undefined || allows(caller, "read")) return;
+export async function requireRun({ caller, db }: CallerDeps, id: string): Promise<void> {
+  if (allows(caller, "read")) return;
   const job = await jobOfRun(db.prisma, id);
   if (job === undefined) throw runNotFound(id);
   if (mayTrigger(caller, job)) return;
-  throw new CarillonError("forbidden", `${triggerRefusal(caller, job)}, nor has it the scope read`);
+  // Which job that is, is not for them either.
+  throw new CarillonError(
+    "forbidden",
+    `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,
+  );
 }
 
 /** Throws forbidden when a caller without the scope admin sets variables that the job does not list in `params`. */
@@ -35,10 +43,4 @@ export function requireParams({ caller }: Deps, job: JobDefinition, env: object)
     `Without the scope admin a trigger sets only what the job lists in params, and not ${refused.join(", ")}`,
     refused.map((name) => ({ path: `env.${name}`, message: `is not in the params of job ${job.name}` })),
   );
-}
-
-function triggerRefusal({ name, scopes }: Caller, job: string): string {
-  return scopes.includes("trigger")
-    ? `The token ${name} has the scope trigger for other jobs than ${job}`
-    : `The token ${name} lacks the scope trigger`;
 }

@@ -27,8 +27,13 @@ export interface Deps {
   caller?: Caller;
 }
 
+/** At work for somebody. What shows values that not everybody may see takes this: nobody named is not the service itself. */
+export interface CallerDeps extends Deps {
+  caller: Caller;
+}
+
 /** The same, at work for somebody: it does what they may, and the audit names them. */
-export function as(deps: Deps, caller: Caller): Deps {
+export function as(deps: Deps, caller: Caller): CallerDeps {
   return { ...deps, caller };
 }
 

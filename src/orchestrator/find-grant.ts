@@ -1,6 +1,7 @@
 /** Looks up what a token lets its holder do, without a query for each call. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Grant, SCOPES } from "../core/access.ts";
+import { isDatabaseAway } from "../db/failures.ts";
 import { findUsableToken, noteUse, type UsableToken } from "../db/tokens.ts";
 import type { Deps } from "./deps.ts";
 
@@ -21,6 +22,28 @@ export async function findGrant(deps: Deps, token: string): Promise<Grant | unde
   if (row === undefined || !timingSafeEqual(Buffer.from(row.hash, "hex"), digest)) return undefined;
   const { id, name, jobs } = row;
   return { id, name, jobs, scopes: SCOPES.filter((scope) => row.scopes.includes(scope)) };
+}
+
+/** Hands on what comes for as long as a token stands; asks again at each step, which costs a query a second at most. */
+export async function* whileGranted<Step>(
+  deps: Deps,
+  token: string,
+  steps: AsyncIterable<Step>,
+): AsyncGenerator<Step> {
+  for await (const step of steps) {
+    if (!(await stands(deps, token))) return;
+    yield step;
+  }
+}
+
+async function stands(deps: Deps, token: string): Promise<boolean> {
+  try {
+    return (await findGrant(deps, token)) !== undefined;
+  } catch (error) {
+    // It is asked again when the database is back; until then there is nothing new to read either.
+    if (isDatabaseAway(error)) return true;
+    throw error;
+  }
 }
 
 function lookUp(deps: Deps, hash: string): Promise<UsableToken | undefined> {

@@ -6,7 +6,7 @@ import { maskActions, maskDefinition } from "../core/masking.ts";
 import { findJob, findJobs, type Page, type StoredJob } from "../db/definitions.ts";
 import { findRevisions, type StoredRevision } from "../db/revisions.ts";
 import { findSchedule, findSchedules, type ListedSchedule, type StoredSchedule } from "../db/schedules.ts";
-import type { Deps, Tx } from "./deps.ts";
+import type { CallerDeps, Tx } from "./deps.ts";
 
 /** A schedule with its live jobs. */
 export interface ScheduleState {
@@ -15,21 +15,21 @@ export interface ScheduleState {
 }
 
 /** Throws job_not_found. */
-export async function readJob(deps: Deps, name: string): Promise<StoredJob> {
+export async function readJob(deps: CallerDeps, name: string): Promise<StoredJob> {
   const job = await findJob(deps.db.prisma, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
   return shown(deps, job);
 }
 
 /** Jobs by name. */
-export async function readJobs(deps: Deps, page: Page): Promise<StoredJob[]> {
+export async function readJobs(deps: CallerDeps, page: Page): Promise<StoredJob[]> {
   const jobs = await findJobs(deps.db.prisma, {}, page);
   return jobs.map((job) => shown(deps, job));
 }
 
 /** What a job has said, the newest first. Throws job_not_found. */
 export async function readRevisions(
-  deps: Deps,
+  deps: CallerDeps,
   name: string,
   page: { before?: number | undefined; limit: number },
 ): Promise<StoredRevision[]> {
@@ -39,33 +39,36 @@ export async function readRevisions(
 }
 
 /** Throws job_not_found, revision_not_found. */
-export async function readRevision(deps: Deps, name: string, number: number): Promise<StoredRevision> {
+export async function readRevision(deps: CallerDeps, name: string, number: number): Promise<StoredRevision> {
   const [revision] = await readRevisions(deps, name, { before: number + 1, limit: 1 });
   if (revision?.number === number) return revision;
   throw new CarillonError("revision_not_found", `job ${name} has no revision ${number}`);
 }
 
 /** Schedules by name. */
-export async function readSchedules(deps: Deps, page: Page): Promise<ListedSchedule[]> {
+export async function readSchedules(deps: CallerDeps, page: Page): Promise<ListedSchedule[]> {
   const schedules = await findSchedules(deps.db.prisma, page);
   return schedules.map((schedule) => shownSchedule(deps, schedule));
 }
 
 /** Throws schedule_not_found. */
-export async function readSchedule(deps: Deps, name: string): Promise<ScheduleState> {
+export async function readSchedule(deps: CallerDeps, name: string): Promise<ScheduleState> {
   const state = await findScheduleState(deps.db.prisma, name);
   if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
   const { schedule, jobs } = state;
   return { schedule: shownSchedule(deps, schedule), jobs: jobs.map((job) => shown(deps, job)) };
 }
 
-function shown<Said extends { definition: JobDefinition }>({ caller }: Deps, said: Said): Said {
-  if (caller === undefined || allows(caller, "admin")) return said;
+function shown<Said extends { definition: JobDefinition }>({ caller }: CallerDeps, said: Said): Said {
+  if (allows(caller, "admin")) return said;
   return { ...said, definition: maskDefinition(said.definition) };
 }
 
-function shownSchedule<Schedule extends StoredSchedule>({ caller }: Deps, schedule: Schedule): Schedule {
-  if (caller === undefined || allows(caller, "admin")) return schedule;
+function shownSchedule<Schedule extends StoredSchedule>(
+  { caller }: CallerDeps,
+  schedule: Schedule,
+): Schedule {
+  if (allows(caller, "admin")) return schedule;
   return { ...schedule, actions: maskActions(schedule.actions) };
 }
 

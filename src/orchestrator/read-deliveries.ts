@@ -7,27 +7,25 @@ import {
   listDeliveries,
   readDelivery,
 } from "../db/delivery-list.ts";
-import type { Deps } from "./deps.ts";
+import type { CallerDeps } from "./deps.ts";
 import { readRunState, requireJobs } from "./read-history.ts";
 import { deliveryNotFound } from "./redeliver.ts";
 
 /** A delivery with all its tries. Throws delivery_not_found. */
-export async function readOneDelivery(deps: Deps, id: string): Promise<DeliveryDetail> {
+export async function readOneDelivery(deps: CallerDeps, id: string): Promise<DeliveryDetail> {
   const delivery = await readDelivery(deps.db.prisma, id);
   if (delivery === undefined) throw deliveryNotFound(id);
   return shown(deps, delivery);
 }
 
 /** The paths of webhooks are for admins. */
-function shown({ caller }: Deps, delivery: DeliveryDetail): DeliveryDetail {
-  return caller === undefined || allows(caller, "admin")
-    ? delivery
-    : { ...delivery, url: maskUrl(delivery.url) };
+function shown({ caller }: CallerDeps, delivery: DeliveryDetail): DeliveryDetail {
+  return allows(caller, "admin") ? delivery : { ...delivery, url: maskUrl(delivery.url) };
 }
 
 /** Deliveries newest first, each with its last try. Throws job_not_found and run_not_found for filters by none. */
 export async function readDeliveries(
-  deps: Deps,
+  deps: CallerDeps,
   filter: DeliveryFilter,
   page: { beforeId?: string | undefined; limit: number },
 ): Promise<DeliveryDetail[]> {

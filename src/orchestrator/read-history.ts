@@ -1,5 +1,5 @@
 /** Reads runs and their logs, and waits for runs to end. */
-import { allows } from "../core/access.ts";
+import { allows, type Caller, mayTrigger } from "../core/access.ts";
 import { CarillonError } from "../core/errors.ts";
 import { maskUrl, maskValues } from "../core/masking.ts";
 import { renderOutput } from "../core/output.ts";
@@ -7,7 +7,7 @@ import { isFinal, type RunState } from "../core/run.ts";
 import * as history from "../db/history.ts";
 import { storedPieces } from "../db/logs.ts";
 import { jobsNamed, listRuns, type RunFilter, type RunPage } from "../db/run-list.ts";
-import type { Deps } from "./deps.ts";
+import type { CallerDeps, Deps } from "./deps.ts";
 
 /** A waiting caller looks at the truth this often, whatever the signals say. */
 const POLL_MS = 1_000;
@@ -21,7 +21,7 @@ export interface FullRun {
 }
 
 /** Throws run_not_found. */
-export async function readRun(deps: Deps, id: string): Promise<FullRun> {
+export async function readRun(deps: CallerDeps, id: string): Promise<FullRun> {
   const run = await history.findRun(deps.db.prisma, id);
   if (run === undefined) throw runNotFound(id);
   const latest = run.attempts.at(-1);
@@ -31,15 +31,33 @@ export async function readRun(deps: Deps, id: string): Promise<FullRun> {
   return { run: shown(deps, run), log, omittedBytes };
 }
 
-/** Values in env and the paths of webhooks are for admins, and the run that triggered this one is for those who may read every run. */
-function shown({ caller }: Deps, run: history.RunDetail): history.RunDetail {
-  if (caller === undefined || allows(caller, "admin")) return run;
+/** Values in env and the paths of webhooks are for admins, and what is told of other runs and of receivers for readers. */
+function shown({ caller }: CallerDeps, run: history.RunDetail): history.RunDetail {
+  if (allows(caller, "admin")) return run;
   const events = run.events.map((event) => ({
     ...event,
     deliveries: event.deliveries.map((delivery) => ({ ...delivery, url: maskUrl(delivery.url) })),
   }));
   const masked = { ...run, events, env: maskValues(run.env as Record<string, string>) };
-  return allows(caller, "read") ? masked : { ...masked, parentEvent: null };
+  return allows(caller, "read") ? masked : withoutOthers(caller, masked);
+}
+
+/** A run without the one that triggered it, what it has triggered of jobs that the caller may not trigger, and receivers' answers. */
+function withoutOthers(caller: Caller, run: history.RunDetail): history.RunDetail {
+  const events = run.events.map((event) => ({
+    ...event,
+    children: event.children.filter(({ job }) => mayTrigger(caller, job.name)),
+    refusals: (event.refusals as { name: string }[]).filter(({ name }) => mayTrigger(caller, name)),
+    deliveries: event.deliveries.map((delivery) => ({
+      ...delivery,
+      history: delivery.history.map((made) => ({ ...made, response: null })),
+    })),
+  }));
+  const parent = run.parentEvent?.run.job.name;
+  const isTheirs = parent === undefined || mayTrigger(caller, parent);
+  // `job[NAME]` names the job of the run that triggered this one.
+  const triggeredBy = isTheirs ? run.triggeredBy : run.triggeredBy.replace(/\[.*$/s, "");
+  return { ...run, events, triggeredBy, parentEvent: null };
 }
 
 /** Runs newest first. Throws job_not_found for a job that never was. */

@@ -7,13 +7,14 @@ import * as rows from "../db/secrets.ts";
 import { audit } from "./audit.ts";
 import { type Deps, newId, type Tx } from "./deps.ts";
 
-/** Stores a value under a name, in place of the one before. */
+/** Stores a value under a name, in place of the one before. Throws secret_unreadable on a node that has another key file. */
 export async function putSecret(
   deps: Deps,
   name: string,
   value: string,
 ): Promise<{ created: boolean; secret: rows.ListedSecret }> {
   return deps.db.transaction(async (tx) => {
+    await requireKeyFile(deps, tx);
     const before = await rows.lockSecret(tx, name);
     const id = before?.id ?? newId();
     const sealed = await deps.secretKeys.seal(id, value);
@@ -24,6 +25,16 @@ export async function putSecret(
     const secret = { name, createdAt: before?.createdAt ?? now, updatedAt: now };
     return { created: before === undefined, secret };
   });
+}
+
+/** What is sealed with a key of this node alone, no other node could read. */
+async function requireKeyFile(deps: Deps, tx: Tx): Promise<void> {
+  const keyIds = await rows.lockKeyIds(tx);
+  if (keyIds.length === 0 || (await deps.secretKeys.holdsAny(keyIds))) return;
+  throw new CarillonError(
+    "secret_unreadable",
+    `the secrets that there are have other keys than this node (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it`,
+  );
 }
 
 /** The names, never the values. */

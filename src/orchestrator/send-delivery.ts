@@ -3,6 +3,7 @@ import { deliveryDelayMs } from "../core/delivery.ts";
 import { CarillonError, OperatorError } from "../core/errors.ts";
 import { type ActionOptions, type NotifyAction, secretOfTarget } from "../core/job.ts";
 import { deliveryBody } from "../core/payloads.ts";
+import { redactionPatterns } from "../core/redaction.ts";
 import { databaseNow } from "../db/client.ts";
 import {
   findDelivery,
@@ -19,6 +20,9 @@ import { type Deps, newId, type Tx } from "./deps.ts";
 import { secretValues } from "./secrets.ts";
 import { deliveryMessage } from "./settle-attempt.ts";
 
+/** A shorter part of a path is a word that may stand anywhere. */
+const MIN_PART_LENGTH = 16;
+
 /** What to POST. */
 export interface Notification {
   /** Of the delivery: the same at each of its tries. */
@@ -28,6 +32,8 @@ export interface Notification {
   body: string;
   /** Values of the secrets to sign it with, by name. */
   secrets: ReadonlyMap<string, string>;
+  /** Patterns of what is not to be stored when a receiver says it: the path of the URL, values of headers and secrets. */
+  hidden: readonly Buffer[];
   /** For people: why it cannot be sent. */
   problem?: string;
 }
@@ -43,10 +49,30 @@ export async function openDelivery(
     const action = delivery.action as NotifyAction;
     const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
     const body = deliveryBody(action, delivery.event.body, delivery.id);
-    return { id: delivery.id, headers, body, ...(await withSecrets(deps, delivery.url, secrets)) };
+    const target = await withSecrets(deps, delivery.url, secrets);
+    return { id: delivery.id, headers, body, ...target, hidden: hiddenPatterns(headers, target) };
   }
   await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
   return undefined;
+}
+
+/**
+ * A receiver may say back what it was sent, whole or in part: the path without the query or one part of it, or a token
+ * without its `Bearer`. What is shorter than a secret may be is not looked for.
+ */
+function hiddenPatterns(
+  headers: Notification["headers"],
+  { url, secrets }: Pick<Notification, "url" | "secrets">,
+): Buffer[] {
+  const { pathname, search, searchParams, href } = new URL(url);
+  const isPlain = pathname === "/" && search === "";
+  const path = pathname.split("/").filter((part) => part.length >= MIN_PART_LENGTH);
+  const parts = isPlain
+    ? []
+    : [url, href, pathname + search, pathname, search, ...path, ...searchParams.values()];
+  const words = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]);
+  const keys = [...secrets.values()].flatMap((value) => [value, value.replace(/^whsec_/, "")]);
+  return redactionPatterns([...parts, ...words, ...keys]);
 }
 
 /** The URL, which may be a secret itself, and the secrets to sign with. */

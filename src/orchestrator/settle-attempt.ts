@@ -54,7 +54,8 @@ export async function settleAttempt(
       id: attempt.id,
       outcome: result.outcome,
       finishedAt: now,
-      reason: result.reason,
+      // Why a command was to end is known to the run: on request, or for a newer one.
+      reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
     });
     if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
     await moveRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);

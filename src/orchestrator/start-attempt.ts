@@ -3,11 +3,11 @@ import { CarillonError, OperatorError } from "../core/errors.ts";
 import type { Command } from "../core/job.ts";
 import { databaseNow } from "../db/client.ts";
 import { definitionOf } from "../db/definitions.ts";
-import { beginRun, insertAttempt, type LockedRun, lockRun } from "../db/runs.ts";
-import type { Message } from "../engine/engine.ts";
-import type { AttemptMessage } from "../engine/queues.ts";
+import { beginRun, insertAttempt, type LockedRun, lockRun, runningAttempt } from "../db/runs.ts";
+import { ClaimLost, type Message } from "../engine/engine.ts";
+import { type AttemptMessage, leftOf, RENEW_EVERY_MS } from "../engine/queues.ts";
 import { publish } from "../engine/signals.ts";
-import { type Deps, newId } from "./deps.ts";
+import { type Deps, newId, type Tx } from "./deps.ts";
 import { secretValues } from "./secrets.ts";
 
 /** What a worker runs. */
@@ -30,7 +30,9 @@ export interface AttemptOrder {
 }
 
 /**
- * Records that `worker` begins the attempt that the message stands for.
+ * Records that `worker` begins the attempt that the message stands for. May be called again by who holds the claim
+ * when the answer of an earlier call was lost. Throws ClaimLost, with nothing changed, when the claim is no longer
+ * ours or is about to end: what was not begun can be begun by another worker, and is no failure.
  * @returns undefined when the run no longer waits for this message, which is then acknowledged
  */
 export async function startAttempt(
@@ -57,22 +59,39 @@ async function begin(
 ): Promise<Begun | undefined> {
   return deps.db.transaction(async (tx) => {
     const run = await lockRun(tx, message.data.run_id);
-    const waits = run !== undefined && (run.state === "queued" || run.state === "retrying");
-    if (!waits || run.messageId !== message.id) {
+    const attemptId = run?.messageId === message.id ? await attemptOf(tx, run, message, worker) : undefined;
+    if (run === undefined || attemptId === undefined) {
       await deps.engine.acknowledge(tx, message);
       return undefined;
     }
-    const now = await databaseNow(tx);
-    const attemptId = newId();
-    await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
-    await insertAttempt(tx, { id: attemptId, runId: run.id, number: run.attempt, worker, startedAt: now });
-    await publish(tx, { type: "run_changed", run: run.id });
     const definition = definitionOf(run.revision);
     const { command, env: jobEnv, secretEnv, workingDirectory, user, timeoutMs, logLimitBytes } = definition;
     const runEnv = { ...(run.env as Record<string, string>), ...attemptEnv(run) };
     const env = { jobEnv, secretEnv, runEnv };
     return { runId: run.id, attemptId, command, ...env, workingDirectory, user, timeoutMs, logLimitBytes };
   });
+}
+
+/** The attempt of a locked run that is begun now, or was by an earlier try under the same claim. */
+async function attemptOf(
+  tx: Tx,
+  run: LockedRun,
+  message: Message<AttemptMessage>,
+  worker: string,
+): Promise<string | undefined> {
+  // No message is claimed twice: what runs under ours was committed by us, though we were not told.
+  if (run.state === "running") return (await runningAttempt(tx, run.id))?.id;
+  if (run.state !== "queued" && run.state !== "retrying") return undefined;
+  const now = await databaseNow(tx);
+  const id = newId();
+  await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
+  await insertAttempt(tx, { id, runId: run.id, number: run.attempt, worker, startedAt: now });
+  await publish(tx, { type: "run_changed", run: run.id });
+  // The locks may have taken their time; a command wants a lease that lasts to the next renewal.
+  if (leftOf(message.claimedAt) < RENEW_EVERY_MS) {
+    throw new ClaimLost(`too little is left of the claim of message ${message.id}`);
+  }
+  return id;
 }
 
 /** Apart from the transaction: the key file is read. */

@@ -1,18 +1,16 @@
 /** The claims that a worker holds: renewed together, and given up before another worker may take over. */
 import type { Engine, Message } from "../engine/engine.ts";
-import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../engine/queues.ts";
+import { leftOf, RENEW_EVERY_MS } from "../engine/queues.ts";
 
 interface Claim {
   message: Message<unknown>;
-  /** Monotonic ms; the start of the last call that renewed it. */
-  renewedAt: number;
   giveUp: () => void;
   renewed: (leftMs: number) => void;
 }
 
 export interface Claims {
   /**
-   * Keeps renewing a claim; `giveUp` is called once when it is lost or could not be renewed in time, `renewed`
+   * Keeps renewing a claim, and notes that in its `claimedAt`; `giveUp` is called once when it is lost or could not be renewed in time, `renewed`
    * whenever it was, with how long it is good for (as in `leftOf`).
    */
   hold(message: Message<unknown>, giveUp: () => void, renewed: (leftMs: number) => void): void;
@@ -20,14 +18,6 @@ export interface Claims {
   /** Whether the claim may still be ours. */
   has(message: Message<unknown>): boolean;
   close(): void;
-}
-
-/**
- * How long a claim may be worked on that was made or renewed by a call begun at `since` (monotonic ms): in ms, and
- * not above 0 when it is over.
- */
-export function leftOf(since: number): number {
-  return since + RENEW_DEADLINE_MS - performance.now();
 }
 
 export function createClaims(engine: Engine, queue: string, onError: (error: Error) => void): Claims {
@@ -41,14 +31,14 @@ export function createClaims(engine: Engine, queue: string, onError: (error: Err
     );
     for (const claim of claims) {
       if (renewed.has(claim.message.id)) {
-        claim.renewedAt = Math.max(claim.renewedAt, startedAt);
-        claim.renewed(leftOf(claim.renewedAt));
+        claim.message.claimedAt = Math.max(claim.message.claimedAt, startedAt);
+        claim.renewed(leftOf(claim.message.claimedAt));
       } else if (held.delete(claim.message.id)) claim.giveUp();
     }
   };
   const giveUpOverdue = () => {
     for (const [id, claim] of held) {
-      if (leftOf(claim.renewedAt) > 0) continue;
+      if (leftOf(claim.message.claimedAt) > 0) continue;
       held.delete(id);
       claim.giveUp();
     }
@@ -58,7 +48,7 @@ export function createClaims(engine: Engine, queue: string, onError: (error: Err
   const watch = setInterval(giveUpOverdue, 1_000);
   return {
     hold(message, giveUp, renewed) {
-      held.set(message.id, { message, renewedAt: message.claimedAt, giveUp, renewed });
+      held.set(message.id, { message, giveUp, renewed });
     },
     release: (message) => void held.delete(message.id),
     has: (message) => held.has(message.id),

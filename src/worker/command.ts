@@ -35,8 +35,11 @@ export type CommandEnd =
   | ProcessEnd
   | { kind: "timed_out" }
   | StartFailed
-  /** lost: so it is also when the lease ran out, or the runner died. */
-  | { kind: "killed"; reason: KillReason };
+  | { kind: "killed"; reason: KillReason }
+  /** It was killed because nobody extended its lease. */
+  | { kind: "lease_over" }
+  /** What it did is not known. */
+  | { kind: "runner_died" };
 
 export interface RunningCommand {
   /** Its process, as the runner sees it; undefined when the command could not be started. */
@@ -53,7 +56,6 @@ export interface RunningCommand {
 }
 
 const KILL_GRACE_MS = 5_000;
-const LOST: CommandEnd = { kind: "killed", reason: "lost" };
 
 /**
  * Starts a command: a text through `/bin/sh -c`, a list as it is. stdin is `/dev/null`; stdout and stderr
@@ -110,7 +112,7 @@ export function startCommand(
           consumed.catch(() => undefined);
         },
         onExited: (exited) => end(endOf(exited, forcedEnd)),
-        onLost: () => end(LOST),
+        onLost: () => end({ kind: "runner_died" }),
       },
     );
     if (timeoutMs !== undefined) timeoutTimer = setTimeout(() => force({ kind: "timed_out" }), timeoutMs);
@@ -133,9 +135,8 @@ export function startCommand(
 function endOf(exited: Exited, forcedEnd: CommandEnd | undefined): CommandEnd {
   switch (exited.kind) {
     case "start_failed":
-      return exited;
     case "lease_over":
-      return LOST;
+      return exited;
     case "exited":
     case "signalled": {
       const { signalSent, ...ownEnd } = exited;

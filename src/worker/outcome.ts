@@ -1,4 +1,5 @@
-/** How a command's end counts: the status of DESIGN 3. */
+/** How a command's end counts, and what people are told of it: the status of DESIGN 3. */
+import { formatDuration } from "../core/duration.ts";
 import type { AttemptOutcome } from "../core/run.ts";
 import type { CommandEnd, KillReason } from "./command.ts";
 
@@ -15,6 +16,31 @@ export function attemptOutcome(end: CommandEnd): AttemptOutcome {
       return { state: "start_failed", status: end.code };
     case "killed":
       return killedOutcome(end.reason);
+    case "lease_over":
+    case "runner_died":
+      return killedOutcome("lost");
+  }
+}
+
+/**
+ * Why an attempt did not end by itself, as far as its worker knows: what was asked for is known to the run.
+ * @param timeoutMs of its job, in ms
+ */
+export function attemptReason(end: CommandEnd, timeoutMs: number | null): string | undefined {
+  switch (end.kind) {
+    case "exited":
+    case "signalled":
+      return undefined;
+    case "timed_out":
+      return `timed out after ${formatDuration(timeoutMs ?? 0)}`;
+    case "start_failed":
+      return end.message;
+    case "killed":
+      return end.reason === "lost" ? "the worker could not renew its claim" : undefined;
+    case "lease_over":
+      return "its lease ran out";
+    case "runner_died":
+      return "the runner died";
   }
 }
 

@@ -6,21 +6,22 @@ import { wholeOutput } from "../core/output.ts";
 import { isDatabaseAway } from "../db/failures.ts";
 import { startClaimLoop } from "../engine/claim-loop.ts";
 import { ClaimLost, type Message } from "../engine/engine.ts";
-import { type AttemptMessage, attemptQueue } from "../engine/queues.ts";
+import { type AttemptMessage, attemptQueue, leftOf } from "../engine/queues.ts";
 import type { Deps } from "../orchestrator/deps.ts";
 import { type AttemptResult, settleAttempt } from "../orchestrator/settle-attempt.ts";
 import { type AttemptOrder, startAttempt } from "../orchestrator/start-attempt.ts";
 import { createCancellations } from "./cancellations.ts";
-import { createClaims, leftOf } from "./claims.ts";
+import { createClaims } from "./claims.ts";
 import type { CommandEnd, CommandSpec, RunningCommand } from "./command.ts";
+import type { Gate } from "./gate.ts";
 import { createLiveLogs, type LiveLog } from "./live-log.ts";
-import { attemptOutcome } from "./outcome.ts";
+import { attemptOutcome, attemptReason } from "./outcome.ts";
 import type { Runner } from "./runner-client.ts";
 
-/** Wait before a settlement is tried again that the database did not take. */
-const SETTLE_AGAIN_MS = 1_000;
-/** Tries of a settlement that fails though the database answers: then the attempt counts as lost. */
-const SETTLE_TRIES = 5;
+/** Wait before a start or a settlement is tried again that the database did not take. */
+const AGAIN_MS = 1_000;
+/** Tries of one that fails though the database answers: then the claim is left to lapse. */
+const TRIES = 5;
 /** What tells the processes of an attempt from all others. */
 const MARKER = ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"];
 
@@ -35,6 +36,8 @@ export interface WorkerOptions {
   /** Working directories are relative to this. */
   jobsDir: string;
   runner: Runner;
+  /** Starts and settlements pass through it; all workers of a process share one. */
+  gate: Gate;
   log: Logger;
 }
 
@@ -55,36 +58,44 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
 
   const handle = async (message: Message<AttemptMessage>) => {
     using cancellation = cancellations.watch(message.data.run_id);
-    const order = await startAttempt(deps, message, options.name).catch(ignoreClaimLost);
-    if (order === undefined) return;
-    const log = logs.open(order);
-    const command =
-      order.problem === undefined
-        ? options.runner.start(commandOf(order, message, options), log.write)
-        : notStarted(order.problem);
-    claims.hold(message, () => command.kill("lost"), command.extendLease);
-    running.add(command);
-    if (handingBack) command.kill("handed_back");
-    void cancellation.asked.then(() => command.kill("cancelled"));
+    let command: RunningCommand | undefined;
+    // From here on: the start may have to wait for locks, or for the database.
+    claims.hold(
+      message,
+      () => command?.kill("lost"),
+      (leftMs) => command?.extendLease(leftMs),
+    );
     try {
-      await settle(message, attemptResult(await command.finished, log));
+      const order = await record(message, "started", () => startAttempt(deps, message, options.name));
+      if (order === undefined) return;
+      const log = logs.open(order);
+      command = startCommand(order, message, options, log);
+      running.add(command);
+      if (!claims.has(message)) command.kill("lost");
+      if (handingBack) command.kill("handed_back");
+      void cancellation.asked.then(() => command?.kill("cancelled"));
+      const result = attemptResult(await command.finished, order, log);
+      await record(message, "settled", () => settleAttempt(deps, message, result));
     } finally {
-      running.delete(command);
+      if (command !== undefined) running.delete(command);
       claims.release(message);
     }
   };
-  /** Tries while the database is away, for as long as the claim may be ours. */
-  const settle = async (message: Message<AttemptMessage>, result: AttemptResult) => {
-    for (let refusals = 0; refusals < SETTLE_TRIES && claims.has(message); ) {
+  /** Tries while the database is away, for as long as the claim may be ours; undefined when it did not succeed. */
+  const record = async <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) => {
+    for (let refusals = 0; refusals < TRIES && claims.has(message); ) {
       try {
-        return await settleAttempt(deps, message, result);
+        return await options.gate(work);
       } catch (error) {
-        options.log.error({ err: error, run_id: message.data.run_id }, "an attempt could not be settled");
-        if (error instanceof ClaimLost) return;
+        const level = error instanceof ClaimLost ? "info" : "error";
+        options.log[level]({ err: error, run_id: message.data.run_id }, `an attempt could not be ${what}`);
+        // Somebody else has the message, or will have it.
+        if (error instanceof ClaimLost) return undefined;
         if (!isDatabaseAway(error)) refusals++;
-        await delay(SETTLE_AGAIN_MS);
+        await delay(AGAIN_MS);
       }
     }
+    return undefined;
   };
   const { engine, signals } = deps;
   const loop = startClaimLoop({ engine, signals, queue, concurrency: options.concurrency, handle, onError });
@@ -122,6 +133,16 @@ function notStarted(message: string): RunningCommand {
   };
 }
 
+function startCommand(
+  order: AttemptOrder,
+  message: Message<AttemptMessage>,
+  options: WorkerOptions,
+  log: LiveLog,
+): RunningCommand {
+  if (order.problem !== undefined) return notStarted(order.problem);
+  return options.runner.start(commandOf(order, message, options), log.write);
+}
+
 function commandOf(
   order: AttemptOrder,
   { claimedAt }: Message<AttemptMessage>,
@@ -138,15 +159,10 @@ function commandOf(
   };
 }
 
-function attemptResult(end: CommandEnd, log: LiveLog): AttemptResult {
+function attemptResult(end: CommandEnd, { timeoutMs }: AttemptOrder, log: LiveLog): AttemptResult {
   const outcome = attemptOutcome(end);
+  const reason = attemptReason(end, timeoutMs);
   const output = log.finish();
-  if (end.kind !== "start_failed") return { outcome, output };
-  const message = new TextEncoder().encode(`${end.message}\n`);
-  return { outcome, output: wholeOutput(message), reason: end.message };
-}
-
-/** A message that somebody else has taken is theirs to handle. */
-function ignoreClaimLost(error: unknown): undefined {
-  if (!(error instanceof ClaimLost)) throw error;
+  if (end.kind !== "start_failed") return { outcome, output, reason };
+  return { outcome, output: wholeOutput(new TextEncoder().encode(`${end.message}\n`)), reason };
 }

@@ -116,6 +116,29 @@ describe("wrong tokens", () => {
     expect(await status({ auth: WRONG, from: "192.0.2.2" })).toBe(401);
   });
 
+  it("are not looked up more often when they come all at once", async () => {
+    const looked = Promise.withResolvers<undefined>();
+    const findGrant = vi.fn(() => looked.promise);
+    const { status } = await start({ findGrant });
+    const statuses = Promise.all(
+      Array.from({ length: 30 }, (_, index) => status({ auth: `${WRONG}${index}` })),
+    );
+    await expect.poll(() => findGrant.mock.calls.length).toBe(5);
+    // Whatever was asked before has been looked at by now.
+    expect(await repeat(30, () => status({ path: "/healthz" }))).toEqual(of(200, 30));
+    looked.resolve(undefined);
+    expect((await statuses).toSorted()).toEqual([...of(401, 5), ...of(429, 25)]);
+    expect(findGrant).toHaveBeenCalledTimes(5);
+  });
+
+  it("do not make right ones wrong that come all at once", async () => {
+    const { status } = await start({
+      findGrant: async (token) => ({ id: token, name: token, scopes: ["admin"], jobs: [] }),
+    });
+    const tokens = Array.from({ length: 30 }, (_, index) => `Bearer right${index % 10}`);
+    expect(await Promise.all(tokens.map((auth) => status({ auth })))).toEqual(of(200, 30));
+  });
+
   it("are counted where a URL cannot be decoded, too", async () => {
     const { status } = await start({ limits: { failedLogins: 2 } });
     expect(await repeat(3, () => status({ path: "/%zz", auth: WRONG }))).toEqual([401, 401, 429]);
@@ -148,7 +171,15 @@ describe("the address of the client", () => {
   });
 
   it("is the proxy's where it adds none, or what is no address", async () => {
-    expect(await tried(true, [" ", "unknown", "192.0.2.1, ", "evil", "192.0.2.1:80"])).toBe(1);
+    expect(await tried(true, [" ", "unknown", "192.0.2.1, ", "evil", "192.0.2.1:", "[192"])).toBe(1);
+  });
+
+  it("is the same with a port and in brackets, as some proxies write it", async () => {
+    expect(await tried(true, ["192.0.2.1", "192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:5678"])).toBe(3);
+    await app?.close();
+    expect(
+      await tried(true, ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80", "[::1]:80", "[2001:db8:1::]"]),
+    ).toBe(3);
   });
 
   it("is a network of 64 bits in IPv6, which one customer has", async () => {

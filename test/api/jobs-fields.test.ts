@@ -19,10 +19,17 @@ describe("a job that was read", () => {
     name: "all-fields",
     command: "true",
     cron: ["@daily", "0 7 * * 1"],
-    env: { CUP: "large" },
+    env: { CUP: "large", KEY: { secret: "key" } },
+    params: ["CUP"],
+    user: "nobody",
     retries: 2,
     timeout: "1m30s",
-    concurrency: { limit: 3, policy: "skip" },
+    concurrency: { limit: 3, policy: "replace" },
+    missed_runs: "last",
+    catchup_window: "2h",
+    jitter: "30s",
+    pool: "gpu",
+    log_limit: "64KiB",
     log_retention_period: "2 weeks",
     allow_cycle: true,
     description: "all of it",
@@ -32,6 +39,7 @@ describe("a job that was read", () => {
   };
 
   it("has all that was saved, in its one form", async () => {
+    await call("put", "/secrets/key", { value: "correct horse" }).expect(201);
     await call("put", "/jobs/all-fields", all).expect(201);
     const { body } = await call("get", "/jobs/all-fields").expect(200);
     expect(body).toMatchObject({ ...all, log_retention_period: "14 days", paused: null });
@@ -76,10 +84,27 @@ describe("a bad field", () => {
     ],
     ["no room", { concurrency: { limit: 0 } }, "concurrency.limit", /./],
     ["no limit", { concurrency: { policy: "skip" } }, "concurrency.limit", /./],
-    ["replace", { concurrency: { limit: 1, policy: "replace" } }, "concurrency.policy", /not available yet/],
-    ["another policy", { concurrency: { limit: 1, policy: "drop" } }, "concurrency.policy", /queue/],
-    ["missed_runs", { missed_runs: "last" }, "missed_runs", /not available yet/],
-    ["catchup_window", { catchup_window: "1d" }, "catchup_window", /not available yet/],
+    ["another policy", { concurrency: { limit: 1, policy: "drop" } }, "concurrency.policy", /replace/],
+    ["another way to make up", { missed_runs: "first" }, "missed_runs", /last/],
+    ["too long a look back", { catchup_window: "31d" }, "catchup_window", /at most 30d/],
+    ["too much jitter", { jitter: "61m" }, "jitter", /at most 1h/],
+    ["an odd pool", { pool: "GPU!" }, "pool", /small letters/],
+    ["too small a log", { log_limit: "1023" }, "log_limit", /from 1KiB/],
+    ["too large a log", { log_limit: "17 MiB" }, "log_limit", /to 16MiB/],
+    ["a parameter twice", { params: ["CUP", "CUP"] }, "params", /twice/],
+    ["an odd account", { user: "no body" }, "user", /account/],
+    [
+      "a variable's secret that is not there",
+      { env: { KEY: { secret: "s" } } },
+      "env.KEY.secret",
+      /no secret s/,
+    ],
+    [
+      "a URL's secret that is not there",
+      hook({ url: { secret: "s" } }),
+      "on_error.notify_webhook.0.url.secret",
+      /no secret s/,
+    ],
     ["a short retention", { log_retention_period: "0 days" }, "log_retention_period", /30 days/],
     ["an odd retention", { log_retention_period: "5 potatoes" }, "log_retention_period", /30 days/],
     ["too long a retention", { log_retention_period: "101 years" }, "log_retention_period", /100 years/],

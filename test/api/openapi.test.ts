@@ -1,4 +1,5 @@
 /** The OpenAPI document: valid, whole, and with examples that the API's own schemas accept. */
+import supertest from "supertest";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { describedRoutes, documentText, firstDifference } from "../../scripts/openapi.ts";
@@ -51,6 +52,16 @@ describe("the document", () => {
       security: [{ bearer: [] }],
     });
     expect(Object.keys(document.paths)).toContain("/api/v1/jobs/{name}/trigger");
+  });
+
+  it("is shown by a page that leaves no token in the browser's storage", async () => {
+    const app = await buildApp({ token: "unused", routes: describedRoutes });
+    const page = await supertest(app.server)
+      .get("/docs/static/swagger-initializer.js")
+      .set("authorization", "Bearer unused");
+    await app.close();
+    expect(page.text).toContain("SwaggerUIBundle");
+    expect(page.text).not.toContain("persistAuthorization");
   });
 
   it("refers only to schemas that it has, and has no others", () => {

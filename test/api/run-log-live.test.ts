@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { eventText, follow } from "../support/follower.ts";
 import { startTestService, type TestService } from "../support/service.ts";
+import { makeToken } from "../support/tokens.ts";
 
 const SOON = { timeout: 15_000, interval: 20 };
 const MANY = 12_000_000;
@@ -84,6 +85,30 @@ it("is followed from a queued run on, over its retries, and one attempt alone wh
   });
 });
 
+it("is followed no longer than the token stands", async () => {
+  const id = await begin("guarded", "echo one; wait more; echo two; wait end");
+  const token = async (name: string) => ({
+    url: service.url,
+    token: await makeToken(service, name, { scopes: ["trigger"], expires_in: "1h" }),
+  });
+  const [revoked, expired, valid] = [await token("revoked"), await token("expired"), await token("valid")];
+  using text = await follow(revoked, `/runs/${id}/log?follow=true`);
+  using events = await follow(expired, `/runs/${id}/log`, EVENTS);
+  using other = await follow(valid, `/runs/${id}/log?follow=true`);
+  using admin = await follow(service, `/runs/${id}/log?follow=true`);
+  await expect.poll(() => text.text(), SOON).toBe("one\n");
+  await expect.poll(() => eventText(events.events()), SOON).toBe("one\n");
+  await service.client.call("DELETE", "/tokens/revoked");
+  await service.prisma.$executeRaw`UPDATE token SET expires_at = now() WHERE name = 'expired'`;
+  expect(await text.ended).toBe("one\n");
+  await events.ended;
+  expect(events.events().map(({ name }) => name)).not.toContain("end");
+  await tell(id, "more");
+  await tell(id, "end");
+  expect([await other.ended, await admin.ended]).toEqual(["one\ntwo\n", "one\ntwo\n"]);
+  expect([text.text(), eventText(events.events())]).toEqual(["one\n", "one\n"]);
+});
+
 it("holds back the beginning of a character until the rest has come", async () => {
   const id = await begin("split", "printf 'a\\303'; wait more; printf '\\251b\\360\\237'; wait end");
   using text = await follow(service, `/runs/${id}/log?follow=true`);
@@ -158,7 +183,9 @@ it("ends when the service stops, also for who takes nothing", { timeout: 30_000 
   await other.prisma.attemptLog.createMany({ data });
   await expect.poll(() => text.bytes(), SOON).toBe(MANY + 1);
   await other[Symbol.asyncDispose]();
-  expect((await text.ended).length).toBe(MANY + 1);
+  // No proper end: the run goes on.
+  await expect(text.ended).rejects.toMatchObject({ code: "ECONNRESET" });
+  expect(text.bytes()).toBe(MANY + 1);
   await events.ended;
   expect(events.events().map(({ name }) => name)).not.toContain("end");
   expect(stuck.text()).toBe("");

@@ -38,14 +38,24 @@ it("waits for the end when it is asked to, and answers 202 when that takes longe
   await call("get", `/runs/${not.body.id}?wait=56s`).expect(400);
 });
 
-it("gives commands an environment of its own: the allow-list and the job's env", async () => {
+it("gives commands an environment of its own: the allow-list, the job's env and what tells them of their run", async () => {
   await service.client.putJob("env", { command: ["env"], env: { CUP: "large" } });
-  const { log } = await service.client.trigger("env", undefined, "30s");
-  const names = log
-    .trim()
-    .split("\n")
-    .map((line) => line.split("=")[0]);
-  expect(names.toSorted()).toEqual(["CUP", "LANG", "PATH"]);
+  const { id, log } = await service.client.trigger("env", { triggered_by: "ann" }, "30s");
+  const env = Object.fromEntries(
+    log
+      .trim()
+      .split("\n")
+      .map((line) => line.split("=", 2)),
+  );
+  expect(env).toEqual({
+    PATH: process.env["PATH"],
+    LANG: "C.UTF-8",
+    CUP: "large",
+    CARILLON_RUN_ID: id,
+    CARILLON_JOB: "env",
+    CARILLON_ATTEMPT: "0",
+    CARILLON_TRIGGERED_BY: "ann",
+  });
 });
 
 it("explains a command that cannot start in its log", async () => {

@@ -1,5 +1,5 @@
 /** Secrets over the API: they go in, commands get them, and nothing shows them. */
-import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -100,6 +100,26 @@ it("rotates: a new key in front of the old one, then all under the new one", asy
   await writeFile(keyFile(), before);
   const unreadable = await service.client.call("POST", "/secrets/rotate");
   expect(unreadable).toMatchObject({ status: 409, body: { code: "secret_unreadable" } });
+});
+
+it.each([
+  ["no key file", undefined],
+  ["a key file of its own", `0badcafe ${Buffer.alloc(32, 7).toString("base64")}\n`],
+])("takes no value on a node with %s while the others have another key", async (_what, own) => {
+  await put("token");
+  const [before] = await service.prisma.secret.findMany();
+  await rename(keyFile(), `${keyFile()}.other-node`);
+  if (own !== undefined) await writeFile(keyFile(), own, { mode: 0o600 });
+  for (const name of ["token", "other"]) {
+    const { status, body } = await put(name);
+    expect([status, body["code"]]).toEqual([409, "secret_unreadable"]);
+    expect(body["detail"]).toContain("copy the key file of the other node");
+  }
+  if (own === undefined) await expect(stat(keyFile())).rejects.toThrow("ENOENT");
+  expect(await service.prisma.secret.findMany()).toEqual([before]);
+  await rm(keyFile(), { force: true });
+  await rename(`${keyFile()}.other-node`, keyFile());
+  expect(await put("other")).toMatchObject({ status: 201 });
 });
 
 it("will not use a key file that others may read", async () => {

@@ -1,8 +1,9 @@
-/** Clients who take connections and send next to nothing: they are cut, and take the place of nobody who calls. */
+/** Clients who take connections and send or take next to nothing: they are cut, and nobody loses a place to them. */
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import { certificate } from "../support/certificate.ts";
+import { answering, get, grants } from "../support/long-calls.ts";
 import { type Stage, slowSocket } from "../support/slow-socket.ts";
 import { BEARER, listen } from "../support/tiny-api.ts";
 
@@ -77,4 +78,60 @@ it("a handshake that does not come gives way as well", async () => {
   ({ app } = started);
   await openSlow(started.port, "nothing", 5 * MOST);
   await expect.poll(open).toBeLessThanOrEqual(MOST * 0.9);
+});
+
+describe.each(["never-read", "follow"] as const)("connections that are being answered: %s", (path) => {
+  it("keep nobody out, and who holds most of them gives way", async () => {
+    const calls = answering();
+    const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+    ({ app } = started);
+    const quiet = await get(started.port, "/follow", "quiet");
+    // Who reads learns that it was cut.
+    sockets.push(quiet.resume());
+    for (let round = 0; round < 3; round++) {
+      for (const token of ["a", "b", "c"]) {
+        for (let i = 0; i < 6; i++) {
+          const before = calls.begun();
+          sockets.push(await get(started.port, `/${path}`, token));
+          await expect.poll(calls.begun).toBe(before + 1);
+        }
+      }
+      const answer = await fetch(`http://127.0.0.1:${started.port}/healthz`, {
+        headers: { connection: "close" },
+      });
+      expect(answer.status).toBe(200);
+    }
+    await expect.poll(calls.open).toBeLessThanOrEqual(MOST * 0.9);
+    expect(quiet.closed).toBe(false);
+  });
+});
+
+it("who takes nothing of an answer is cut off, and who has nothing to take is not", async () => {
+  const calls = answering();
+  const started = await listen({ stallTimeout: 600, routes: calls.routes, findGrant: grants });
+  ({ app } = started);
+  sockets.push((await get(started.port, "/follow", "a")).resume());
+  await expect.poll(calls.open).toBe(1);
+  for (let i = 0; i < 5; i++) sockets.push(await get(started.port, "/never-read", "a"));
+  await expect.poll(calls.begun).toBe(6);
+  await expect.poll(calls.open, { timeout: 10_000 }).toBe(1);
+  expect(sockets[0]?.closed).toBe(false);
+});
+
+it("a connection with pipelined requests waits only when all are answered", async () => {
+  const calls = answering();
+  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  ({ app } = started);
+  const pipelined = await get(started.port, "/healthz", "a", "/follow");
+  sockets.push(pipelined);
+  let answer = "";
+  pipelined.setEncoding("utf8").on("data", (text) => {
+    answer += text;
+  });
+  pipelined.resume();
+  await expect.poll(() => answer).toContain("followed");
+  const others = sockets.length;
+  await openSlow(started.port, "nothing", 5 * MOST);
+  await expect.poll(() => sockets.slice(others).filter((socket) => !socket.closed).length).toBeLessThan(MOST);
+  expect(pipelined.closed).toBe(false);
 });

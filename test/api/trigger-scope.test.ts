@@ -1,6 +1,7 @@
 /** What a token with the scope trigger, or read, gets: its jobs, their params, their runs, and no secret value. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, createClient, type Run } from "../support/client.ts";
+import { answer, type Sink, startSink } from "../support/http-sink.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { makeToken } from "../support/tokens.ts";
 
@@ -11,10 +12,12 @@ interface Problem {
 }
 
 let service: TestService;
+let sink: Sink;
 let button: Client;
 let anyButton: Client;
 let reader: Client;
 beforeAll(async () => {
+  sink = await startSink(answer(500, "an answer"));
   service = await startTestService();
   const on_success = {
     trigger_job: ["cleanup"],
@@ -41,7 +44,10 @@ beforeAll(async () => {
   anyButton = await client("any button", { scopes: ["trigger"] });
   reader = await client("reader", { scopes: ["read"] });
 }, 30_000);
-afterAll(() => service?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  await service?.[Symbol.asyncDispose]();
+  await sink?.[Symbol.asyncDispose]();
+});
 
 describe("a trigger", () => {
   it("runs the job with what its params let in, and waits for the result", async () => {
@@ -114,6 +120,7 @@ describe("a run", () => {
     ]) {
       const { status, body } = await button.call<Problem>("GET", path);
       expect([path, status, body.code]).toEqual([path, 403, "forbidden"]);
+      expect(body.detail).not.toContain("tea");
       expect((await anyButton.call("GET", path)).status).toBe(200);
       expect((await reader.call("GET", path)).status).toBe(200);
     }
@@ -129,6 +136,36 @@ describe("a run", () => {
     expect(seen.state).toBe("succeeded");
     expect(JSON.stringify(seen)).not.toContain("canary");
     expect(JSON.stringify(seen)).not.toContain(parent.id);
+  });
+
+  it("shows of other jobs and of receivers only what the token may see", async () => {
+    await service.client.putJob("mocha", {
+      command: "true",
+      on_success: { trigger_job: ["cleanup", "tea"], notify_webhook: [sink.url()] },
+    });
+    const token = await makeToken(service, "mocha button", {
+      scopes: ["trigger"],
+      jobs: ["mocha", "cleanup"],
+    });
+    const mochaButton = createClient(service.url, token);
+    const { id } = await service.client.trigger("mocha", {}, "30s");
+    const tries = async (client: Client) => (await client.run(id)).deliveries[0]?.tries ?? [];
+    await expect.poll(async () => (await tries(reader)).length, { timeout: 20_000 }).toBe(1);
+    expect(await tries(reader)).toMatchObject([{ status: 500, response: "an answer" }]);
+    expect(await tries(mochaButton)).toMatchObject([{ status: 500, response: null }]);
+
+    const whole = await reader.run(id);
+    expect(whole.triggered.toSorted()).toEqual(["cleanup", "tea"]);
+    const seen = await mochaButton.run(id);
+    expect([seen.triggered, seen.triggered_runs.map(({ name }) => name)]).toEqual([["cleanup"], ["cleanup"]]);
+    expect(JSON.stringify(seen)).not.toContain("tea");
+
+    const child = String(seen.triggered_runs[0]?.id);
+    const by = async (client: Client) => (await client.run(child, "30s")).triggered_by;
+    expect(await by(mochaButton)).toBe("job[mocha]");
+    expect(await by(reader)).toBe("job[mocha]");
+    expect(await by(button)).toBe("job");
+    expect(JSON.stringify(await button.run(child))).not.toContain("mocha");
   });
 
   it("cannot be had with the key of another token", async () => {

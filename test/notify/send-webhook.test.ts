@@ -1,6 +1,7 @@
 /** Holds one webhook to what the receiver should get, and its answer to what is made of it. */
 import { setGlobalProxyFromEnv } from "node:http";
 import { describe, expect, it } from "vitest";
+import { redactionPatterns } from "../../src/core/redaction.ts";
 import { createAddressGuard } from "../../src/notify/address-guard.ts";
 import { createSender } from "../../src/notify/send-webhook.ts";
 import { answer, drop, type Handler, hang, startSink } from "../support/http-sink.ts";
@@ -55,6 +56,20 @@ describe("an answer", () => {
   ])("is kept to 2 KiB: %s", async (_what, body, response) => {
     await using sink = await startSink(answer(200, body));
     expect(await send({ url: sink.url(), body: "{}" })).toMatchObject({ outcome: "answered", response });
+  });
+
+  it.each([0, 2_040])("is redacted before it is cut: a value after %i bytes", async (before) => {
+    const secret = `s3cret-${"x".repeat(100)}`;
+    await using sink = await startSink(answer(200, `${"é".repeat(before / 2)}${secret.repeat(50)}`));
+    const result = await send({ url: sink.url(), body: "{}", hidden: redactionPatterns([secret]) });
+    expect(result).toMatchObject({ outcome: "answered", response: expect.not.stringContaining("s3c") });
+  });
+
+  it("that repeats a long value to the end of what is read shows no beginning of it", async () => {
+    const secret = `s3cret-${"x".repeat(30_000)}`;
+    await using sink = await startSink(answer(200, secret.repeat(6)));
+    const result = await send({ url: sink.url(), body: "{}", hidden: redactionPatterns([secret]) });
+    expect(result).toMatchObject({ response: expect.stringMatching(/^(\[redacted\])+$/) });
   });
 
   it("in no known character set becomes text all the same", async () => {

@@ -1,11 +1,13 @@
 /** What becomes of an attempt's output at its end: what its worker kept, or what it had stored before it fell silent. */
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { ADMIN, type Caller } from "../../src/core/access.ts";
 import { wholeOutput } from "../../src/core/output.ts";
 import { thawBody } from "../../src/core/payloads.ts";
 import { completeOutput, storedPieces, writeLive } from "../../src/db/logs.ts";
 import type { Message } from "../../src/engine/engine.ts";
 import { type AttemptMessage, attemptQueue, LOST_QUEUE } from "../../src/engine/queues.ts";
 import { putJob } from "../../src/orchestrator/define-jobs.ts";
+import { as } from "../../src/orchestrator/deps.ts";
 import { readRun } from "../../src/orchestrator/read-history.ts";
 import { recoverRuns, settleLost } from "../../src/orchestrator/recover-runs.ts";
 import { settleAttempt } from "../../src/orchestrator/settle-attempt.ts";
@@ -13,6 +15,8 @@ import { startAttempt } from "../../src/orchestrator/start-attempt.ts";
 import { triggerRun } from "../../src/orchestrator/trigger-run.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
+
+const ADMINISTRATOR: Caller = { id: ADMIN, name: ADMIN, scopes: ["admin"], jobs: [], address: "127.0.0.1" };
 
 let deps: TestDeps;
 beforeAll(async () => {
@@ -48,11 +52,11 @@ it("is what was stored when the worker has fallen silent", async () => {
   await settleLost(deps, await claim(LOST_QUEUE));
   const log = "head\n... 6 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: -1, log, log_truncated: true });
-  expect(await readRun(deps, id)).toMatchObject({ log, omittedBytes: 6 });
+  expect(await readRun(as(deps, ADMINISTRATOR), id)).toMatchObject({ log, omittedBytes: 6 });
   // A worker that comes back writes no more.
   const late = { attemptId, pieces: [piece(13, "late")], dropped: [0] };
   expect(await deps.db.transaction((tx) => writeLive(tx, [late]))).toEqual([]);
-  expect((await readRun(deps, id)).log).toBe(log);
+  expect((await readRun(as(deps, ADMINISTRATOR), id)).log).toBe(log);
 });
 
 it("is what the worker kept, whatever was stored before", async () => {

@@ -97,7 +97,9 @@ it.each<[AttemptOutcome, number]>([
     status,
     reason: "cancelled on request",
     messageId: null,
-    attempts: [{ state: outcome.state }],
+    attempts: [
+      { state: outcome.state, reason: outcome.state === "cancelled" ? "cancelled on request" : null },
+    ],
     events: [],
   });
   expect(await cancelRequests(deps, [id])).toEqual([]);

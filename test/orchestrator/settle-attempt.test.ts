@@ -90,13 +90,14 @@ it("lets the attempt of a deleted job end, and does not retry it", async () => {
   });
 });
 
-it("makes no cron run of a job that is paused, though the beat had not seen it", async () => {
+it("runs no slot of a job that is paused, though the beat had not seen it", async () => {
   const { job } = await putJob(deps, JOB);
   await pauseJob(deps, JOB.name, {});
   await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(0) }]);
-  expect(await deps.db.prisma.run.count()).toBe(0);
-  await triggerRun(deps, { job: JOB.name });
-  expect(await deps.db.prisma.run.count()).toBe(1);
+  expect(await deps.db.prisma.run.findMany()).toMatchObject([{ state: "missed", messageId: null }]);
+  const { id } = await triggerRun(deps, { job: JOB.name });
+  const triggered = await deps.db.prisma.run.findUnique({ where: { id } });
+  expect(triggered).toMatchObject({ state: "queued", messageId: expect.any(String) });
 });
 
 it("does not start a run twice, nor under a stale message", async () => {

@@ -1,6 +1,7 @@
 /** What a command is told of its run. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type AttemptMessage, attemptQueue } from "../../src/engine/queues.ts";
+import { ClaimLost } from "../../src/engine/engine.ts";
+import { type AttemptMessage, attemptQueue, RENEW_DEADLINE_MS } from "../../src/engine/queues.ts";
 import { putJob } from "../../src/orchestrator/define-jobs.ts";
 import { settleAttempt } from "../../src/orchestrator/settle-attempt.ts";
 import { startAttempt } from "../../src/orchestrator/start-attempt.ts";
@@ -75,4 +76,20 @@ it("names the slot of a cron run, and the run that triggered another one", async
     CARILLON_PARENT_RUN_ID: parent.order.runId,
   });
   await child.end(0);
+});
+
+it("does not begin what its claim has no time for: nothing has happened, and it can be begun again", async () => {
+  await putJob(deps, jobDefinition({ name: "late" }));
+  const { id } = await triggerRun(deps, { job: "late" });
+  const [message] = await deps.engine.claim<AttemptMessage>(attemptQueue("default"), 1);
+  if (message === undefined) throw new Error("nothing to claim");
+  const late = { ...message, claimedAt: performance.now() - RENEW_DEADLINE_MS + 1_000 };
+  await expect(startAttempt(deps, late, "worker")).rejects.toThrow(ClaimLost);
+  const run = () => deps.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
+  expect(await run()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
+  const order = await startAttempt(deps, message, "worker");
+  expect(order).toMatchObject({ runId: id });
+  // The answer was lost: the same claim asks again, even in its last second.
+  expect(await startAttempt(deps, late, "worker")).toEqual(order);
+  expect((await run())?.attempts).toHaveLength(1);
 });

@@ -8,7 +8,13 @@ it("makes one run a slot while a scheduler is killed and started again", { timeo
   await using database = await freshDatabase();
   await using folder = await temporaryFolder();
   const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
-  const { broken, figures } = await runSchedulers(world, { schedulers: 2, jobs: 5, seconds: 4, kills: 1 });
+  const { broken, figures } = await runSchedulers(world, {
+    schedulers: 2,
+    jobs: 5,
+    seconds: 4,
+    killEveryMs: 1_000,
+  });
+  expect(figures["schedulers killed"]).toBeGreaterThan(0);
   expect(broken).toEqual([]);
   expect(figures["slots, each with one run"]).toBeGreaterThanOrEqual(10);
 });

@@ -166,6 +166,20 @@ const TOKENS: readonly Case[] = [
   ["GET /audit?cursor=x", 400],
 ];
 
+const SECRETS: readonly Case[] = [
+  ["PUT /secrets/shop-key", 201, { body: { value: "correct horse battery staple" } }],
+  ["PUT /secrets/shop-key", 200, { body: { value: "another horse" }, ...YAML }],
+  ["PUT /secrets/shop-key", 422, { body: { value: "short" } }],
+  ["PUT /jobs/buys", 201, { body: { ...COMMAND, env: { KEY: { secret: "shop-key" } } } }],
+  ["GET /secrets", 200],
+  ["GET /secrets?limit=1", 400],
+  ["POST /secrets/rotate", 409],
+  ["DELETE /secrets/unreadable", 204],
+  ["POST /secrets/rotate", 200],
+  ["DELETE /secrets/shop-key", 409],
+  ["DELETE /secrets/ghost", 404],
+];
+
 const OUTSIDE: readonly Case[] = [
   ["GET /", 200, TEXT],
   ["GET /", 200, { accept: "application/json" }],
@@ -176,13 +190,13 @@ const OUTSIDE: readonly Case[] = [
 
 /** In this order, on one service. The calls have their full paths. */
 export const CASES: readonly Case[] = [
-  ...[...JOBS, ...RUNS, ...OTHERS, ...TOKENS].map(
+  ...[...JOBS, ...RUNS, ...OTHERS, ...TOKENS, ...SECRETS].map(
     ([call, ...rest]): Case => [call.replace(" ", " /api/v1"), ...rest],
   ),
   ...OUTSIDE,
 ];
 
-/** Makes the jobs that the cases speak of, runs of them in all states, and a delivery; answers the ids. */
+/** Makes the jobs that the cases speak of, runs of them in all states, a delivery and a secret under a lost key; answers the ids. */
 export async function prepareRuns({ client, prisma }: TestService): Promise<Record<string, string>> {
   const on_success = { trigger_job: ["cleanup"], notify_webhook: ["http://127.0.0.1:9/"] };
   const one = { command: "sleep 60", concurrency: { limit: 1 } };
@@ -192,6 +206,10 @@ export async function prepareRuns({ client, prisma }: TestService): Promise<Reco
   await client.putJob("fails", { command: "echo no; exit 3" });
   for (const name of ["slow", "endless", "full"]) await client.putJob(name, one);
   for (const name of ["doomed", "off"]) await client.putJob(name, COMMAND);
+
+  const sealed = { keyId: "0badcafe", nonce: new Uint8Array(12), ciphertext: new Uint8Array(32) };
+  const times = { createdAt: new Date(), updatedAt: new Date() };
+  await prisma.secret.create({ data: { id: NOBODY, name: "unreadable", ...sealed, ...times } });
 
   const done = await client.trigger("coffee", undefined, "30s");
   const failed = await client.trigger("fails", undefined, "30s");

@@ -21,6 +21,12 @@ export function answer(status: number, body = "", headers: Record<string, string
   return (_request, response) => void response.writeHead(status, headers).end(body);
 }
 
+/** Answers with a status and all that it was sent. */
+export function echo(status: number, more = ""): Handler {
+  return ({ path, headers, body }, response) =>
+    void response.writeHead(status).end(`${path} ${more} ${JSON.stringify(headers)} ${body}`);
+}
+
 /** Never answers. */
 export const hang: Handler = () => {};
 

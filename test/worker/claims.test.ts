@@ -1,8 +1,8 @@
 /** Claims are renewed together, and given up before anybody else may take over (promise 4). */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Engine, Message } from "../../src/engine/engine.ts";
-import { HEARTBEAT_SECONDS, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
-import { type Claims, createClaims, leftOf } from "../../src/worker/claims.ts";
+import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
+import { type Claims, createClaims } from "../../src/worker/claims.ts";
 
 let renew: Engine["renew"];
 let claims: Claims;
@@ -78,4 +78,5 @@ it("says how long a claim is good for, from the beginning of the call that renew
   answer.resolve(new Set(["one"]));
   await vi.advanceTimersByTimeAsync(0);
   expect(renewed.mock.calls).toEqual([[RENEW_DEADLINE_MS - 900]]);
+  expect(leftOf(one.claimedAt)).toBe(RENEW_DEADLINE_MS - 900);
 });

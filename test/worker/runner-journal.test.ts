@@ -1,4 +1,4 @@
-/** What a runner left that was killed together with its worker, and what only looks like it. */
+/** What a runner left that was killed or stood still when its worker died, and what only looks like it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -20,9 +20,11 @@ afterEach(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
+const sleeper = (env: Record<string, string> = {}) => processId("/bin/sleep", ["60"], env);
+
 /** A process in a session of its own, as a command is. */
-async function sleeper(env: Record<string, string> = {}) {
-  const child = spawn("/bin/sleep", ["60"], { detached: true, stdio: "ignore", env });
+async function processId(file: string, args: string[], env: Record<string, string> = {}) {
+  const child = spawn(file, args, { detached: true, stdio: "ignore", env });
   children.push(child);
   await once(child, "spawn");
   const { pid = 0 } = child;
@@ -35,9 +37,11 @@ const marked = { CARILLON_RUN_ID: "7", CARILLON_ATTEMPT: "0" };
 const ourselves = { pid: process.pid, startTime: readProcess(process.pid)?.startTime };
 /** This process's pid, but another one's start: dead. */
 const dead = { ...ourselves, startTime: 1 };
+/** The worker of all journals that do not name one. */
+const worker = dead;
 
 function writeJournal(head: object, ...lines: object[]): void {
-  const text = [head, ...lines].map((line) => `${JSON.stringify(line)}\n`).join("");
+  const text = [{ worker, ...head }, ...lines].map((line) => `${JSON.stringify(line)}\n`).join("");
   writeFileSync(join(folder.path, "1-1.journal"), text);
 }
 
@@ -80,18 +84,46 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect(readdirSync(folder.path)).toEqual([]);
   });
 
-  it("are none as long as the runner lives", async () => {
-    const running = await sleeper(marked);
-    writeJournal({ owner: ourselves, space: here }, { starting: 1, marker }, { started: 1, root: running });
+  it("are none as long as the runner lives and its worker does", async () => {
+    const [owner, running] = [await sleeper(), await sleeper(marked)];
+    process.kill(owner.pid, "SIGSTOP");
+    const head = { owner, worker: ourselves, space: here };
+    writeJournal(head, { starting: 1, marker }, { started: 1, root: running });
     expect(await killLeftovers(folder.path)).toBe(0);
-    expect(isAlive(running.pid)).toBe(true);
+    expect([owner, running].map(({ pid }) => isAlive(pid))).toEqual([true, true]);
     expect(readdirSync(folder.path)).toEqual(["1-1.journal"]);
+  });
+
+  it("are killed with a runner that stands still, when its worker is dead", async () => {
+    const [owner, running] = [await sleeper(), await sleeper(marked)];
+    process.kill(owner.pid, "SIGSTOP");
+    writeJournal({ owner, space: here }, { starting: 1, marker }, { started: 1, root: running });
+    expect(await killLeftovers(folder.path)).toBe(1);
+    expect([owner, running].map(({ pid }) => isAlive(pid))).toEqual([false, false]);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("are left for a moment to a runner that cleans up itself", async () => {
+    const done = join(folder.path, "done");
+    const owner = await processId("/bin/sh", ["-c", `sleep 0.3; touch ${done}`]);
+    writeJournal({ owner, space: here });
+    await killLeftovers(folder.path);
+    expect([isAlive(owner.pid), readdirSync(folder.path)]).toEqual([false, ["done"]]);
+  });
+
+  it("one journal that cannot be dealt with holds up no other, and is told", async () => {
+    const running = await sleeper();
+    writeJournal({ owner: dead, space: here }, { started: 1, root: running });
+    mkdirSync(join(folder.path, "0-0.journal"));
+    await expect(killLeftovers(folder.path)).rejects.toThrow("0-0.journal");
+    expect(isAlive(running.pid)).toBe(false);
+    expect(readdirSync(folder.path)).toEqual(["0-0.journal"]);
   });
 });
 
 describe.skipIf(process.platform !== "linux")("a journal", () => {
   const file = () => join(folder.path, "journals", `${ourselves.pid}-${ourselves.startTime}.journal`);
-  const open = () => openJournal(join(folder.path, "journals"));
+  const open = () => openJournal(join(folder.path, "journals"), worker);
 
   it("names what runs, and is short when nothing does", () => {
     const journal = open();
@@ -102,6 +134,7 @@ describe.skipIf(process.platform !== "linux")("a journal", () => {
     journal.starting(2, []);
     expect(readJournal(file())).toEqual({
       owner: ourselves,
+      worker,
       space: here,
       running: [{ marker, root }, { marker: [] }],
     });
@@ -128,7 +161,7 @@ describe.skipIf(process.platform !== "linux")("a journal", () => {
 
   it("is read without the lines that were cut off", () => {
     mkdirSync(join(folder.path, "journals"));
-    const head = JSON.stringify({ owner: dead, space: here });
+    const head = JSON.stringify({ owner: dead, worker, space: here });
     writeFileSync(file(), `${head}\n{"starting":1,"mar\n{"starting":2,"marker":[]}\n{"starting":3,"mar`);
     expect(readJournal(file())?.running).toEqual([{ marker: [] }]);
   });

@@ -46,7 +46,7 @@ it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are 
   expect((await test.sh("grep -l '^State:.Z' /proc/[0-9]*/status").finished).output.toString()).toBe("");
 
   process.kill(await test.runner.pid(), "SIGKILL");
-  expect((await command.finished).end).toEqual({ kind: "killed", reason: "lost" });
+  expect((await command.finished).end).toEqual({ kind: "runner_died" });
   expect(isAlive(pid)).toBe(false);
   expect((await test.sh("exit 3").finished).end).toEqual({ kind: "exited", code: 3 });
 });

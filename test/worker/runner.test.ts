@@ -15,7 +15,8 @@ afterAll(() => folder[Symbol.asyncDispose]());
 const created = (name: string) =>
   vi.waitUntil(() => existsSync(join(folder.path, name)), { timeout: 10_000 });
 const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "utf8"));
-const LOST = { kind: "killed", reason: "lost" };
+const RUNNER_DIED = { kind: "runner_died" };
+const LEASE_OVER = { kind: "lease_over" };
 
 /** Writes its own pid and that of a daemon, and runs on. */
 const withDaemon = (name: string) =>
@@ -30,7 +31,7 @@ describe("when the runner is killed", () => {
     await created("orphan");
     const first = await test.runner.pid();
     process.kill(first, "SIGKILL");
-    expect((await command.finished).end).toEqual(LOST);
+    expect((await command.finished).end).toEqual(RUNNER_DIED);
     expect(areGone("orphan")).toBe(true);
     expect((await test.sh("echo next").finished).output.toString()).toBe("next\n");
     expect(await test.runner.pid()).not.toBe(first);
@@ -50,16 +51,62 @@ describe("when the runner is killed", () => {
     expect(found()).toEqual([]);
   });
 
-  it("one that hangs is killed and replaced", async () => {
-    await using test = await startTestRunner({ confirmMs: 100 });
+  it.each([
+    ["is told nothing", () => undefined],
+    ["is told to end a command", (command: TestCommand) => command.kill("cancelled")],
+  ])("one that hangs and %s is killed and replaced", async (_what, tell) => {
+    await using test = await startTestRunner({ confirmMs: 1_500 });
     const command = test.sh(withDaemon("hung"), { cwd: folder.path });
     await created("hung");
     const runner = await test.runner.pid();
     process.kill(runner, "SIGSTOP");
-    command.kill("cancelled");
+    tell(command);
     expect((await command.finished).end).toEqual(LOST);
     expect([areGone("hung"), isAlive(runner)]).toEqual([true, false]);
     expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
+    for (const name of ["hung", "hung.daemon"]) rmSync(join(folder.path, name));
+  });
+
+  it("one that hangs is noticed by a start", async () => {
+    await using test = await startTestRunner({ confirmMs: 1_500 });
+    const runner = await test.runner.pid();
+    process.kill(runner, "SIGSTOP");
+    expect((await test.sh("exit 5").finished).end).toEqual(LOST);
+    expect(isAlive(runner)).toBe(false);
+    expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
+  });
+
+  it("a folder that cannot be used delays the next one, and nothing else", async () => {
+    const journals = join(folder.path, "folder");
+    await using test = await startTestRunner({ journals });
+    const command = test.sh("echo started; exec sleep 60");
+    await expect.poll(command.output).toBe("started\n");
+    renameSync(journals, `${journals}.away`);
+    writeFileSync(journals, "");
+    process.kill(await test.runner.pid(), "SIGKILL");
+    expect((await command.finished).end).toEqual(LOST);
+    const next = test.sh("exit 5");
+    rmSync(journals);
+    renameSync(`${journals}.away`, journals);
+    expect((await next.finished).end).toEqual({ kind: "exited", code: 5 });
+    // Of the one whose leftovers could not be looked for.
+    expect(await killLeftovers(journals)).toBe(1);
+  });
+
+  it("and none can be started, closing ends all the same", async () => {
+    const journals = join(folder.path, "gone");
+    const test = await startTestRunner({ journals });
+    const command = test.sh("exec sleep 60");
+    await command.started;
+    rmSync(journals, { recursive: true });
+    writeFileSync(journals, "");
+    process.kill(await test.runner.pid(), "SIGKILL");
+    await command.finished;
+    const waiting = test.sh("true");
+    await test[Symbol.asyncDispose]();
+    expect((await waiting.finished).end).toEqual(LOST);
+    expect((await test.sh("true").finished).end).toEqual(LOST);
+    process.kill((await command.started)?.pid ?? 0, "SIGKILL");
   });
 
   it("signals for a whole control group do not end it", async () => {
@@ -78,9 +125,28 @@ describe("when the worker is gone", () => {
     await created("left");
     const pid = await test.runner.pid();
     await test[Symbol.asyncDispose]();
-    expect((await command.finished).end).toEqual(LOST);
+    expect((await command.finished).end).toEqual(RUNNER_DIED);
     expect([areGone("left"), isAlive(pid)]).toEqual([true, false]);
   });
+
+  it.skipIf(process.platform !== "linux").each(["off", "auto"] as const)(
+    "a runner that stands still is killed by the next worker, with all it started (PID namespace: %s)",
+    async (pidNamespace) => {
+      const [journals, name] = [join(folder.path, `still-${pidNamespace}`), `still-${pidNamespace}`];
+      const worker = spawn(process.execPath, ["--input-type=module", "-e", WORKER], {
+        env: { PATH, OPTIONS: JSON.stringify({ journals, pidNamespace, cwd: folder.path, text: withDaemon(name) }) },
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const [runner] = (await once(worker.stdout, "data")).map(Number);
+      await created(name);
+      process.kill(runner, "SIGSTOP");
+      worker.kill("SIGKILL");
+      await once(worker, "close");
+      expect(isAlive(pidIn(name))).toBe(true);
+      await using _next = await startTestRunner({ journals });
+      expect([areGone(name), isAlive(runner)]).toEqual([true, false]);
+    },
+  );
 
   it("a command whose lease runs out is killed, and nothing but it", async () => {
     await using test = await startTestRunner();
@@ -90,7 +156,7 @@ describe("when the worker is gone", () => {
     const free = test.sh("sleep 0.6; exit 8");
     for (const command of [renewed, free]) command.extendLease(60_000);
     const { end, output } = await frozen.finished;
-    expect([end, isAlive(Number(output.toString()))]).toEqual([LOST, false]);
+    expect([end, isAlive(Number(output.toString()))]).toEqual([LEASE_OVER, false]);
     expect((await renewed.finished).end).toEqual({ kind: "exited", code: 7 });
     expect((await free.finished).end).toEqual({ kind: "exited", code: 8 });
   });
@@ -98,7 +164,7 @@ describe("when the worker is gone", () => {
   it("a command whose lease was over before it came is not started", async () => {
     await using test = await startTestRunner();
     const command = test.sh("touch late", { cwd: folder.path, leaseMs: 0 });
-    expect((await command.finished).end).toEqual(LOST);
+    expect((await command.finished).end).toEqual(LEASE_OVER);
     expect(existsSync(join(folder.path, "late"))).toBe(false);
   });
 });

@@ -36,7 +36,7 @@ export const deliveryRoutes =
         const { state: states, run: runId, job: jobs, limit, cursor, ...range } = request.query;
         const filter = { states, runId, jobs, ...(await rangeOf(range, deps.db.now)) };
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        const deliveries = await readDeliveries(deps, filter, page);
+        const deliveries = await readDeliveries(as(deps, request.caller), filter, page);
         return answerPage(request, reply, deliveries, limit, deliverySummaryView);
       },
     );
@@ -52,7 +52,7 @@ export const deliveryRoutes =
           response: { 200: deliveryDetailSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { id } }) => deliveryDetailView(await readOneDelivery(deps, id)),
+      async ({ params: { id }, caller }) => deliveryDetailView(await readOneDelivery(as(deps, caller), id)),
     );
 
     app.post(
@@ -69,7 +69,7 @@ export const deliveryRoutes =
       async ({ params: { id }, caller }, reply) => {
         await redeliver(as(deps, caller), id);
         reply.header("location", `${PATH}/${id}`);
-        return reply.code(202).send(deliveryDetailView(await readOneDelivery(deps, id)));
+        return reply.code(202).send(deliveryDetailView(await readOneDelivery(as(deps, caller), id)));
       },
     );
   };

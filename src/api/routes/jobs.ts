@@ -91,8 +91,8 @@ const jobReads =
           response: { 200: nextSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name }, query: { count } }) =>
-        nextView(await readJob(deps, name), deps.defaultTimezone, await deps.db.now(), count),
+      async ({ params: { name }, query: { count }, caller }) =>
+        nextView(await readJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now(), count),
     );
   };
 

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
-import type { Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../orchestrator/deps.ts";
 import { readJobs } from "../../orchestrator/read-definitions.ts";
 import { readStats, type Stats } from "../../orchestrator/read-stats.ts";
 import { preferred } from "../accept.ts";
@@ -54,12 +54,12 @@ export const rootRoutes =
           },
         },
       },
-      async ({ protocol, host, headers }, reply) => {
+      async ({ protocol, host, headers, caller }, reply) => {
         const base = `${protocol}://${host}`;
         reply.header("vary", "accept");
         if (preferred(headers.accept, ["text/plain", "application/json"]) === "application/json")
           return reply.send({ name: "carillon", version, links: links(base) });
-        const jobs = await readJobs(deps, { limit: LOOKED_AT });
+        const jobs = await readJobs(as(deps, caller), { limit: LOOKED_AT });
         const job = jobs.find(({ definition }) => definition.enabled)?.definition.name;
         return reply
           .type("text/plain; charset=utf-8")

@@ -1,15 +1,18 @@
 /** The call that reads what a run printed: as it is now, in part, or as it comes. */
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { ADMIN } from "../../core/access.ts";
 import { CarillonError } from "../../core/errors.ts";
 import { isFinal } from "../../core/run.ts";
 import { requireRun } from "../../orchestrator/access.ts";
 import { as, type Deps } from "../../orchestrator/deps.ts";
+import { whileGranted } from "../../orchestrator/find-grant.ts";
 import { createLogReader, type LogReader } from "../../orchestrator/log-reader.ts";
 import { tailPlace } from "../../orchestrator/log-tail.ts";
-import { followLog, type LogPart, logPart, readLog } from "../../orchestrator/read-log.ts";
+import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../orchestrator/read-log.ts";
 import { preferred } from "../accept.ts";
+import { readCredential } from "../authentication.ts";
 import { type ByteRange, cutRange, parseRange } from "../log-range.ts";
 import { eventStream, plainText, sendTexts } from "../log-stream.ts";
 import { problems } from "../schemas/problem.ts";
@@ -26,7 +29,7 @@ export const runLogRoutes =
     app.get(
       "/api/v1/runs/:id/log",
       {
-        config: { scope: ["read", "trigger"] },
+        config: { scope: ["read", "trigger"], long: true },
         schema: {
           summary: "Read what a run printed, or follow it",
           tags: ["runs"],
@@ -36,7 +39,9 @@ export const runLogRoutes =
           response: { ...LOG_ANSWERS, ...problems(400, 404, 416) },
         },
       },
-      async ({ params: { id }, query, headers, caller }, reply) => {
+      async (request, reply) => {
+        const { query, headers, caller } = request;
+        const { id } = request.params;
         await requireRun(as(deps, caller), id);
         const asEvents =
           preferred(headers["accept"] as string | undefined, ["text/plain", EVENTS]) === EVENTS;
@@ -47,12 +52,15 @@ export const runLogRoutes =
         reply.header("vary", "accept");
         if (asEvents) {
           const from = headers["last-event-id"] ?? part.from;
-          const events = eventStream(followLog(deps, reader, id, { ...part, from }));
+          const events = eventStream(guarded(deps, request, followLog(deps, reader, id, { ...part, from })));
           return sendTexts(reply.type(EVENTS), events, deps.closing);
         }
         reply.type(TEXT);
         if (query.follow) {
-          return sendTexts(reply, plainText(followLog(deps, reader, id, part)), deps.closing);
+          const steps = guarded(deps, request, followLog(deps, reader, id, part));
+          // So that `curl` fails: in the middle of a run an exit code of 0 would be a lie.
+          const cutOff = () => void (deps.closing.aborted && reply.raw.destroy());
+          return sendTexts(reply, plainText(steps, cutOff), deps.closing);
         }
         const range = parseRange(headers.range);
         reply.header("accept-ranges", "bytes");
@@ -63,6 +71,12 @@ export const runLogRoutes =
       },
     );
   };
+
+/** The steps, until the caller's token is revoked or expires; the admin token does neither. */
+function guarded(deps: Deps, request: FastifyRequest, steps: AsyncIterable<LogStep>): AsyncIterable<LogStep> {
+  const token = readCredential(request);
+  return request.caller.id === ADMIN || token === undefined ? steps : whileGranted(deps, token, steps);
+}
 
 async function answerRange(
   reader: LogReader,

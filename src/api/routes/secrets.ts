@@ -42,7 +42,7 @@ export const secretRoutes =
           tags,
           params,
           body: putSecretSchema,
-          response: { 200: secretSchema, 201: secretSchema, ...problems(400, 413, 415, 422) },
+          response: { 200: secretSchema, 201: secretSchema, ...problems(400, 409, 413, 415, 422) },
         },
       },
       async ({ params: { name }, body, caller }, reply) => {

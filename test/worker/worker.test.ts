@@ -1,0 +1,137 @@
+/** A worker and its claims: held from the first moment, begun once, and never more at once than the database takes. */
+import { setImmediate as soon } from "node:timers/promises";
+import pino from "pino";
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from "vitest";
+import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
+import { putJob } from "../../src/orchestrator/define-jobs.ts";
+import type { Deps } from "../../src/orchestrator/deps.ts";
+import { triggerRun } from "../../src/orchestrator/trigger-run.ts";
+import type { CommandEnd, CommandSpec } from "../../src/worker/command.ts";
+import { createGate } from "../../src/worker/gate.ts";
+import { startWorker } from "../../src/worker/worker.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+import { jobDefinition } from "../support/job.ts";
+
+const SOON = { timeout: 10_000, interval: 20 };
+const PLACES = 3;
+const AWAY = Object.assign(new Error("the line broke"), { code: "P1017" });
+
+let deps: TestDeps;
+beforeEach(async () => {
+  deps = await testDeps();
+  await putJob(deps, jobDefinition());
+}, 30_000);
+afterEach(async () => {
+  vi.useRealTimers();
+  await deps?.[Symbol.asyncDispose]();
+});
+
+/** A worker whose commands end at once; answers what it was to run. */
+function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }): CommandSpec[] {
+  const specs: CommandSpec[] = [];
+  const worker = startWorker(
+    { ...deps, ...more },
+    {
+      name: "worker",
+      pool: "default",
+      concurrency: 40,
+      baseEnv: {},
+      jobsDir: "/",
+      log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
+      gate: createGate(PLACES),
+      runner: {
+        start(spec) {
+          specs.push(spec);
+          const nothing = () => undefined;
+          const ended = { started: Promise.resolve(undefined), finished: Promise.resolve(end) };
+          return { ...ended, kill: nothing, extendLease: nothing };
+        },
+        pid: async () => 0,
+        close: async () => undefined,
+      },
+    },
+  );
+  onTestFinished(() => worker.stop(0));
+  return specs;
+}
+
+/** Transactions that go through `around`. */
+function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>): Deps["db"] {
+  const transaction: Deps["db"]["transaction"] = async (inside) =>
+    (await around(() => deps.db.transaction(inside))) as Awaited<ReturnType<typeof inside>>;
+  return { ...deps.db, transaction };
+}
+
+const attempts = () => deps.db.prisma.attempt.findMany({ select: { state: true, reason: true } });
+
+it("holds a claim while its run is locked, for longer than a claim lasts", async () => {
+  const { id } = await triggerRun(deps, { job: "job" });
+  const [locked, unlock] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const lock = deps.db.transaction(async (tx) => {
+    await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR UPDATE`;
+    locked.resolve();
+    await unlock.promise;
+  });
+  await locked.promise;
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+  let renewals = 0;
+  const renew: Deps["engine"]["renew"] = async (queue, messages) => {
+    const renewed = await deps.engine.renew(queue, messages);
+    renewals += renewed.size;
+    return renewed;
+  };
+  const begun = vi.fn();
+  const db = transactions((run) => {
+    begun();
+    return run();
+  });
+  const specs = work({ engine: { ...deps.engine, renew }, db });
+  await expect.poll(() => begun.mock.calls.length, SOON).toBe(1);
+  for (let ms = 0, renewed = 1; ms <= RENEW_DEADLINE_MS; ms += RENEW_EVERY_MS, renewed++) {
+    await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);
+    await expect.poll(() => renewals, SOON).toBe(renewed);
+    await soon();
+  }
+  unlock.resolve();
+  await lock;
+  await expect.poll(attempts, SOON).toEqual([{ state: "succeeded", reason: null }]);
+  expect(specs[0]?.leaseMs).toBe(RENEW_DEADLINE_MS);
+});
+
+it("runs 40 commands at once with few transactions at once", async () => {
+  await Promise.all(Array.from({ length: 40 }, () => triggerRun(deps, { job: "job" })));
+  let [now, most] = [0, 0];
+  const db = transactions(async (run) => {
+    most = Math.max(most, ++now);
+    return run().finally(() => now--);
+  });
+  const specs = work({ db });
+  const ended = () => deps.db.prisma.run.count({ where: { state: "succeeded" } });
+  await expect.poll(ended, SOON).toBe(40);
+  expect([specs.length, most]).toEqual([40, PLACES]);
+});
+
+it.each(["before", "after"] as const)(
+  "begins and settles an attempt once when the database is away %s each commit",
+  async (when) => {
+    await triggerRun(deps, { job: "job" });
+    let calls = 0;
+    const db = transactions(async (run) => {
+      const broken = calls++ % 2 === 0;
+      if (broken && when === "before") throw AWAY;
+      const result = await run();
+      // Only of the start: after a settlement that went through there is nothing left to settle.
+      if (calls === 1) throw AWAY;
+      return result;
+    });
+    const specs = work({ db });
+    await expect.poll(attempts, SOON).toEqual([{ state: "succeeded", reason: null }]);
+    expect(specs).toHaveLength(1);
+  },
+);
+
+it("says why an attempt was lost", async () => {
+  await triggerRun(deps, { job: "job" });
+  work({}, { kind: "runner_died" });
+  await expect.poll(attempts, SOON).toEqual([{ state: "lost", reason: "the runner died" }]);
+});
