@@ -125,7 +125,7 @@ const ENDS: readonly CommandCase[] = [
     expected: ({ CODE }) => ({ state: CODE === "0" ? "succeeded" : "failed", status: Number(CODE) }),
   },
   {
-    name: "every signal",
+    name: "every signal from 1 to 31",
     job: { command: "kill -$SIGNAL $$; echo begun", timeout: "1s" },
     variants: numbers(1, 31).map((signal) => ({ SIGNAL: String(signal) })),
     expected: ({ SIGNAL }) => endedBy(Number(SIGNAL)),

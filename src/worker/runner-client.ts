@@ -5,6 +5,8 @@ import type { Logger } from "pino";
 import { type CommandSpec, type OutputConsumer, type RunningCommand, startCommand } from "./command.ts";
 import { killLeftovers } from "./leftovers.ts";
 import { choosePrefix, type PidNamespace } from "./pid-namespace.ts";
+import { NO_JOURNAL, openJournal } from "./runner/journal.ts";
+import { readProcess } from "./runner/processes.ts";
 import { type LinkOptions, openRunnerLink, type RunnerLink } from "./runner-link.ts";
 
 export interface RunnerOptions {
@@ -13,13 +15,13 @@ export interface RunnerOptions {
   /** Where the runner looks for the programs it needs itself. */
   path: string | undefined;
   pidNamespace: PidNamespace;
-  /** A runner that does not confirm a signal for so long is replaced; 5,000 ms unless told. */
+  /** A runner that has commands and is silent for so long is replaced; 5,000 ms unless told. */
   confirmMs?: number;
   log: Logger;
 }
 
 export interface Runner {
-  /** Starts a command; one that comes while the runner is being replaced waits for the next. */
+  /** Starts a command; one that comes while the runner is being replaced waits for the next, or is lost when it is closed. */
   start(spec: CommandSpec, consume: OutputConsumer): RunningCommand;
   /** The runner of this moment, or of the next one. */
   pid(): Promise<number>;
@@ -50,33 +52,39 @@ export async function createRunner(given: RunnerOptions): Promise<Runner> {
   };
   const prefix = await choosePrefix(pidNamespace, options, log);
   const open = () =>
-    // The death of a namespace leaves nothing to be looked for.
-    openRunnerLink({ ...options, prefix, ...(prefix.length === 0 && { journalFolder: folder }) });
+    prefix.length > 0
+      ? openInNamespace({ ...options, prefix }, folder)
+      : openRunnerLink({ ...options, prefix, journalFolder: folder });
 
-  let closing = false;
+  const closing = new AbortController();
   let link = Promise.resolve(await open());
 
-  async function reopen(): Promise<RunnerLink> {
-    for (;;) {
+  /** The next runner; when we are closing meanwhile, the dead one, for which everything is lost. */
+  async function reopen(dead: RunnerLink): Promise<RunnerLink> {
+    while (!closing.signal.aborted) {
       try {
         return await open();
       } catch (error) {
         log.error({ err: error }, "a runner could not be started");
-        await delay(AGAIN_MS);
+        await delay(AGAIN_MS, undefined, closing).catch(() => undefined);
       }
     }
+    return dead;
   }
 
   async function keep(): Promise<void> {
-    while (!closing) {
-      const lost = await (await link).died;
-      if (!closing) {
+    while (!closing.signal.aborted) {
+      const dead = await link;
+      const lost = await dead.died;
+      if (!closing.signal.aborted) {
         log.error({ commands: lost.length }, "the runner died; its commands are lost");
         // Commands that are started from now on wait for the next one.
         const next = Promise.withResolvers<RunnerLink>();
         link = next.promise;
-        await cleanUp();
-        next.resolve(reopen());
+        await cleanUp().catch((error: unknown) =>
+          log.error({ err: error }, "what is left of the commands could not be killed"),
+        );
+        next.resolve(reopen(dead));
       }
       for (const command of lost) command.onLost();
     }
@@ -87,9 +95,26 @@ export async function createRunner(given: RunnerOptions): Promise<Runner> {
     start: (spec, consume) => startCommand(link, spec, consume),
     pid: async () => (await link).pid,
     async close() {
-      closing = true;
+      closing.abort();
       await (await link).close();
       await kept;
     },
   };
+}
+
+/**
+ * The death of a namespace leaves nothing to be looked for. But a runner in it that stands still when its worker dies
+ * does not know its own pid: so it is we who write down what must be killed then.
+ */
+async function openInNamespace(options: LinkOptions, folder: string): Promise<RunnerLink> {
+  const link = await openRunnerLink(options);
+  try {
+    const worker = readProcess(process.pid);
+    const journal = worker ? openJournal(folder, worker, link.pid) : NO_JOURNAL;
+    void link.died.then(() => journal.remove());
+    return link;
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
 }

@@ -62,7 +62,7 @@ function settle(message: Message<AttemptMessage>, outcome: AttemptOutcome): Prom
 const runOf = (id: string) =>
   deps.db.prisma.run.findUniqueOrThrow({
     where: { id },
-    include: { attempts: { select: { state: true } }, events: { select: { event: true } } },
+    include: { attempts: { select: { state: true, reason: true } }, events: { select: { event: true } } },
   });
 
 it("tells the worker of a running run, once and for all, and leaves the run running", async () => {

@@ -167,14 +167,15 @@ const TOKENS: readonly Case[] = [
 ];
 
 const SECRETS: readonly Case[] = [
+  ["PUT /secrets/shop-key", 409, { body: { value: "correct horse battery staple" } }],
+  ["POST /secrets/rotate", 409],
+  ["DELETE /secrets/unreadable", 204],
   ["PUT /secrets/shop-key", 201, { body: { value: "correct horse battery staple" } }],
   ["PUT /secrets/shop-key", 200, { body: { value: "another horse" }, ...YAML }],
   ["PUT /secrets/shop-key", 422, { body: { value: "short" } }],
   ["PUT /jobs/buys", 201, { body: { ...COMMAND, env: { KEY: { secret: "shop-key" } } } }],
   ["GET /secrets", 200],
   ["GET /secrets?limit=1", 400],
-  ["POST /secrets/rotate", 409],
-  ["DELETE /secrets/unreadable", 204],
   ["POST /secrets/rotate", 200],
   ["DELETE /secrets/shop-key", 409],
   ["DELETE /secrets/ghost", 404],

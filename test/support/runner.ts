@@ -1,13 +1,17 @@
 /** A runner of its own for a test, and commands that are run through it and watched. */
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import pino from "pino";
 import type { CommandEnd, CommandSpec, RunningCommand } from "../../src/worker/command.ts";
 import type { PidNamespace } from "../../src/worker/pid-namespace.ts";
 import { createRunner, type Runner } from "../../src/worker/runner-client.ts";
+import type { OwnerOrder } from "./runner-owner.ts";
 
 export const PATH = process.env["PATH"] ?? "/usr/bin:/bin";
 
@@ -53,6 +57,25 @@ export async function startTestRunner(
     async [Symbol.asyncDispose]() {
       await runner.close();
       await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** A worker in a process of its own, that can be killed, with a runner and one command. */
+export async function startOwner(given: Pick<OwnerOrder, "folder" | "text" | "cwd"> & Partial<OwnerOrder>) {
+  const file = fileURLToPath(new URL("./runner-owner.ts", import.meta.url));
+  const order: OwnerOrder = { pidNamespace: "off", path: PATH, ...given };
+  const owner = spawn(process.execPath, [file, JSON.stringify(order)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [pid] = await once(owner.stdout, "data");
+  return {
+    /** The pid of its runner. */
+    runner: Number(pid),
+    /** As `kill -9` does. */
+    async kill() {
+      owner.kill("SIGKILL");
+      await once(owner, "exit");
     },
   };
 }

@@ -5,7 +5,7 @@ import { attemptOutcome, attemptReason } from "../../src/worker/outcome.ts";
 
 it.each<[CommandEnd, string, string | undefined]>([
   [{ kind: "exited", code: 0 }, "succeeded", undefined],
-  [{ kind: "signalled", number: 9 }, "failed", undefined],
+  [{ kind: "signalled", signal: "SIGKILL", number: 9 }, "failed", undefined],
   [{ kind: "timed_out" }, "timed_out", "timed out after 10m"],
   [{ kind: "start_failed", code: 127, message: "no such file" }, "start_failed", "no such file"],
   [{ kind: "runner_died" }, "lost", "the runner died"],

@@ -6,10 +6,10 @@ import pino from "pino";
 import { expect, it, vi } from "vitest";
 import { OperatorError } from "../../src/core/errors.ts";
 import { areAllRelated } from "../../src/worker/pid-namespace.ts";
-import type { ProcessEntry } from "../../src/worker/runner/processes.ts";
+import { listProcesses, type ProcessEntry } from "../../src/worker/runner/processes.ts";
 import { createRunner } from "../../src/worker/runner-client.ts";
 import { temporaryFolder } from "../support/folder.ts";
-import { isAlive, startTestRunner } from "../support/runner.ts";
+import { isAlive, startOwner, startTestRunner } from "../support/runner.ts";
 
 const user = process.getuid?.() === 0 ? [] : ["--user", "--map-current-user"];
 const trial = spawnSync("unshare", [...user, "--pid", "--fork", "--mount-proc", "true"], {
@@ -31,6 +31,14 @@ function pidOutside(marker: string): number | undefined {
     });
 }
 
+/** The runner itself, seen from outside: what made the namespace, and its first process, are above it. */
+function runnersOf(pid: number): number[] {
+  const processes = listProcesses();
+  const childrenOf = (of: number) =>
+    processes.filter(({ parent }) => parent === of).map((child) => child.pid);
+  return childrenOf(pid).flatMap(childrenOf);
+}
+
 it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are reaped", async () => {
   await using folder = await temporaryFolder();
   await using test = await startTestRunner({ pidNamespace: "on" });
@@ -49,6 +57,20 @@ it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are 
   expect((await command.finished).end).toEqual({ kind: "runner_died" });
   expect(isAlive(pid)).toBe(false);
   expect((await test.sh("exit 3").finished).end).toEqual({ kind: "exited", code: 3 });
+});
+
+it.skipIf(refusal !== "")("one whose runner stands still is ended by the next worker", async () => {
+  await using folder = await temporaryFolder();
+  const marker = `60.${process.pid}2`;
+  const text = `exec /bin/sleep ${marker}`;
+  const owner = await startOwner({ folder: folder.path, text, cwd: "/", pidNamespace: "on" });
+  await vi.waitUntil(() => pidOutside(marker), { timeout: 10_000 });
+  const pid = pidOutside(marker) ?? 0;
+  for (const inside of runnersOf(owner.runner)) process.kill(inside, "SIGSTOP");
+  await owner.kill();
+  expect(isAlive(pid)).toBe(true);
+  await using _next = await startTestRunner({ journals: folder.path });
+  expect([isAlive(pid), isAlive(owner.runner)]).toEqual([false, false]);
 });
 
 it("that is wanted and refused stops the start, and says so", async () => {

@@ -1,10 +1,11 @@
 /** The life of a runner: what happens to its commands when it, its worker or the worker's lease is gone. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { killLeftovers } from "../../src/worker/leftovers.ts";
 import { openRunnerLink } from "../../src/worker/runner-link.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
-import { isAlive, PATH, startTestRunner } from "../support/runner.ts";
+import { isAlive, PATH, startOwner, startTestRunner, type TestCommand } from "../support/runner.ts";
 
 let folder: Folder;
 beforeAll(async () => {
@@ -61,7 +62,7 @@ describe("when the runner is killed", () => {
     const runner = await test.runner.pid();
     process.kill(runner, "SIGSTOP");
     tell(command);
-    expect((await command.finished).end).toEqual(LOST);
+    expect((await command.finished).end).toEqual(RUNNER_DIED);
     expect([areGone("hung"), isAlive(runner)]).toEqual([true, false]);
     expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
     for (const name of ["hung", "hung.daemon"]) rmSync(join(folder.path, name));
@@ -71,7 +72,7 @@ describe("when the runner is killed", () => {
     await using test = await startTestRunner({ confirmMs: 1_500 });
     const runner = await test.runner.pid();
     process.kill(runner, "SIGSTOP");
-    expect((await test.sh("exit 5").finished).end).toEqual(LOST);
+    expect((await test.sh("exit 5").finished).end).toEqual(RUNNER_DIED);
     expect(isAlive(runner)).toBe(false);
     expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
   });
@@ -84,7 +85,7 @@ describe("when the runner is killed", () => {
     renameSync(journals, `${journals}.away`);
     writeFileSync(journals, "");
     process.kill(await test.runner.pid(), "SIGKILL");
-    expect((await command.finished).end).toEqual(LOST);
+    expect((await command.finished).end).toEqual(RUNNER_DIED);
     const next = test.sh("exit 5");
     rmSync(journals);
     renameSync(`${journals}.away`, journals);
@@ -104,8 +105,8 @@ describe("when the runner is killed", () => {
     await command.finished;
     const waiting = test.sh("true");
     await test[Symbol.asyncDispose]();
-    expect((await waiting.finished).end).toEqual(LOST);
-    expect((await test.sh("true").finished).end).toEqual(LOST);
+    expect((await waiting.finished).end).toEqual(RUNNER_DIED);
+    expect((await test.sh("true").finished).end).toEqual(RUNNER_DIED);
     process.kill((await command.started)?.pid ?? 0, "SIGKILL");
   });
 
@@ -129,24 +130,16 @@ describe("when the worker is gone", () => {
     expect([areGone("left"), isAlive(pid)]).toEqual([true, false]);
   });
 
-  it.skipIf(process.platform !== "linux").each(["off", "auto"] as const)(
-    "a runner that stands still is killed by the next worker, with all it started (PID namespace: %s)",
-    async (pidNamespace) => {
-      const [journals, name] = [join(folder.path, `still-${pidNamespace}`), `still-${pidNamespace}`];
-      const worker = spawn(process.execPath, ["--input-type=module", "-e", WORKER], {
-        env: { PATH, OPTIONS: JSON.stringify({ journals, pidNamespace, cwd: folder.path, text: withDaemon(name) }) },
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      const [runner] = (await once(worker.stdout, "data")).map(Number);
-      await created(name);
-      process.kill(runner, "SIGSTOP");
-      worker.kill("SIGKILL");
-      await once(worker, "close");
-      expect(isAlive(pidIn(name))).toBe(true);
-      await using _next = await startTestRunner({ journals });
-      expect([areGone(name), isAlive(runner)]).toEqual([true, false]);
-    },
-  );
+  it("a runner that stands still is killed by the next worker, with all it started", async () => {
+    const journals = join(folder.path, "still-journals");
+    const owner = await startOwner({ folder: journals, text: withDaemon("still"), cwd: folder.path });
+    await created("still");
+    process.kill(owner.runner, "SIGSTOP");
+    await owner.kill();
+    expect(areGone("still")).toBe(false);
+    await using _next = await startTestRunner({ journals });
+    expect([areGone("still"), isAlive(owner.runner)]).toEqual([true, false]);
+  });
 
   it("a command whose lease runs out is killed, and nothing but it", async () => {
     await using test = await startTestRunner();

@@ -25,7 +25,8 @@ export const jobPauses =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Pause a job: its cron slots are missed, other triggers work; saving it does not lift that",
+          summary:
+            "Pause a job: its cron slots are missed, other triggers work; saving it does not lift that",
           tags: ["jobs"],
           params,
           body: pauseSchema,

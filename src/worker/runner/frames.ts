@@ -1,16 +1,17 @@
 /** What worker and runner say to each other: frames on one socket, a length, a type, a command's number and a payload. */
 
-/** The types of frame; the first four go to the runner, the others come from it. */
+/** The types of frame; the first five go to the runner, the others come from it. */
 export const FRAME = {
   start: 1,
   signal: 2,
   credit: 3,
   lease: 4,
+  ping: 5,
   ready: 11,
   started: 12,
   output: 13,
-  signalled: 14,
-  exited: 15,
+  exited: 14,
+  pong: 15,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];

@@ -27,15 +27,20 @@ export interface JournalEntry {
   root?: ProcessId;
 }
 
-/** What a journal says; its owner is the runner that wrote it. */
-export interface JournalContent {
+export interface JournalHead {
+  /** The runner; what surrounds it when it is in a PID namespace. */
   owner: ProcessId;
+  /** Whose runner it is. */
+  worker: ProcessId;
   space: PidSpace;
+}
+
+export interface JournalContent extends JournalHead {
   running: JournalEntry[];
 }
 
 type Line =
-  | { owner: ProcessId; space: PidSpace }
+  | JournalHead
   | { starting: number; marker: readonly string[] }
   | { started: number; root: ProcessId }
   | { ended: number };
@@ -44,16 +49,16 @@ type Line =
 const MOST_LINES = 2_000;
 
 /**
- * Opens this process's journal in `folder`; one that does nothing where there is no /proc. Throws when the file
- * cannot be made. That it cannot be written later, on a full disk, is told to stderr and stops no command.
+ * Opens the journal of `ownerPid`, this process unless told, in `folder`; one that does nothing where there is
+ * no /proc or no such process. Throws when the file cannot be made. That it cannot be written later, on a full disk, is told to stderr and stops no command.
  */
-export function openJournal(folder: string): Journal {
+export function openJournal(folder: string, worker: ProcessId, ownerPid = process.pid): Journal {
   const space = pidSpace();
-  const owner = readProcess(process.pid);
+  const owner = readProcess(ownerPid);
   if (space === undefined || owner === undefined) return NO_JOURNAL;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `${owner.pid}-${owner.startTime}.journal`);
-  const head = line({ owner: { pid: owner.pid, startTime: owner.startTime }, space });
+  const head = line({ owner: { pid: owner.pid, startTime: owner.startTime }, worker, space });
   const running = new Map<number, string>();
   let fd = openSync(path, "a", 0o600);
   let lines = 0;
@@ -119,10 +124,10 @@ export const NO_JOURNAL: Journal = {
   remove: () => undefined,
 };
 
-/** Reads a journal; undefined when it is gone or has no first line. Lines that were cut off are left out. */
+/** Reads a journal; undefined when it is gone or has no first line that we know. Lines that were cut off are left out. Throws when it cannot be read. */
 export function readJournal(path: string): JournalContent | undefined {
   const [head, ...rest] = readLines(path);
-  if (head === undefined || !("owner" in head)) return undefined;
+  if (head === undefined || !("worker" in head)) return undefined;
   const running = new Map<number, JournalEntry>();
   for (const entry of rest) {
     if ("starting" in entry) running.set(entry.starting, { marker: entry.marker });
@@ -137,9 +142,10 @@ function readLines(path: string): Line[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
-  } catch {
+  } catch (error) {
     // Another worker has dealt with it.
-    return [];
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
   }
   return text.split("\n").flatMap((json) => {
     try {

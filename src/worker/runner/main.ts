@@ -28,8 +28,9 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal
 
 closeInheritedFiles(SOCKET_FD);
 const socket = new Socket({ fd: SOCKET_FD });
-const [journalFolder] = process.argv.slice(2);
-const journal = journalFolder === undefined ? NO_JOURNAL : openJournal(journalFolder);
+const [journalFolder, ...worker] = process.argv.slice(2);
+const [pid = 0, startTime = 0] = worker.map(Number);
+const journal = journalFolder === undefined ? NO_JOURNAL : openJournal(journalFolder, { pid, startTime });
 const sweeper = createSweeper();
 const commands = new Map<number, CommandControl>();
 let orphaned = false;
@@ -49,7 +50,6 @@ function receive(frame: Frame): void {
       break;
     case FRAME.signal:
       command?.signal(decodePayload<SignalOrder>(frame).signal);
-      send(FRAME.signalled, frame.command, {});
       break;
     case FRAME.credit:
       command?.grant(decodePayload<Credit>(frame).bytes);
@@ -57,11 +57,14 @@ function receive(frame: Frame): void {
     case FRAME.lease:
       command?.extend(decodePayload<Lease>(frame));
       break;
+    case FRAME.ping:
+      send(FRAME.pong, 0, {});
+      break;
     case FRAME.ready:
     case FRAME.started:
     case FRAME.output:
-    case FRAME.signalled:
     case FRAME.exited:
+    case FRAME.pong:
       throw new Error(`frame ${frame.type} is not for the runner`);
   }
 }

@@ -1,0 +1,70 @@
+/** Notices that a runner hangs: asks it now and then, while it has something to do, and counts how long it is silent. */
+
+export interface WatchdogOptions {
+  /** A runner that is silent for so long hangs; in ms. */
+  confirmMs: number;
+  /** Only a runner that has commands is asked. */
+  isBusy(): boolean;
+  /** Whether a command should have ended because its lease is over: then a fifth of `confirmMs` is enough. */
+  isLeaseOver(): boolean;
+  /** Asks for an answer. */
+  ping(): void;
+  onSilence(): void;
+}
+
+export interface Watchdog {
+  /** From now on it is watched, until it is busy no more. */
+  watch(): void;
+  /** Whatever it says is a sign of life. */
+  heard(): void;
+  stop(): void;
+}
+
+const TICKS = 10;
+/** Soon enough to be done before another worker may take over, and no less than a moment. */
+const TICKS_WITHOUT_LEASE = 2;
+
+/**
+ * Time is counted in turns of our own event loop: when it was us who stood still, one turn has passed, and the
+ * answer waits to be read.
+ */
+export function createWatchdog(options: WatchdogOptions): Watchdog {
+  const { confirmMs, isBusy, isLeaseOver, ping, onSilence } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let silentTicks = 0;
+
+  function ask(): void {
+    silentTicks = 0;
+    ping();
+  }
+
+  function tick(): void {
+    if (!isBusy()) stop();
+    else if (silentTicks < 0) ask();
+    else if (++silentTicks >= (isLeaseOver() ? TICKS_WITHOUT_LEASE : TICKS)) {
+      // What has come meanwhile is read first.
+      setImmediate(() => {
+        if (timer === undefined || silentTicks <= 0) return;
+        stop();
+        onSilence();
+      });
+    }
+  }
+
+  function stop(): void {
+    clearInterval(timer);
+    timer = undefined;
+  }
+
+  return {
+    watch() {
+      if (timer !== undefined) return;
+      timer = setInterval(tick, confirmMs / TICKS).unref();
+      ask();
+    },
+    heard() {
+      silentTicks = -1;
+    },
+    stop,
+  };
+}
