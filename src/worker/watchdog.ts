@@ -5,7 +5,7 @@ export interface WatchdogOptions {
   confirmMs: number;
   /** Only a runner that has commands is asked. */
   isBusy(): boolean;
-  /** Whether a command should have ended because its lease is over: then a fifth of `confirmMs` is enough. */
+  /** Whether a command should have ended because its lease is over: then two ticks of silence are enough. */
   isLeaseOver(): boolean;
   /** Asks for an answer. */
   ping(): void;
@@ -20,8 +20,10 @@ export interface Watchdog {
   stop(): void;
 }
 
-const TICKS = 10;
-/** Soon enough to be done before another worker may take over, and no less than a moment. */
+/** From one question to the next, in ms, and so often at least in `confirmMs`. */
+const TICK_MS = 500;
+const LEAST_TICKS = 10;
+/** A lease is over 3 s before another worker may take over: until then all must be killed. */
 const TICKS_WITHOUT_LEASE = 2;
 
 /**
@@ -30,6 +32,8 @@ const TICKS_WITHOUT_LEASE = 2;
  */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
   const { confirmMs, isBusy, isLeaseOver, ping, onSilence } = options;
+  const tickMs = Math.min(TICK_MS, confirmMs / LEAST_TICKS);
+  const patience = Math.round(confirmMs / tickMs);
   let timer: NodeJS.Timeout | undefined;
   let silentTicks = 0;
 
@@ -41,7 +45,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   function tick(): void {
     if (!isBusy()) stop();
     else if (silentTicks < 0) ask();
-    else if (++silentTicks >= (isLeaseOver() ? TICKS_WITHOUT_LEASE : TICKS)) {
+    else if (++silentTicks >= (isLeaseOver() ? TICKS_WITHOUT_LEASE : patience)) {
       // What has come meanwhile is read first.
       setImmediate(() => {
         if (timer === undefined || silentTicks <= 0) return;
@@ -59,7 +63,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   return {
     watch() {
       if (timer !== undefined) return;
-      timer = setInterval(tick, confirmMs / TICKS).unref();
+      timer = setInterval(tick, tickMs).unref();
       ask();
     },
     heard() {

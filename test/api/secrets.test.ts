@@ -2,6 +2,7 @@
 import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { answer, startSink } from "../support/http-sink.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 const VALUE = "correct horse battery staple";
@@ -120,6 +121,17 @@ it.each([
   await rm(keyFile(), { force: true });
   await rename(`${keyFile()}.other-node`, keyFile());
   expect(await put("other")).toMatchObject({ status: 201 });
+});
+
+it("stores no URL that is a secret when its receiver says it, be it only a host", async () => {
+  await using sink = await startSink();
+  sink.handler = answer(200, `you called ${sink.url()}`);
+  await put("bare", sink.url());
+  const on_success = { notify_slack_webhook: [{ url: { secret: "bare" } }] };
+  await service.client.putJob("bare", { command: "true", on_success });
+  const { id } = await service.client.trigger("bare", {}, "20s");
+  const tries = async () => (await service.client.run(id)).deliveries[0]?.tries;
+  await expect.poll(tries, { timeout: 15_000 }).toMatchObject([{ response: "you called [redacted]" }]);
 });
 
 it("will not use a key file that others may read", async () => {

@@ -77,6 +77,18 @@ describe("when the runner is killed", () => {
     expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
   });
 
+  it("one that hangs is not waited for once a lease is over", async () => {
+    await using test = await startTestRunner({ confirmMs: 60_000 });
+    const command = test.sh(withDaemon("overdue"), { cwd: folder.path, leaseMs: 60_000 });
+    await created("overdue");
+    const late = test.sh("echo late; exec sleep 60", { leaseMs: 1_000 });
+    await late.started;
+    process.kill(await test.runner.pid(), "SIGSTOP");
+    expect((await late.finished).end).toEqual(RUNNER_DIED);
+    expect((await command.finished).end).toEqual(RUNNER_DIED);
+    expect(areGone("overdue")).toBe(true);
+  });
+
   it("a folder that cannot be used delays the next one, and nothing else", async () => {
     const journals = join(folder.path, "folder");
     await using test = await startTestRunner({ journals });

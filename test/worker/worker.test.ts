@@ -1,7 +1,7 @@
 /** A worker and its claims: held from the first moment, begun once, and never more at once than the database takes. */
 import { setImmediate as soon } from "node:timers/promises";
 import pino from "pino";
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
 import { putJob } from "../../src/orchestrator/define-jobs.ts";
 import type { Deps } from "../../src/orchestrator/deps.ts";
@@ -17,12 +17,16 @@ const PLACES = 3;
 const AWAY = Object.assign(new Error("the line broke"), { code: "P1017" });
 
 let deps: TestDeps;
+/** What is to happen before the database goes. */
+let ending: AsyncDisposableStack;
 beforeEach(async () => {
   deps = await testDeps();
+  ending = new AsyncDisposableStack();
   await putJob(deps, jobDefinition());
 }, 30_000);
 afterEach(async () => {
   vi.useRealTimers();
+  await ending?.disposeAsync();
   await deps?.[Symbol.asyncDispose]();
 });
 
@@ -51,7 +55,7 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
       },
     },
   );
-  onTestFinished(() => worker.stop(0));
+  ending.defer(() => worker.stop(0));
   return specs;
 }
 
@@ -67,12 +71,12 @@ const attempts = () => deps.db.prisma.attempt.findMany({ select: { state: true, 
 it("holds a claim while its run is locked, for longer than a claim lasts", async () => {
   const { id } = await triggerRun(deps, { job: "job" });
   const [locked, unlock] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  onTestFinished(() => unlock.resolve());
   const lock = deps.db.transaction(async (tx) => {
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR UPDATE`;
     locked.resolve();
     await unlock.promise;
   });
+  ending.defer(() => lock);
   await locked.promise;
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
   let renewals = 0;
@@ -87,6 +91,7 @@ it("holds a claim while its run is locked, for longer than a claim lasts", async
     return run();
   });
   const specs = work({ engine: { ...deps.engine, renew }, db });
+  ending.defer(() => unlock.resolve());
   await expect.poll(() => begun.mock.calls.length, SOON).toBe(1);
   for (let ms = 0, renewed = 1; ms <= RENEW_DEADLINE_MS; ms += RENEW_EVERY_MS, renewed++) {
     await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);

@@ -59,7 +59,7 @@ export const runLogRoutes =
         if (query.follow) {
           const steps = guarded(deps, request, followLog(deps, reader, id, part));
           // So that `curl` fails: in the middle of a run an exit code of 0 would be a lie.
-          const cutOff = () => void (undefined);
+          const cutOff = () => void (deps.closing.aborted && reply.raw.destroy());
           return sendTexts(reply, plainText(steps, cutOff), deps.closing);
         }
         const range = parseRange(headers.range);
