@@ -50,7 +50,13 @@ export async function openDelivery(
     const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
     const body = deliveryBody(action, delivery.event.body, delivery.id);
     const target = await withSecrets(deps, delivery.url, secrets);
-    return { id: delivery.id, headers, body, ...target, hidden: hiddenPatterns(headers, target) };
+    return {
+      id: delivery.id,
+      headers,
+      body,
+      ...target,
+      hidden: hiddenPatterns(delivery.url, headers, target),
+    };
   }
   await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
   return undefined;
@@ -59,13 +65,15 @@ export async function openDelivery(
 /**
  * A receiver may say back what it was sent, whole or in part: the path without the query or one part of it, or a token
  * without its `Bearer`. What is shorter than a secret may be is not looked for.
+ * @param named the URL as the action has it: one that is a secret is hidden even where it is only a host
  */
 function hiddenPatterns(
+  named: string,
   headers: Notification["headers"],
   { url, secrets }: Pick<Notification, "url" | "secrets">,
 ): Buffer[] {
   const { pathname, search, searchParams, href } = new URL(url);
-  const isPlain = pathname === "/" && search === "";
+  const isPlain = secretOfTarget(named) === undefined && pathname === "/" && search === "";
   const path = pathname.split("/").filter((part) => part.length >= MIN_PART_LENGTH);
   const parts = isPlain
     ? []

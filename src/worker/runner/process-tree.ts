@@ -2,6 +2,7 @@
 import { signalGroup } from "./process-group.ts";
 import {
   environmentOf,
+  isAlive,
   listProcesses,
   type ProcessEntry,
   type ProcessId,
@@ -22,7 +23,22 @@ export interface ProcessTree {
 
 interface Snapshot {
   processes: readonly ProcessEntry[];
-  environment(pid: number): Set<string>;
+  /** Undefined: it cannot be told at this moment. */
+  environment(pid: number): Set<string> | undefined;
+}
+
+/** Why a look at all processes may not have seen everything. */
+interface Doubts {
+  /** A process was becoming another program: whose it is can be told in a moment. */
+  unsettled: boolean;
+  /** A process ended before it was read; what it had just started may have been overlooked. */
+  missed: boolean;
+}
+
+/** What one look has shown. */
+export interface Look extends Doubts {
+  /** The commands of which something was there to be killed; it may take a moment to be gone. */
+  living: ReadonlySet<ProcessTree>;
 }
 
 /** Looks for new members so often at most before it kills: each time those known are standing still. */
@@ -32,10 +48,12 @@ const MOST_LOOKS = 20;
  * Kills the group, the session, the descendants and the marked processes of each command, with one look at
  * /proc for all. They are stopped first, again and again until no new one is found, and then killed: so a tree
  * that keeps on forking cannot outrun us.
- * @returns the commands of which something was there to be killed; it may take a moment to be gone
  */
-export function killTrees(trees: readonly ProcessTree[]): Set<ProcessTree> {
-  if (process.platform !== "linux") return killGroups(trees);
+export function killTrees(trees: readonly ProcessTree[]): Look {
+  if (process.platform !== "linux") {
+    return { living: killGroups(trees), unsettled: false, missed: false };
+  }
+  let doubts: Doubts = { unsettled: false, missed: false };
   const found = new Map<number, ProcessEntry>();
   const living = new Set<ProcessTree>();
   for (let look = 0; look < MOST_LOOKS; look++) {
@@ -47,13 +65,17 @@ export function killTrees(trees: readonly ProcessTree[]): Set<ProcessTree> {
         else if (signalProcess(member, "SIGSTOP")) {
           found.set(member.pid, member);
           living.add(tree);
+        } else if (!isAlive(member)) {
+          // It has just ended, and may have started somebody before.
+          living.add(tree);
         }
       }
     }
+    doubts = snapshot.doubts;
     if (found.size === before) break;
   }
   for (const member of found.values()) signalProcess(member, "SIGKILL");
-  return living;
+  return { living, ...doubts };
 }
 
 /** The living processes of a command, of those in the snapshot. */
@@ -66,9 +88,10 @@ export function membersOf(tree: ProcessTree, { processes, environment }: Snapsho
   const holder = root && young.find(({ pid }) => pid === root.pid);
   if (root && (holder ? holder.startTime === root.startTime : !tree.rootMayBeGone)) ids.add(root.pid);
 
-  const isMember = ({ pid, parent, group, session }: ProcessEntry) =>
+  // The dead have no environment any more.
+  const isMember = ({ pid, parent, group, session, zombie }: ProcessEntry) =>
     [pid, parent, group, session].some((id) => ids.has(id)) ||
-    (marker.length > 0 && marker.every((entry) => environment(pid).has(entry)));
+    (marker.length > 0 && !zombie && hasAll(environment(pid), marker));
   for (let before = -1; before < members.size; ) {
     before = members.size;
     for (const entry of young) {
@@ -80,16 +103,25 @@ export function membersOf(tree: ProcessTree, { processes, environment }: Snapsho
   return [...members].filter(({ zombie }) => !zombie);
 }
 
-function takeSnapshot(trees: readonly ProcessTree[]): Snapshot {
-  const environments = new Map<number, Set<string>>();
+function hasAll(environment: Set<string> | undefined, marker: readonly string[]): boolean {
+  return environment !== undefined && marker.every((entry) => environment.has(entry));
+}
+
+function takeSnapshot(trees: readonly ProcessTree[]): Snapshot & { doubts: Doubts } {
+  const environments = new Map<number, Set<string> | undefined>();
   const oldest = Math.min(...trees.map(({ notBefore }) => notBefore));
+  const doubts: Doubts = { unsettled: false, missed: false };
+  const onMissed = () => {
+    doubts.missed = true;
+  };
   return {
-    processes: listProcesses(oldest),
+    doubts,
+    processes: listProcesses(oldest, onMissed),
     environment(pid) {
-      const known = environments.get(pid);
-      if (known !== undefined) return known;
+      if (environments.has(pid)) return environments.get(pid);
       const read = environmentOf(pid);
       environments.set(pid, read);
+      doubts.unsettled ||= read === undefined;
       return read;
     },
   };

@@ -25,6 +25,8 @@ export interface PidSpace {
 const statBuffer = Buffer.allocUnsafeSlow(2_048);
 /** Of the processes that were read lately. */
 const startTimes = new Map<number, number>();
+/** Of those that were seen dead: some wait long for somebody to reap them. */
+const dead = new Map<number, number>();
 const OLD_FOR_MS = 1_000;
 let oldUntil = 0;
 /** The pid of the process that all kernel threads are children of. */
@@ -44,11 +46,13 @@ export function pidSpace(): PidSpace | undefined {
  * All processes that started at `notBefore` (clock ticks since the machine started) or later, but those of the
  * kernel; none where there is no /proc. Those that are older are not read again for a second: a pid takes longer
  * than that to come again.
+ * @param onMissed called for each that ended before it was read: what it may have started is not seen either
  */
-export function listProcesses(notBefore = 0): ProcessEntry[] {
+export function listProcesses(notBefore = 0, onMissed: () => void = () => undefined): ProcessEntry[] {
   if (process.platform !== "linux") return [];
   if (performance.now() > oldUntil) {
     startTimes.clear();
+    dead.clear();
     oldUntil = performance.now() + OLD_FOR_MS;
   }
   const entries: ProcessEntry[] = [];
@@ -56,6 +60,7 @@ export function listProcesses(notBefore = 0): ProcessEntry[] {
     const pid = Number(name);
     if (!(pid > 0) || (startTimes.get(pid) ?? notBefore) < notBefore) continue;
     const entry = readProcess(pid);
+    if (entry === undefined || diedUnseen(entry)) onMissed();
     if (entry === undefined) continue;
     startTimes.set(pid, entry.startTime);
     // In a PID namespace of our own 2 is a pid like any other: there the kernel has none.
@@ -63,6 +68,13 @@ export function listProcesses(notBefore = 0): ProcessEntry[] {
     if (entry.startTime >= notBefore && !ofKernel) entries.push(entry);
   }
   return entries;
+}
+
+/** Says of each dead process once that it may have lived, and started others, when the list was made. */
+function diedUnseen({ pid, startTime, zombie }: ProcessEntry): boolean {
+  if (!zombie || dead.get(pid) === startTime) return false;
+  dead.set(pid, startTime);
+  return true;
 }
 
 /** Undefined when there is no such process, or no /proc. */
@@ -83,13 +95,25 @@ export function readProcess(pid: number): ProcessEntry | undefined {
   };
 }
 
-/** The environment that a process was started with, as `NAME=value`; empty when we may not read it. */
-export function environmentOf(pid: number): Set<string> {
+/**
+ * The environment that a process was started with, as `NAME=value`; empty when we may not read it. Undefined when
+ * that cannot be told: a process that is becoming another program has, for that moment, neither environment nor
+ * command line, and one that has just ended has none any more.
+ */
+export function environmentOf(pid: number): Set<string> | undefined {
+  const read = (file: string) => readFileSync(`/proc/${pid}/${file}`, "utf8");
   try {
-    return new Set(readFileSync(`/proc/${pid}/environ`, "utf8").split("\0"));
-  } catch {
-    return new Set();
+    // Between the two looks at the first it may have become what it is.
+    const environment = read("environ") || (read("cmdline") && read("environ"));
+    if (environment === "" && read("cmdline") === "") return undefined;
+    return new Set(environment.split("\0"));
+  } catch (error) {
+    return isRefusal(error) ? new Set() : undefined;
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
 }
 
 /** Signals a process unless its pid is somebody else's by now; says whether it was there and ours to signal. */

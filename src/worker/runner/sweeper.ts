@@ -10,12 +10,16 @@ export interface Sweeper {
 const REST_MS = 5;
 /** A look that takes long is followed by a long rest, so that looking takes a fifth of the time at most. */
 const REST_PER_LOOK = 4;
+/** Looks that must find nothing when each may have overlooked something: the next one sees what that one could not. */
+const QUIET_IN_DOUBT = 2;
 /** A process that hangs in the kernel dies when that lets go of it. */
 const PATIENCE_MS = 2_000;
 
 interface Request {
   tree: ProcessTree;
   until: number;
+  /** Looks in a row that found nothing of it. */
+  quiet: number;
   done: () => void;
 }
 
@@ -26,10 +30,12 @@ export function createSweeper(): Sweeper {
 
   function look(): void {
     const startedAt = performance.now();
-    const living = killTrees(requests.map(({ tree }) => tree));
+    const { living, unsettled, missed } = killTrees(requests.map(({ tree }) => tree));
     const endedAt = performance.now();
     restUntil = endedAt + Math.max(REST_MS, REST_PER_LOOK * (endedAt - startedAt));
-    const isDone = ({ tree, until }: Request) => !living.has(tree) || endedAt > until;
+    for (const request of requests) request.quiet = living.has(request.tree) ? 0 : request.quiet + 1;
+    const enough = unsettled || missed ? QUIET_IN_DOUBT : 1;
+    const isDone = ({ quiet, until }: Request) => quiet >= enough || endedAt > until;
     for (const request of requests) if (isDone(request)) request.done();
     requests = requests.filter((request) => !isDone(request));
     isScheduled = false;
@@ -47,7 +53,7 @@ export function createSweeper(): Sweeper {
   return {
     sweep(tree) {
       return new Promise((done) => {
-        requests.push({ tree, until: performance.now() + PATIENCE_MS, done });
+        requests.push({ tree, until: performance.now() + PATIENCE_MS, quiet: 0, done });
         schedule();
       });
     },

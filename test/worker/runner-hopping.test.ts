@@ -1,0 +1,45 @@
+/** A process that starts another one and ends, while the runner looks, does not get away. */
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { environmentOf } from "../../src/worker/runner/processes.ts";
+import { processesWith } from "../support/processes.ts";
+import { PATH, startTestRunner, type TestRunner } from "../support/runner.ts";
+
+let test: TestRunner;
+beforeAll(async () => {
+  test = await startTestRunner();
+});
+afterAll(() => test[Symbol.asyncDispose]());
+
+/** In a session of its own, so that only the marker tells whose it is; 30 generations that do nothing but pass on. */
+const HOPPING =
+  "setsid sh -c 'hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep 60; fi; }; hop 30' >/dev/null 2>&1 &";
+
+async function leftOf(id: string): Promise<number> {
+  const env = { PATH, CARILLON_RUN_ID: id, CARILLON_ATTEMPT: "0" };
+  const { end } = await test.sh(HOPPING, { env, marker: ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"] }).finished;
+  expect(end).toEqual({ kind: "exited", code: 0 });
+  return processesWith(id).length;
+}
+
+describe.skipIf(process.platform !== "linux")("of what is passed on", () => {
+  it("nothing is left, however often it is tried", async () => {
+    for (let round = 0; round < 20; round++) {
+      const left = await Promise.all(Array.from({ length: 4 }, () => leftOf(randomUUID())));
+      expect(left).toEqual([0, 0, 0, 0]);
+    }
+  });
+
+  it("the environment is unknown once it has ended, and empty when it was started with none", async () => {
+    const child = spawn("sleep", ["60"], { env: {} });
+    await once(child, "spawn");
+    const { pid = 0 } = child;
+    expect(environmentOf(pid)).toEqual(new Set([""]));
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(environmentOf(pid)).toBeUndefined();
+    expect(environmentOf(process.pid)).toContain(`PATH=${process.env["PATH"]}`);
+  });
+});
