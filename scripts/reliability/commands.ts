@@ -38,9 +38,11 @@ export async function commandsOnce(world: World, options: { floodBytes: number }
   const figures: Record<string, number> = {};
   await byCallers(commandCases(options.floodBytes), async (one) => {
     await service.client.putJob(jobOf(one.name), one.job);
-    const tookMs = await byCallers(one.variants, (variant) => runCase(service, one, variant, checks));
+    const tookMs = await byCallers(one.variants, (variant) =>
+      runCase(service, one, { ...variant, ROUND: world.folder }, checks),
+    );
     // A run has ended when nothing of its command is left.
-    const left = processesWith(`CARILLON_JOB=${jobOf(one.name)}`).length;
+    const left = processesWith(`CARILLON_JOB=${jobOf(one.name)}`, world.folder).length;
     checks.that(left === 0, `${one.name}: ${left} processes are left`);
     figures[`${one.name}: longest attempt (ms)`] = Math.max(...tookMs);
   });
@@ -62,9 +64,10 @@ async function runCase(
   variant: Record<string, string>,
   checks: Checks,
 ): Promise<number> {
-  const title = [name, ...Object.values(variant)].join(" ");
+  const { ROUND: _round, ...shown } = variant;
+  const title = [name, ...Object.values(shown)].join(" ");
   const { id } = await service.client.trigger(jobOf(name), { env: variant });
-  const run = await until(`${title} ends`, 180_000, async () => {
+  const run = await until(`${title} ends`, PATIENCE_MS, async () => {
     const { finished_at, ...rest } = await service.client.run(id, "50s");
     return finished_at === null ? undefined : ({ finished_at, ...rest } as Run);
   });

@@ -125,7 +125,11 @@ function bossEngine(boss: PgBoss): Engine {
       if (ids.length > 0) await boss.cancel(queue, [...ids], { db: fromPrisma(tx) });
     },
     living: (tx, ids) => livingMessages(tx, ids),
-    stop: () => boss.stop({ graceful: false }),
+    async stop() {
+      await boss.stop({ graceful: false });
+      // Its connections may still be closing: when the server goes first, as the embedded one may, that is no error.
+      boss.removeAllListeners("error").on("error", () => undefined);
+    },
   };
 }
 

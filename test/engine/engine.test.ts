@@ -1,8 +1,11 @@
 /** The engine on real Postgres: transactions, the fence and what lives. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { ClaimLost } from "../../src/engine/engine.ts";
+import { SESSION_OPTIONS } from "../../src/db/session.ts";
+import { ClaimLost, openEngine } from "../../src/engine/engine.ts";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/engine/queues.ts";
+import { startCutProxy } from "../support/cut-proxy.ts";
+import { freshDatabase } from "../support/database.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 
 const QUEUE = attemptQueue("default");
@@ -78,6 +81,26 @@ it("knows which messages live: queued, claimed, but not ended or withdrawn", asy
   await deps.db.transaction((tx) => deps.engine.withdraw(tx, QUEUE, [id]));
   expect(await living()).toEqual(new Set());
   expect(await deps.engine.claim(QUEUE, 1)).toEqual([]);
+});
+
+it("tells of no errors once it has stopped: the server may go before its connections have closed", async () => {
+  const openSockets = () =>
+    process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
+  const before = openSockets();
+  await using database = await freshDatabase();
+  await using proxy = await startCutProxy(database.connectionString);
+  const errors: Error[] = [];
+  const engine = await openEngine({
+    connectionString: proxy.connectionString,
+    sessionOptions: SESSION_OPTIONS,
+    pools: [],
+    onError: (error) => errors.push(error),
+  });
+  proxy.hideEnds();
+  await engine.stop();
+  await database.drop();
+  await expect.poll(openSockets).toBeLessThanOrEqual(before);
+  expect(errors.map(({ message }) => message)).toEqual([]);
 });
 
 function fail(): never {

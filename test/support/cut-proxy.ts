@@ -8,9 +8,14 @@ export interface CutProxy extends AsyncDisposable {
   connectionString: string;
   /** Connections stay open and new ones are taken, but all are silent from now on. */
   cut(): void;
+  /** From now on Postgres does not hear that a client ends its connection. */
+  hideEnds(): void;
   /** What was held back passes, the ends of connections included. */
   heal(): void;
 }
+
+/** What a client says last. */
+const TERMINATE = Buffer.from("X\0\0\0\x04");
 
 /** Starts a proxy on a free port of 127.0.0.1. */
 export async function startCutProxy(connectionString: string): Promise<CutProxy> {
@@ -18,6 +23,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
   const sockets = new Set<Socket>();
   const waiting = new Set<Socket>();
   let isCut = false;
+  let hidesEnds = false;
 
   const own = (socket: Socket) => {
     sockets.add(socket);
@@ -28,12 +34,15 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
   };
   const pass = (from: Socket, to: Socket) => {
     from.on("data", (chunk) => {
+      if (hidesEnds && TERMINATE.equals(chunk)) return;
       if (!to.write(chunk)) from.pause();
     });
     to.on("drain", () => {
       if (!isCut) from.resume();
     });
-    from.once("end", () => to.end());
+    from.once("end", () => {
+      if (!hidesEnds) to.end();
+    });
     from.once("close", () => to.destroy());
   };
   const link = (client: Socket) => {
@@ -57,6 +66,9 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
     cut() {
       isCut = true;
       for (const socket of sockets) socket.pause();
+    },
+    hideEnds() {
+      hidesEnds = true;
     },
     heal() {
       isCut = false;

@@ -13,9 +13,9 @@ beforeAll(async () => {
 });
 afterAll(() => test[Symbol.asyncDispose]());
 
-/** In a session of its own, so that only the marker tells whose it is; 30 generations that do nothing but pass on. */
+/** In a session of its own, so that only the marker tells whose it is; some generations that do nothing but pass on. */
 const HOPPING =
-  "setsid sh -c 'hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep 60; fi; }; hop 30' >/dev/null 2>&1 &";
+  "setsid sh -c 'hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep 60; fi; }; hop 4' >/dev/null 2>&1 &";
 
 async function leftOf(id: string): Promise<number> {
   const env = { PATH, CARILLON_RUN_ID: id, CARILLON_ATTEMPT: "0" };

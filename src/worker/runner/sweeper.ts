@@ -11,7 +11,7 @@ const REST_MS = 5;
 /** A look that takes long is followed by a long rest, so that looking takes a fifth of the time at most. */
 const REST_PER_LOOK = 4;
 /** Looks that must find nothing when each may have overlooked something: the next one sees what that one could not. */
-const QUIET_IN_DOUBT = 2;
+const QUIET_IN_DOUBT = 3;
 /** A process that hangs in the kernel dies when that lets go of it. */
 const PATIENCE_MS = 2_000;
 
