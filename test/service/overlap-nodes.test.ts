@@ -1,5 +1,5 @@
 /** All three policies hold across two processes that both trigger and work, with kill -9 of one in the middle. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Run } from "../support/client.ts";
@@ -73,7 +73,9 @@ it("replaces at once what has not begun, and what has when its command has ended
   });
   const { client } = node;
   await client.putJob("endless", {
-    command: "trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done",
+    // Told to end, it takes until the third run has come.
+    command:
+      "trap 'until [ -e go ]; do sleep 0.05; done; echo bye; exit 3' TERM; while :; do sleep 0.05; done",
     concurrency: { limit: 1, policy: "replace" },
     retries: 5,
     on_error: { notify_webhook: ["http://127.0.0.1:9/never"] },
@@ -83,6 +85,7 @@ it("replaces at once what has not begun, and what has when its command has ended
   const second = await client.trigger("endless");
   expect(second.state).toBe("queued");
   const third = await client.trigger("endless");
+  await writeFile(join(folder.path, "go"), "");
   const replaced = await client.run(first.id, "20s");
   expect(replaced).toMatchObject({
     state: "cancelled",
