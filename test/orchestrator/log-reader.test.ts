@@ -21,19 +21,22 @@ beforeEach(async () => {
   attemptId = (await deps.db.prisma.attempt.findFirstOrThrow({ where: { runId } })).id;
 });
 
-/** A reader on a database that counts what it is asked, and signals that the test sends. */
+/** A reader on a database that counts what it has answered, and signals that the test sends. */
 function countingReader(): { reader: LogReader; queries: string[]; signal: () => void } {
   const queries: string[] = [];
+  const counted = async <T>(name: string, answer: PromiseLike<T>): Promise<T> => {
+    const answered = await answer;
+    queries.push(name);
+    return answered;
+  };
   const listeners = new Set<Parameters<Deps["signals"]["subscribe"]>[0]>();
   const run = {
     findUnique(query: Parameters<typeof deps.db.prisma.run.findUnique>[0]) {
-      queries.push("progress");
-      return deps.db.prisma.run.findUnique(query);
+      return counted("progress", deps.db.prisma.run.findUnique(query));
     },
   };
   const $queryRaw = (...query: Parameters<typeof deps.db.prisma.$queryRaw>) => {
-    queries.push("text");
-    return deps.db.prisma.$queryRaw(...query);
+    return counted("text", deps.db.prisma.$queryRaw(...query));
   };
   const prisma = { run, $queryRaw } as unknown as typeof deps.db.prisma;
   const signals: Deps["signals"] = {
