@@ -1,7 +1,7 @@
 /** Writes migrations from schema.prisma, or checks that both agree; Prisma's own tool needs a native engine. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { applyMigrations, type Migration, readMigrations } from "../src/db/migrations.ts";
+import { applyMigrations, type Migration, readMigrations } from "../src/postgres/migrations.ts";
 import { createDatabase, dropDatabase, openServer } from "../test/support/postgres-server.ts";
 import { SCHEMA, withSchemaEngine } from "./schema-engine.ts";
 

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { buildApp } from "../src/api/app.ts";
 import { routes } from "../src/api/routes/index.ts";
-import type { Deps } from "../src/orchestrator/deps.ts";
+import type { Deps } from "../src/deps.ts";
 
 const FILE = "openapi/openapi.json";
 const LOCATION = new URL(`../${FILE}`, import.meta.url);

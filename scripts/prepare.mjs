@@ -15,7 +15,7 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...names) => path.join(root, ...names);
 const read = (...names) => readFileSync(inRoot(...names), "utf8");
 
-const stamp = inRoot("src", "db", "generated", ".stamp");
+const stamp = inRoot("src", "postgres", "generated", ".stamp");
 
 try {
   if (isOlder(process.version, OLDEST_NODE_TO_PREPARE)) {

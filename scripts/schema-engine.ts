@@ -4,7 +4,7 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";
 import * as wasm from "@prisma/schema-engine-wasm/schema_engine_bg";
 import pg from "pg";
-import { SESSION_OPTIONS } from "../src/db/session.ts";
+import { SESSION_OPTIONS } from "../src/postgres/session.ts";
 
 // Neither the ES library nor Node's types declare it.
 declare const WebAssembly: {

@@ -1,13 +1,14 @@
 /** The environment, parsed once: the only reader of process.env. */
+
 import { existsSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { parseDuration } from "./core/duration.ts";
-import { OperatorError } from "./core/errors.ts";
-import { DEFAULT_POOL, POOL_NAME } from "./core/job.ts";
-import { isTimeZone } from "./core/zone.ts";
+import { OperatorError } from "./errors.ts";
+import { DEFAULT_POOL, POOL_NAME } from "./jobs/rules/definition.ts";
+import { parseDuration } from "./time/duration.ts";
+import { isTimeZone } from "./time/zones.ts";
 
 const ROLES = ["api", "scheduler", "worker"] as const;
 export type Role = (typeof ROLES)[number];

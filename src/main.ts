@@ -2,7 +2,7 @@
 import pino from "pino";
 import packageJson from "../package.json" with { type: "json" };
 import { type Config, loadEnvFile, readConfig } from "./config.ts";
-import { OperatorError } from "./core/errors.ts";
+import { OperatorError } from "./errors.ts";
 import { type Service, startService } from "./service.ts";
 
 try {

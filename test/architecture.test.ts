@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ATTEMPT_TRANSITIONS, RUN_TRANSITIONS } from "../src/core/run.ts";
+import { ATTEMPT_TRANSITIONS, RUN_TRANSITIONS } from "../src/runs/rules/states.ts";
 import { lint } from "./support/linter.ts";
 
 const ROOT = join(import.meta.dirname, "..");

@@ -48,9 +48,9 @@ type Take = () => Pick<Seen, "statements" | "lateMs">;
 /** The scheduler as the service starts it, and nothing else of the service. */
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
-  const { openDatabase } = await import("../../src/db/client.ts");
-  const { SESSION_OPTIONS } = await import("../../src/db/session.ts");
-  const { openEngine } = await import("../../src/engine/engine.ts");
+  const { openDatabase } = await import("../../src/postgres/client.ts");
+  const { SESSION_OPTIONS } = await import("../../src/postgres/session.ts");
+  const { openEngine } = await import("../../src/queue/queue.ts");
   const { startScheduler } = await import("../../src/scheduler/scheduler.ts");
   const beats = await countStatements();
   const log = pino({ level: "warn" }, process.stderr);

@@ -1,6 +1,6 @@
 /** A command that prints without end: how much memory, and how much of the database, that costs. */
 import { readFile, writeFile } from "node:fs/promises";
-import { openDatabase } from "../../src/db/client.ts";
+import { openDatabase } from "../../src/postgres/client.ts";
 import type { ServiceProcess } from "../../test/support/process.ts";
 import { descendantsOf } from "../../test/support/processes.ts";
 import { type Campaign, createChecks, type Findings, startNode, until, type World } from "./campaign.ts";

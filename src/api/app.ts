@@ -1,4 +1,5 @@
 /** The HTTP application: limits, guards, bodies, problems and documentation around the routes it is given. */
+
 import { randomUUID } from "node:crypto";
 import { normalizeIP } from "@fastify/rate-limit";
 import Fastify, {
@@ -9,25 +10,25 @@ import Fastify, {
   LogController,
 } from "fastify";
 import { type FastifyPluginAsyncZod, serializerCompiler } from "fastify-type-provider-zod";
-import { CarillonError } from "../core/errors.ts";
+import { CarillonError } from "../errors.ts";
+import { createHttpServer, type ServerOptions } from "./http-server.ts";
 import {
   type AuthenticationOptions,
   checkScopes,
   createAuthentication,
   readCredential,
-} from "./authentication.ts";
-import { acceptBodies } from "./body-parsers.ts";
-import { type BrowserGuardOptions, createBrowserGuard } from "./browser-guard.ts";
-import { type CallLimits, limitCalls } from "./call-limits.ts";
-import { addressOf } from "./client-address.ts";
-import { holdBy } from "./connections.ts";
-import { createHttpServer, type ServerOptions } from "./http-server.ts";
-import { limitLongAnswers } from "./long-answers.ts";
-import { describeApi } from "./openapi.ts";
-import { type PressureLimits, shedUnderPressure } from "./pressure.ts";
-import { answerError, answerProblems, clientErrorAnswerer } from "./problem.ts";
-import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
-import { compileValidator } from "./validation.ts";
+} from "./plugins/authentication.ts";
+import { acceptBodies } from "./plugins/body-parsers.ts";
+import { type BrowserGuardOptions, createBrowserGuard } from "./plugins/browser-guard.ts";
+import { type CallLimits, limitCalls } from "./plugins/call-limits.ts";
+import { addressOf } from "./plugins/client-address.ts";
+import { holdBy } from "./plugins/connections.ts";
+import { limitLongAnswers } from "./plugins/long-answers.ts";
+import { describeApi } from "./plugins/openapi.ts";
+import { type PressureLimits, shedUnderPressure } from "./plugins/pressure.ts";
+import { answerError, answerProblems, clientErrorAnswerer } from "./plugins/problems.ts";
+import { type SecurityHeaders, securityHeaders } from "./plugins/security-headers.ts";
+import { compileValidator } from "./plugins/validation.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 const MAX_PARAM_LENGTH = 512;

@@ -1,7 +1,8 @@
 /** The HTTP server below the application: its limits of time and of connections. */
+
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { keepRoom } from "./connections.ts";
+import { keepRoom } from "./plugins/connections.ts";
 import type { Tls } from "./tls.ts";
 
 export interface ServerOptions {

@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
-import { OperatorError } from "../core/errors.ts";
+import { OperatorError } from "../errors.ts";
 
 /** Both as PEM; the certificate with those that it hangs from. */
 export interface Tls {

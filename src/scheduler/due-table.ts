@@ -1,11 +1,12 @@
 /** When each cron job is due next: small, in memory, and equal to the database within a beat. */
+
 import { setImmediate as letOthersRun } from "node:timers/promises";
-import { type Cron, parseCron } from "../core/cron.ts";
-import { pausedReason } from "../core/missed-slots.ts";
-import { dueSlots, nextSlots } from "../core/slots.ts";
-import type { CronJob } from "../db/slots.ts";
-import type { PausedSlots } from "../orchestrator/missed-slots.ts";
-import type { DueSlot } from "../orchestrator/trigger-run.ts";
+import type { CronJob } from "../jobs/cron-jobs.ts";
+import { pausedReason } from "../runs/rules/missed.ts";
+import type { DueSlot } from "../runs/trigger.ts";
+import { type Cron, parseCron } from "../time/cron.ts";
+import { dueSlots, nextSlots } from "../time/slots.ts";
+import type { PausedSlots } from "./missed-slots.ts";
 
 /** When jobs with equal expressions in one zone are due: many jobs have the same. */
 interface Timetable {

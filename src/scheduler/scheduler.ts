@@ -1,7 +1,7 @@
 /** Keeps the beat: once at the start, and then each second. */
 import { schedule } from "node-cron";
 import type { Logger } from "pino";
-import type { Deps } from "../orchestrator/deps.ts";
+import type { Deps } from "../deps.ts";
 import { createBeat } from "./beat.ts";
 
 export interface Scheduler {

@@ -1,7 +1,8 @@
 /** Tells a worker which of its runs are to be cancelled, whichever node was asked for it. */
-import { RENEW_EVERY_MS } from "../engine/queues.ts";
-import { cancelRequests } from "../orchestrator/cancel-run.ts";
-import type { Deps } from "../orchestrator/deps.ts";
+
+import type { Deps } from "../deps.ts";
+import { RENEW_EVERY_MS } from "../queue/messages.ts";
+import { cancelRequests } from "../runs/cancel.ts";
 
 interface Watched {
   runId: string;

@@ -1,6 +1,7 @@
 /** The claims that a worker holds: renewed together, and given up before another worker may take over. */
-import type { Engine, Message } from "../engine/engine.ts";
-import { leftOf, RENEW_EVERY_MS } from "../engine/queues.ts";
+
+import { leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
+import type { Engine, Message } from "../queue/queue.ts";
 
 interface Claim {
   message: Message<unknown>;

@@ -1,6 +1,6 @@
 /** How a command's end counts, and what people are told of it: the status of DESIGN 3. */
-import { formatDuration } from "../core/duration.ts";
-import type { AttemptOutcome } from "../core/run.ts";
+import type { AttemptOutcome } from "../runs/rules/states.ts";
+import { formatDuration } from "../time/duration.ts";
 import type { CommandEnd, KillReason } from "./command.ts";
 
 /** 128+n for signal n, 124 timed out, 126 or 127 could not start, -1 lost or cancelled. */

@@ -1,7 +1,8 @@
 /** Decides whether the runner and its commands get a PID namespace of their own, and how one is made. */
+
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
-import { OperatorError } from "../core/errors.ts";
+import { OperatorError } from "../errors.ts";
 import { listProcesses, type ProcessEntry } from "./runner/processes.ts";
 import { type LinkOptions, openRunnerLink } from "./runner-link.ts";
 

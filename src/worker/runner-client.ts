@@ -1,4 +1,5 @@
 /** The worker's runner: started, replaced when it dies, and told what to run. */
+
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";

@@ -1,4 +1,5 @@
 /** One runner process as the worker sees it: started, spoken to in frames, watched. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";

@@ -1,20 +1,21 @@
 /** Claims attempts of one pool, runs their commands and settles them. */
+
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { wholeOutput } from "../core/output.ts";
-import { isDatabaseAway } from "../db/failures.ts";
-import { startClaimLoop } from "../engine/claim-loop.ts";
-import { ClaimLost, type Message } from "../engine/engine.ts";
-import { type AttemptMessage, attemptQueue, leftOf } from "../engine/queues.ts";
-import type { Deps } from "../orchestrator/deps.ts";
-import { type AttemptResult, settleAttempt } from "../orchestrator/settle-attempt.ts";
-import { type AttemptOrder, startAttempt } from "../orchestrator/start-attempt.ts";
+import type { Deps } from "../deps.ts";
+import { createLiveLogs, type LiveLog } from "../logs/live.ts";
+import { wholeOutput } from "../logs/rules/output.ts";
+import { isDatabaseAway } from "../postgres/failures.ts";
+import { startClaimLoop } from "../queue/claim-loop.ts";
+import { type AttemptMessage, attemptQueue, leftOf } from "../queue/messages.ts";
+import { ClaimLost, type Message } from "../queue/queue.ts";
+import { type AttemptResult, settleAttempt } from "../runs/settle.ts";
+import { type AttemptOrder, startAttempt } from "../runs/start.ts";
 import { createCancellations } from "./cancellations.ts";
 import { createClaims } from "./claims.ts";
 import type { CommandEnd, CommandSpec, RunningCommand } from "./command.ts";
 import type { Gate } from "./gate.ts";
-import { createLiveLogs, type LiveLog } from "./live-log.ts";
 import { attemptOutcome, attemptReason } from "./outcome.ts";
 import type { Runner } from "./runner-client.ts";
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTls } from "../../src/api/tls.ts";
-import { OperatorError } from "../../src/core/errors.ts";
+import { OperatorError } from "../../src/errors.ts";
 import { certificate } from "../support/certificate.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { BEARER, listen } from "../support/tiny-api.ts";

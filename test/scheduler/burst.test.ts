@@ -3,7 +3,7 @@ import pg from "pg";
 import pino from "pino";
 import { expect, it, vi } from "vitest";
 import { differentCrons, saveJobs } from "../../scripts/bench/burst-jobs.ts";
-import { readClock } from "../../src/db/slots.ts";
+import { readClock } from "../../src/jobs/cron-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { testDeps } from "../support/deps.ts";
 

@@ -1,6 +1,6 @@
 /** The table of due times: what is due, what is behind us, and how it follows the definitions. */
 import { expect, it } from "vitest";
-import type { CronJob } from "../../src/db/slots.ts";
+import type { CronJob } from "../../src/jobs/cron-jobs.ts";
 import { createDueTable } from "../../src/scheduler/due-table.ts";
 
 const at = (time: string) => new Date(`2026-03-01T${time}Z`);

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { redactionPatterns } from "../../src/core/redaction.ts";
+import { redactionPatterns } from "../../src/text/redaction.ts";
 import { createClient } from "../support/client.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { dumpTables } from "../support/dump.ts";

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
-import { DELIVERY_DELAYS_MS, deliveryDelayMs } from "../../src/core/delivery.ts";
+import { DELIVERY_DELAYS_MS, deliveryDelayMs } from "../../src/deliveries/rules/retry-schedule.ts";
 import type { Run } from "../support/client.ts";
 import { freshDatabase } from "../support/database.ts";
 import { answer, hang, inTurn, startSink } from "../support/http-sink.ts";

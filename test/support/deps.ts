@@ -1,12 +1,12 @@
 /** What the use cases need, on a database of its own and with no role at work. */
 import { join } from "node:path";
-import { DEFAULT_POOL } from "../../src/core/job.ts";
-import { openDatabase } from "../../src/db/client.ts";
-import { secretKeys } from "../../src/db/secret-keys.ts";
-import { SESSION_OPTIONS } from "../../src/db/session.ts";
-import { openEngine } from "../../src/engine/engine.ts";
-import { openSignals } from "../../src/engine/signals.ts";
-import type { Deps } from "../../src/orchestrator/deps.ts";
+import { secretKeys } from "../../src/access/secret-keys.ts";
+import type { Deps } from "../../src/deps.ts";
+import { DEFAULT_POOL } from "../../src/jobs/rules/definition.ts";
+import { openDatabase } from "../../src/postgres/client.ts";
+import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
+import { openEngine } from "../../src/queue/queue.ts";
+import { openSignals } from "../../src/queue/signals.ts";
 import { freshDatabase } from "./database.ts";
 import { temporaryFolder } from "./folder.ts";
 

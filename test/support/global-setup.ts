@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { PgBoss } from "pg-boss";
 import type { TestProject } from "vitest/node";
-import { applyMigrations } from "../../src/db/migrations.ts";
+import { applyMigrations } from "../../src/postgres/migrations.ts";
 import { createDatabase, dropDatabase, execute, openServer } from "./postgres-server.ts";
 
 declare module "vitest" {

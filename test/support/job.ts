@@ -1,5 +1,5 @@
 /** A job definition with defaults, for tests that work below the API. */
-import type { JobDefinition } from "../../src/core/job.ts";
+import type { JobDefinition } from "../../src/jobs/rules/definition.ts";
 
 export function jobDefinition(more: Partial<JobDefinition> = {}): JobDefinition {
   return {

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Grant } from "../../src/core/access.ts";
+import type { Grant } from "../../src/access/rules/grants.ts";
 
 /** More than the sockets between client and server hold. */
 const LARGE = Buffer.alloc(16 * 1_024 * 1_024, "x");

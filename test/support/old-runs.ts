@@ -1,6 +1,6 @@
 /** Writes jobs with a retention and runs that ended long ago, as years of work would leave them. */
 import { randomUUID } from "node:crypto";
-import type { Tx } from "../../src/db/client.ts";
+import type { Tx } from "../../src/postgres/client.ts";
 
 export const DAY_MS = 86_400_000;
 

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import pg from "pg";
-import { startEmbeddedPostgres } from "../../src/db/embedded-postgres.ts";
-import { SESSION_OPTIONS } from "../../src/db/session.ts";
+import { startEmbeddedPostgres } from "../../src/postgres/embedded/embedded-postgres.ts";
+import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
 
 /** A server; `connectionString` names a database that one may connect to and must not write to. */
 export interface PostgresServer {

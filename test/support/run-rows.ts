@@ -1,6 +1,6 @@
 /** Writes rows of runs straight into the database: histories that would take long to live through. */
 import { v7 as uuidv7 } from "uuid";
-import type { PrismaClient } from "../../src/db/generated/client.ts";
+import type { PrismaClient } from "../../src/postgres/generated/client.ts";
 
 type RunRow = NonNullable<Parameters<PrismaClient["run"]["createMany"]>[0]>["data"];
 type OneRow = Exclude<RunRow, unknown[] | undefined>;

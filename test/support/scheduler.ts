@@ -1,9 +1,9 @@
 /** A scheduler whose clock the test sets, on a database of its own, and what it has made of each slot. */
 import pino from "pino";
 import { jobDefinition, putJobSchema } from "../../src/api/schemas/job.ts";
-import { readClock } from "../../src/db/slots.ts";
-import { putJob } from "../../src/orchestrator/define-jobs.ts";
+import { readClock } from "../../src/jobs/cron-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
+import { putJob } from "../../src/schedules/save-job.ts";
 import { type TestDeps, testDeps } from "./deps.ts";
 
 const SILENT = pino({ level: "silent" });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
 import { readConfig } from "../../src/config.ts";
-import { openDatabase } from "../../src/db/client.ts";
+import { openDatabase } from "../../src/postgres/client.ts";
 import { type Overrides, startService } from "../../src/service.ts";
 import { type Client, createClient } from "./client.ts";
 import { freshDatabase, type TestDatabase } from "./database.ts";

@@ -1,8 +1,8 @@
 /** Compares slots with the oracle: random expressions in 11 zones from 2020 to 2035, anywhere and where clocks change. */
 import fc from "fast-check";
 import { randomFrom } from "../../scripts/reliability/campaign.ts";
-import { parseCron } from "../../src/core/cron.ts";
-import { dueSlots, nextSlots } from "../../src/core/slots.ts";
+import { parseCron } from "../../src/time/cron.ts";
+import { dueSlots, nextSlots } from "../../src/time/slots.ts";
 import { anyKnownCron, type KnownCron, slotsByWalking, wallClock } from "./slot-oracle.ts";
 
 const MINUTE = 60_000;

@@ -1,8 +1,8 @@
 /** A worker hears which of its runs are to be cancelled, by signal, or by asking when a signal is lost. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { RENEW_EVERY_MS } from "../../src/engine/queues.ts";
-import type { Signal } from "../../src/engine/signals.ts";
-import type { Deps } from "../../src/orchestrator/deps.ts";
+import type { Deps } from "../../src/deps.ts";
+import { RENEW_EVERY_MS } from "../../src/queue/messages.ts";
+import type { Signal } from "../../src/queue/signals.ts";
 import { type Cancellations, createCancellations } from "../../src/worker/cancellations.ts";
 
 let tell: (signal: Signal) => void;

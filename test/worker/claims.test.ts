@@ -1,7 +1,7 @@
 /** Claims are renewed together, and given up before anybody else may take over (promise 4). */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Engine, Message } from "../../src/engine/engine.ts";
-import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
+import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
+import type { Engine, Message } from "../../src/queue/queue.ts";
 import { type Claims, createClaims } from "../../src/worker/claims.ts";
 
 let renew: Engine["renew"];

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import pino from "pino";
 import { expect, it, vi } from "vitest";
-import { OperatorError } from "../../src/core/errors.ts";
+import { OperatorError } from "../../src/errors.ts";
 import { areAllRelated } from "../../src/worker/pid-namespace.ts";
 import { listProcesses, type ProcessEntry } from "../../src/worker/runner/processes.ts";
 import { createRunner } from "../../src/worker/runner-client.ts";

@@ -2,10 +2,10 @@
 import { setImmediate as soon } from "node:timers/promises";
 import pino from "pino";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/engine/queues.ts";
-import { putJob } from "../../src/orchestrator/define-jobs.ts";
-import type { Deps } from "../../src/orchestrator/deps.ts";
-import { triggerRun } from "../../src/orchestrator/trigger-run.ts";
+import type { Deps } from "../../src/deps.ts";
+import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
+import { triggerRun } from "../../src/runs/trigger.ts";
+import { putJob } from "../../src/schedules/save-job.ts";
 import type { CommandEnd, CommandSpec } from "../../src/worker/command.ts";
 import { createGate } from "../../src/worker/gate.ts";
 import { startWorker } from "../../src/worker/worker.ts";

@@ -1,12 +1,12 @@
 /** The call that says who has changed what. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { readAudit } from "../../orchestrator/audit.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
-import { answerPage, readCursor } from "../paging.ts";
+import { readAudit } from "../../access/audit.ts";
+import type { Deps } from "../../deps.ts";
 import { auditListSchema, auditQuerySchema, auditView } from "../schemas/audit.ts";
 import { problems } from "../schemas/problem.ts";
 import { rangeOf } from "../schemas/run-query.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
 
 export const auditRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>

@@ -1,10 +1,10 @@
 /** The calls on deliveries: list them, read one with its tries, have one tried again. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readDeliveries, readOneDelivery } from "../../orchestrator/read-deliveries.ts";
-import { redeliver } from "../../orchestrator/redeliver.ts";
-import { answerPage, readCursor } from "../paging.ts";
+import { readDeliveries, readOneDelivery } from "../../deliveries/read-deliveries.ts";
+import { redeliver } from "../../deliveries/redeliver.ts";
+import { as, type Deps } from "../../deps.ts";
 import {
   deliveryDetailSchema,
   deliveryDetailView,
@@ -13,6 +13,7 @@ import {
 } from "../schemas/delivery.ts";
 import { problems } from "../schemas/problem.ts";
 import { deliveryListQuerySchema, rangeOf } from "../schemas/run-query.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/deliveries";
 const params = z.object({ id: z.uuid() });

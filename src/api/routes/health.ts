@@ -1,8 +1,9 @@
 /** The open calls: is it alive, is it ready, which version. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
-import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
+import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
 import { STATS } from "../schemas/examples.ts";
 import { openProblems } from "../schemas/problem.ts";
 import { schedulerSchema, schedulerView } from "../schemas/stats.ts";

@@ -1,8 +1,8 @@
 /** All routes of the API. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import type { Deps } from "../../orchestrator/deps.ts";
+import type { Deps } from "../../deps.ts";
+import { refuseUnknownInput } from "../plugins/strict-requests.ts";
 import type { Advice } from "../schemas/warnings.ts";
-import { refuseUnknownInput } from "../strict-requests.ts";
 import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { healthRoutes, type Readiness } from "./health.ts";

@@ -1,8 +1,9 @@
 /** The calls that take a job's cron slots from it and give them back. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { pauseJob, resumeJob } from "../../orchestrator/define-jobs.ts";
-import { as, type Deps } from "../../orchestrator/deps.ts";
+import { as, type Deps } from "../../deps.ts";
+import { pauseJob, resumeJob } from "../../schedules/save-job.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobView, jobViewSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";

@@ -1,14 +1,15 @@
 /** The calls that save and delete single jobs. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { CarillonError, invalidDocument } from "../../core/errors.ts";
-import { DEFAULT_SCHEDULE } from "../../core/job.ts";
-import type { StoredJob } from "../../db/definitions.ts";
-import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../orchestrator/define-jobs.ts";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { triggerRun } from "../../orchestrator/trigger-run.ts";
-import { patchJobDocument } from "../patch-document.ts";
-import { answerRun, TRIGGER_ANSWERS } from "../run-answer.ts";
+import { as, type Deps } from "../../deps.ts";
+import { CarillonError, invalidDocument } from "../../errors.ts";
+import type { StoredJob } from "../../jobs/find.ts";
+import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
+import { patchJobDocument } from "../../jobs/rules/patch-document.ts";
+import { triggerRun } from "../../runs/trigger.ts";
+import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
+import { parseDocument } from "../plugins/validation.ts";
 import { changesOfJob } from "../schemas/changes.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { type JobDocument, jobDefinition, jobDocument, jobSchema, putJobSchema } from "../schemas/job.ts";
@@ -16,7 +17,7 @@ import { jobView, savedJobSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
 import { createQuerySchema, jobPatchSchema, savedOrChangesSchema, saveQuerySchema } from "../schemas/save.ts";
 import { type Advice, jobWarnings, type Warning } from "../schemas/warnings.ts";
-import { parseDocument } from "../validation.ts";
+import { answerRun, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
 const PATH = "/api/v1/jobs";
 const params = z.object({ name: nameSchema });

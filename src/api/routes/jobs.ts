@@ -1,9 +1,9 @@
 /** The calls that read jobs, and all other calls on jobs. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readJob, readJobs, readRevision, readRevisions } from "../../orchestrator/read-definitions.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
+import { as, type Deps } from "../../deps.ts";
+import { readJob, readJobs, readRevision, readRevisions } from "../../schedules/read.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import {
   jobListSchema,
@@ -16,6 +16,7 @@ import {
 import { problems } from "../schemas/problem.ts";
 import { revisionListSchema, revisionSchema, revisionView } from "../schemas/revision.ts";
 import type { Advice } from "../schemas/warnings.ts";
+import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 import { jobPauses } from "./job-pauses.ts";
 import { jobSaves } from "./job-saves.ts";
 import { validateRoute } from "./validate.ts";

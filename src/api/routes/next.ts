@@ -1,7 +1,7 @@
 /** The call that says what is due next, over all jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readNext } from "../../orchestrator/read-next.ts";
+import { as, type Deps } from "../../deps.ts";
+import { readNext } from "../../jobs/next.ts";
 import { agendaQuerySchema, agendaSchema, agendaView } from "../schemas/next.ts";
 import { problems } from "../schemas/problem.ts";
 

@@ -1,12 +1,13 @@
 /** The answer at the root: which calls a caller would make next. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readJobs } from "../../orchestrator/read-definitions.ts";
-import { readStats, type Stats } from "../../orchestrator/read-stats.ts";
-import { preferred } from "../accept.ts";
+import { as, type Deps } from "../../deps.ts";
+import { readStats, type Stats } from "../../runs/stats.ts";
+import { readJobs } from "../../schedules/read.ts";
 import { problems } from "../schemas/problem.ts";
+import { preferred } from "../views/accept.ts";
 
 const { version } = packageJson;
 /** Among so many jobs one is looked for that can be triggered. */

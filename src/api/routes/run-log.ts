@@ -1,22 +1,23 @@
 /** The call that reads what a run printed: as it is now, in part, or as it comes. */
+
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { ADMIN } from "../../core/access.ts";
-import { CarillonError } from "../../core/errors.ts";
-import { isFinal } from "../../core/run.ts";
-import { requireRun } from "../../orchestrator/access.ts";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { whileGranted } from "../../orchestrator/find-grant.ts";
-import { createLogReader, type LogReader } from "../../orchestrator/log-reader.ts";
-import { tailPlace } from "../../orchestrator/log-tail.ts";
-import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../orchestrator/read-log.ts";
-import { preferred } from "../accept.ts";
-import { readCredential } from "../authentication.ts";
-import { type ByteRange, cutRange, parseRange } from "../log-range.ts";
-import { eventStream, plainText, sendTexts } from "../log-stream.ts";
+import { whileGranted } from "../../access/authenticate.ts";
+import { requireRun } from "../../access/permissions.ts";
+import { ADMIN } from "../../access/rules/grants.ts";
+import { as, type Deps } from "../../deps.ts";
+import { CarillonError } from "../../errors.ts";
+import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../logs/follow.ts";
+import { createLogReader, type LogReader } from "../../logs/reader.ts";
+import { tailPlace } from "../../logs/tail.ts";
+import { isFinal } from "../../runs/rules/states.ts";
+import { readCredential } from "../plugins/authentication.ts";
 import { problems } from "../schemas/problem.ts";
 import { LOG_ANSWERS, logHeadersSchema, logQuerySchema } from "../schemas/run-log.ts";
+import { preferred } from "../views/accept.ts";
+import { type ByteRange, cutRange, parseRange } from "../views/log-range.ts";
+import { eventStream, plainText, sendTexts } from "../views/log-stream.ts";
 
 const TEXT = "text/plain; charset=utf-8";
 const EVENTS = "text/event-stream";

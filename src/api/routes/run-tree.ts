@@ -1,12 +1,12 @@
 /** The call that shows the chain of a run: as JSON, drawn, or as a Mermaid flowchart. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Deps } from "../../orchestrator/deps.ts";
-import { readTree } from "../../orchestrator/read-tree.ts";
-import { preferred } from "../accept.ts";
-import { drawTree, mermaidTree } from "../draw-tree.ts";
+import type { Deps } from "../../deps.ts";
+import { readTree } from "../../runs/tree.ts";
 import { problems } from "../schemas/problem.ts";
 import { drawnTreeSchema, mermaidTreeSchema, runTreeSchema, treeView } from "../schemas/run-tree.ts";
+import { preferred } from "../views/accept.ts";
+import { drawTree, mermaidTree } from "../views/draw-tree.ts";
 
 const MERMAID = "text/vnd.mermaid";
 

@@ -1,18 +1,19 @@
 /** The calls on runs: list them, read one, cancel one. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { RunFilter } from "../../db/run-list.ts";
-import { requireRun } from "../../orchestrator/access.ts";
-import { cancelRun } from "../../orchestrator/cancel-run.ts";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readRuns } from "../../orchestrator/read-history.ts";
-import { answerPage, readCursor } from "../paging.ts";
-import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../run-answer.ts";
+import { requireRun } from "../../access/permissions.ts";
+import { as, type Deps } from "../../deps.ts";
+import { cancelRun } from "../../runs/cancel.ts";
+import { readRuns } from "../../runs/read.ts";
+import type { RunFilter } from "../../runs/run-list.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";
 import { jobRunsQuerySchema, rangeOf, runListQuerySchema } from "../schemas/run-query.ts";
 import { runSummaryView } from "../schemas/run-view.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
+import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../views/run-answer.ts";
 
 const PATH = "/api/v1/runs";
 const params = z.object({ id: z.uuid() });

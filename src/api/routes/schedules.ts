@@ -1,11 +1,12 @@
 /** The calls on schedules: make the database equal to a document, change it, read it back, delete it. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { deleteSchedule, editSchedule, putSchedule } from "../../orchestrator/define-schedules.ts";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { readSchedule, readSchedules, type ScheduleState } from "../../orchestrator/read-definitions.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
-import { patchScheduleDocument } from "../patch-document.ts";
+import { as, type Deps } from "../../deps.ts";
+import { patchScheduleDocument } from "../../jobs/rules/patch-document.ts";
+import { readSchedule, readSchedules, type ScheduleState } from "../../schedules/read.ts";
+import { deleteSchedule, editSchedule, putSchedule } from "../../schedules/save-schedule.ts";
+import { parseDocument } from "../plugins/validation.ts";
 import { changesSchema, scheduleChanges } from "../schemas/changes.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
@@ -20,7 +21,7 @@ import {
   scheduleViewSchema,
 } from "../schemas/schedule.ts";
 import { type Advice, scheduleWarnings } from "../schemas/warnings.ts";
-import { parseDocument } from "../validation.ts";
+import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 
 const LIST = "/api/v1/schedules";
 const PATH = `${LIST}/:name`;

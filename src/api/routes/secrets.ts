@@ -1,8 +1,9 @@
 /** The calls on secrets: put one, list their names, delete one, encrypt them anew. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../orchestrator/secrets.ts";
+import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
+import { as, type Deps } from "../../deps.ts";
 import { secretNameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {

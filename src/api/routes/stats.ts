@@ -1,9 +1,10 @@
 /** The call that says what goes on, in numbers. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import type { Deps } from "../../orchestrator/deps.ts";
-import { readStats } from "../../orchestrator/read-stats.ts";
-import type { Deleted } from "../../orchestrator/retention.ts";
-import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
+import type { Deps } from "../../deps.ts";
+import type { Deleted } from "../../runs/retain.ts";
+import { readStats } from "../../runs/stats.ts";
+import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
 import { problems } from "../schemas/problem.ts";
 import { statsSchema, statsView } from "../schemas/stats.ts";
 

@@ -1,9 +1,9 @@
 /** The calls on tokens: make one, list them, read one, revoke one. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { createToken, deleteToken, readToken, readTokens } from "../../orchestrator/tokens.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../paging.ts";
+import { createToken, deleteToken, readToken, readTokens } from "../../access/tokens.ts";
+import { as, type Deps } from "../../deps.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -14,6 +14,7 @@ import {
   tokenSchema,
   tokenView,
 } from "../schemas/token.ts";
+import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/tokens";
 const params = z.object({ name: nameSchema });

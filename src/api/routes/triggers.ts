@@ -1,12 +1,12 @@
 /** The calls that make a run: trigger a job, and run it once more. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../orchestrator/deps.ts";
-import { rerun, triggerRun } from "../../orchestrator/trigger-run.ts";
-import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../run-answer.ts";
+import { as, type Deps } from "../../deps.ts";
+import { rerun, triggerRun } from "../../runs/trigger.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";
+import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
 export const triggerRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>

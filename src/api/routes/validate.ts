@@ -1,19 +1,20 @@
 /** The call that checks a document and saves nothing. */
+
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
-import { CarillonError } from "../../core/errors.ts";
-import { DEFAULT_SCHEDULE } from "../../core/job.ts";
-import type { StoredJob } from "../../db/definitions.ts";
-import { putJob } from "../../orchestrator/define-jobs.ts";
-import { putSchedule } from "../../orchestrator/define-schedules.ts";
-import type { Deps } from "../../orchestrator/deps.ts";
+import type { Deps } from "../../deps.ts";
+import { CarillonError } from "../../errors.ts";
+import type { StoredJob } from "../../jobs/find.ts";
+import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
+import { putJob } from "../../schedules/save-job.ts";
+import { putSchedule } from "../../schedules/save-schedule.ts";
+import { parseDocument } from "../plugins/validation.ts";
 import { jobDefinition, jobSchema } from "../schemas/job.ts";
 import { jobView } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
 import { validateQuerySchema, validateSchema, validationSchema } from "../schemas/save.ts";
 import { namedSchedule, scheduleSchema } from "../schemas/schedule.ts";
 import { type Advice, jobWarnings, scheduleWarnings, type Warning } from "../schemas/warnings.ts";
-import { parseDocument } from "../validation.ts";
 import { SCHEDULE_LIMIT_BYTES } from "./schedules.ts";
 
 interface Accepted {

@@ -1,5 +1,5 @@
 /** The headers of answers that mean something to callers, as the OpenAPI document describes them. */
-import { RUN_STATES } from "../../core/run.ts";
+import { RUN_STATES } from "../../runs/rules/states.ts";
 
 export const LOCATION = { Location: { type: "string", description: "The path of what was made" } };
 

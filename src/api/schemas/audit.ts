@@ -1,7 +1,7 @@
 /** Entries of the audit as the API answers them, and which of them to list. */
 import { z } from "zod";
-import type { AuditRow } from "../../db/audit.ts";
-import { pageQuerySchema } from "../paging.ts";
+import type { AuditRow } from "../../access/audit-rows.ts";
+import { pageQuerySchema } from "../views/paging.ts";
 import { rangeFields } from "./run-query.ts";
 
 const EXAMPLE = {

@@ -1,8 +1,8 @@
 /** What a save did to jobs, or would do, field by field. */
 import { z } from "zod";
-import { documentDiff } from "../../core/document-diff.ts";
-import type { StoredJob } from "../../db/definitions.ts";
-import type { ScheduleState } from "../../orchestrator/read-definitions.ts";
+import type { StoredJob } from "../../jobs/find.ts";
+import { documentDiff } from "../../jobs/rules/document-diff.ts";
+import type { ScheduleState } from "../../schedules/read.ts";
 import { jobDocument } from "./job.ts";
 import { settingsDocument } from "./schedule.ts";
 import { type Warning, warningsSchema } from "./warnings.ts";

@@ -1,7 +1,8 @@
 /** Deliveries as the API answers them, alone and within their run. */
+
 import { z } from "zod";
-import { ACTIONS, EVENTS } from "../../core/job.ts";
-import type { DeliveryDetail } from "../../db/delivery-list.ts";
+import type { DeliveryDetail } from "../../deliveries/delivery-list.ts";
+import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import { DELIVERY, DELIVERY_SUMMARY } from "./examples.ts";
 
 type DeliveryRow = Omit<DeliveryDetail, "event" | "history">;

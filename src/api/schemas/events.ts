@@ -1,6 +1,12 @@
 /** The events of a document and their actions, in and out. */
 import { z } from "zod";
-import { ACTIONS, EVENTS, type EventAction, secretOfTarget, secretTarget } from "../../core/job.ts";
+import {
+  ACTIONS,
+  EVENTS,
+  type EventAction,
+  secretOfTarget,
+  secretTarget,
+} from "../../jobs/rules/definition.ts";
 import { nameSchema, secretNameSchema } from "./fields.ts";
 
 const MAX_URL_LENGTH = 2_048;

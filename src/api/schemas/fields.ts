@@ -1,16 +1,15 @@
 /** The fields that documents share: names, durations, environments, crons and zones. */
 import { z } from "zod";
-import { CronError, parseCron } from "../../core/cron.ts";
-import { parseDuration } from "../../core/duration.ts";
-import { parseHumanDuration } from "../../core/human-duration.ts";
-import { POOL_NAME } from "../../core/job.ts";
-import { formatSize, parseSize } from "../../core/size.ts";
-import { isTimeZone } from "../../core/zone.ts";
+import { POOL_NAME } from "../../jobs/rules/definition.ts";
+import { formatSize, parseSize } from "../../text/sizes.ts";
+import { CronError, parseCron } from "../../time/cron.ts";
+import { parseDuration } from "../../time/duration.ts";
+import { parseHumanDuration } from "../../time/human-duration.ts";
+import { isTimeZone } from "../../time/zones.ts";
 
 const MAX_RETENTION_MS = 100 * 365 * 86_400_000;
 
 // In `meta`, `example` and not `examples`: zod leaves the latter out where a value changes as it is parsed.
-
 /** A name of a job or schedule: anything printable that can stand in a path, so that names of cheek files pass. */
 export const nameSchema = z
   .string()

@@ -1,9 +1,9 @@
 /** A job as the API answers it: its document, with what follows from it. */
 import { z } from "zod";
-import { parseCron } from "../../core/cron.ts";
-import { formatLocalTime } from "../../core/local-time.ts";
-import { nextSlots } from "../../core/slots.ts";
-import type { StoredJob } from "../../db/definitions.ts";
+import type { StoredJob } from "../../jobs/find.ts";
+import { parseCron } from "../../time/cron.ts";
+import { formatLocalTime } from "../../time/local-time.ts";
+import { nextSlots } from "../../time/slots.ts";
 import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
 import { wholeNumberSchema } from "./fields.ts";

@@ -1,7 +1,5 @@
 /** The job document that the API takes. */
 import { z } from "zod";
-import { formatDuration } from "../../core/duration.ts";
-import { formatHumanDuration } from "../../core/human-duration.ts";
 import {
   DEFAULT_CATCHUP_WINDOW_MS,
   DEFAULT_LOG_LIMIT_BYTES,
@@ -10,8 +8,10 @@ import {
   type JobDefinition,
   MAX_RETRIES,
   MAX_TIMEOUT_MS,
-} from "../../core/job.ts";
-import { formatSize } from "../../core/size.ts";
+} from "../../jobs/rules/definition.ts";
+import { formatSize } from "../../text/sizes.ts";
+import { formatDuration } from "../../time/duration.ts";
+import { formatHumanDuration } from "../../time/human-duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { JOB } from "./examples.ts";
 import {

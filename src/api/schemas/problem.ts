@@ -1,6 +1,7 @@
 /** The body of every error answer (RFC 9457). */
+
 import { z } from "zod";
-import { errorCatalogue } from "../../core/errors.ts";
+import { errorCatalogue } from "../../errors.ts";
 import { CONTENT_RANGE, RETRY_AFTER, RUN_HEADERS } from "./answer-headers.ts";
 
 const codes = errorCatalogue().map(({ code }) => code);

@@ -1,6 +1,7 @@
 /** A job revision as the API answers it. */
+
 import { z } from "zod";
-import type { StoredRevision } from "../../db/revisions.ts";
+import type { StoredRevision } from "../../jobs/revisions.ts";
 import { JOB_VIEW } from "./examples.ts";
 import { jobDocument } from "./job.ts";
 import { jobViewSchema } from "./job-view.ts";

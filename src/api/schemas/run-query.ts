@@ -1,8 +1,9 @@
 /** The filters of lists of runs and deliveries, and the times that they take. */
+
 import { z } from "zod";
-import { RUN_STATES, type Trigger } from "../../core/run.ts";
-import type { TimeRange } from "../../db/id-range.ts";
-import { pageQuerySchema } from "../paging.ts";
+import type { TimeRange } from "../../postgres/ids.ts";
+import { RUN_STATES, type Trigger } from "../../runs/rules/states.ts";
+import { pageQuerySchema } from "../views/paging.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { wholeNumberSchema } from "./fields.ts";
 

@@ -1,8 +1,8 @@
 /** A chain of runs as the API answers it. */
 import { z } from "zod";
-import { EVENTS } from "../../core/job.ts";
-import { RUN_STATES } from "../../core/run.ts";
-import type { ChainRun } from "../../db/run-tree.ts";
+import { EVENTS } from "../../jobs/rules/definition.ts";
+import { RUN_STATES } from "../../runs/rules/states.ts";
+import type { ChainRun } from "../../runs/run-tree.ts";
 import { RUN_TREE, RUN_TREE_DRAWN, RUN_TREE_MERMAID } from "./examples.ts";
 
 const fields = {

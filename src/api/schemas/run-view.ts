@@ -1,9 +1,9 @@
 /** Runs of the history as the wire has them. */
 import type { z } from "zod";
-import { type EventBody, thawBody } from "../../core/payloads.ts";
-import { endInBytes } from "../../core/text.ts";
-import type { RunDetail, RunSummary } from "../../db/history.ts";
-import type { FullRun } from "../../orchestrator/read-history.ts";
+import { type EventBody, thawBody } from "../../deliveries/rules/payloads.ts";
+import type { RunDetail, RunSummary } from "../../runs/history.ts";
+import type { FullRun } from "../../runs/read.ts";
+import { endInBytes } from "../../text/cuts.ts";
 import { deliveryView } from "./delivery.ts";
 import type { ParentRun, runSchema, runSummarySchema } from "./run.ts";
 

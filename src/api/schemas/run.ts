@@ -1,7 +1,7 @@
 /** A run as the API answers it, and what triggers take. */
 import { z } from "zod";
-import { EVENTS } from "../../core/job.ts";
-import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../core/run.ts";
+import { EVENTS } from "../../jobs/rules/definition.ts";
+import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../runs/rules/states.ts";
 import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY } from "./examples.ts";
 import { durationSchema, envSchema, flagSchema } from "./fields.ts";

@@ -1,10 +1,10 @@
 /** The schedule document, in and out. */
 import { z } from "zod";
-import { invalidDocument } from "../../core/errors.ts";
-import { formatHumanDuration } from "../../core/human-duration.ts";
-import type { ScheduleDefinition } from "../../core/job.ts";
-import type { ListedSchedule, StoredSchedule } from "../../db/schedules.ts";
-import type { ScheduleState } from "../../orchestrator/read-definitions.ts";
+import { invalidDocument } from "../../errors.ts";
+import type { ScheduleDefinition } from "../../jobs/rules/definition.ts";
+import type { ScheduleState } from "../../schedules/read.ts";
+import type { ListedSchedule, StoredSchedule } from "../../schedules/schedule-rows.ts";
+import { formatHumanDuration } from "../../time/human-duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { SCHEDULE, SCHEDULE_LISTED, SCHEDULE_VIEW } from "./examples.ts";
 import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSchema } from "./fields.ts";

@@ -1,7 +1,7 @@
 /** Secrets in and out: the value goes in, and everything but the value comes out. */
 import { z } from "zod";
-import { MIN_SECRET_BYTES } from "../../core/redaction.ts";
-import type { ListedSecret } from "../../db/secrets.ts";
+import type { ListedSecret } from "../../access/secret-rows.ts";
+import { MIN_SECRET_BYTES } from "../../text/redaction.ts";
 
 const MAX_SECRET_BYTES = 16_384;
 const bytes = (text: string) => Buffer.byteLength(text);

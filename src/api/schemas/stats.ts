@@ -1,9 +1,9 @@
 /** What goes on in numbers, as the API answers it. */
 import { z } from "zod";
-import { RUN_STATES, type RunState } from "../../core/run.ts";
-import type { Stats } from "../../orchestrator/read-stats.ts";
-import type { Deleted } from "../../orchestrator/retention.ts";
-import type { SchedulerNumbers } from "../../orchestrator/watch-scheduler.ts";
+import type { Deleted } from "../../runs/retain.ts";
+import { RUN_STATES, type RunState } from "../../runs/rules/states.ts";
+import type { Stats } from "../../runs/stats.ts";
+import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { STATS } from "./examples.ts";
 

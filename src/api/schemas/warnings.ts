@@ -1,6 +1,6 @@
 /** What whoever saves a document should know although it is no error. */
 import { z } from "zod";
-import { ACTIONS, EVENTS } from "../../core/job.ts";
+import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import type { EventsDocument } from "./events.ts";
 
 export const warningsSchema = z

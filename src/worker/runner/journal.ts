@@ -1,4 +1,5 @@
 /** The list of what a runner has started, in a file: for whoever comes after it when it is killed. */
+
 import {
   closeSync,
   ftruncateSync,

@@ -1,4 +1,5 @@
 /** The runner: a process that does nothing but start commands for a worker, and end them when the worker is gone. */
+
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import {

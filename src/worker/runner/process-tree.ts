@@ -1,4 +1,5 @@
 /** Finds all that a command has started, and kills it so that nothing slips away meanwhile. */
+
 import { signalGroup } from "./process-group.ts";
 import {
   environmentOf,

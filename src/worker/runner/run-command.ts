@@ -1,4 +1,5 @@
 /** One command in the runner: started, its output passed on as far as there is credit, ended with all it has started. */
+
 import { setTimeout as delay } from "node:timers/promises";
 import {
   CREDIT_BYTES,

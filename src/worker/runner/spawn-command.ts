@@ -1,4 +1,5 @@
 /** Starts one process in a group of its own, with stdout and stderr on one pipe. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync } from "node:fs";

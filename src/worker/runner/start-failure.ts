@@ -1,4 +1,5 @@
 /** Says why a command could not be started, with the exit code that shells give. */
+
 import { accessSync, constants, statSync } from "node:fs";
 import type { StartFailed, StartOrder } from "./frames.ts";
 

@@ -1,0 +1,108 @@
+/** Makes, lists and revokes tokens. */
+import { createHash, randomBytes } from "node:crypto";
+import { type Deps, newId } from "../deps.ts";
+import { CarillonError, invalidDocument } from "../errors.ts";
+import { liveJobIds } from "../jobs/targets.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { audit } from "./audit.ts";
+import { ADMIN, type Scope } from "./rules/grants.ts";
+import { deleteTokenRow, findToken, insertToken, listTokens, type TokenRow } from "./token-rows.ts";
+
+const BYTES = 32;
+
+/** A new token: what makes our tokens easy to find where they should not be, and 256 random bits. */
+export function newToken(): string {
+  return `crl_${randomBytes(BYTES).toString("base64url")}`;
+}
+
+/** A token to make. */
+export interface TokenRequest {
+  name: string;
+  scopes: readonly Scope[];
+  /** Limits `trigger` to these; unset: all. */
+  jobs?: readonly string[] | undefined;
+  /** At an instant, or so long from now (ms); unset: never. */
+  expiry?: { at: Date } | { inMs: number } | undefined;
+}
+
+/**
+ * Makes a token, which cannot be read again: only its hash is kept. Throws token_exists, and invalid_document for
+ * the name `admin`, unknown jobs and an expiry in the past.
+ */
+export async function createToken(
+  deps: Deps,
+  { name, scopes, jobs = [], expiry }: TokenRequest,
+): Promise<{ token: string; row: TokenRow }> {
+  if (name === ADMIN) throw invalidDocument([{ path: "name", message: `${ADMIN} is the admin token's` }]);
+  const token = newToken();
+  const hash = createHash("sha256").update(token).digest("hex");
+  const row = await deps.db.transaction(async (tx) => {
+    await requireJobs(tx, jobs);
+    const createdAt = await databaseNow(tx);
+    const expiresAt = expiryAt(expiry, createdAt);
+    const createdBy = deps.caller?.name ?? ADMIN;
+    const made = {
+      ...{ id: newId(), name, hash, scopes: [...scopes], jobs: [...jobs] },
+      ...{ createdBy, createdAt, expiresAt },
+    };
+    if (!(await insertToken(tx, made))) {
+      throw new CarillonError(
+        "token_exists",
+        `a token ${name} exists already: delete it first, or take another name`,
+      );
+    }
+    await audit(deps, tx, "token.create", name, {
+      scopes,
+      jobs,
+      expires_at: expiresAt?.toISOString() ?? null,
+    });
+    return { ...made, lastUsedAt: null };
+  });
+  return { token, row };
+}
+
+/** Tokens by name. */
+export async function readTokens(
+  deps: Deps,
+  page: { after: string | undefined; limit: number },
+): Promise<TokenRow[]> {
+  return listTokens(deps.db.prisma, page);
+}
+
+/** Throws token_not_found. */
+export async function readToken(deps: Deps, name: string): Promise<TokenRow> {
+  const row = await findToken(deps.db.prisma, name);
+  if (row === undefined) throw tokenNotFound(name);
+  return row;
+}
+
+/** Revokes a token: at once on this node, within a second on the others. Throws token_not_found. */
+export async function deleteToken(deps: Deps, name: string): Promise<void> {
+  const hash = await deps.db.transaction(async (tx) => {
+    const deleted = await deleteTokenRow(tx, name);
+    if (deleted === undefined) throw tokenNotFound(name);
+    await audit(deps, tx, "token.delete", name);
+    return deleted;
+  });
+  deps.knownTokens.delete(hash);
+}
+
+/** A misspelt name would make a token that can do nothing. */
+async function requireJobs(tx: Tx, jobs: readonly string[]): Promise<void> {
+  const known = await liveJobIds(tx, jobs);
+  const unknown = jobs.flatMap((job, index) =>
+    known.has(job) ? [] : [{ path: `jobs.${index}`, message: `there is no job ${job}` }],
+  );
+  if (unknown.length > 0) throw invalidDocument(unknown);
+}
+
+function expiryAt(expiry: TokenRequest["expiry"], now: Date): Date | null {
+  if (expiry === undefined) return null;
+  if ("inMs" in expiry) return new Date(now.getTime() + expiry.inMs);
+  if (expiry.at > now) return expiry.at;
+  throw invalidDocument([{ path: "expires_at", message: "is in the past" }]);
+}
+
+function tokenNotFound(name: string): CarillonError {
+  return new CarillonError("token_not_found", `there is no token ${name}`);
+}

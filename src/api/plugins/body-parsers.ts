@@ -1,0 +1,62 @@
+/** Which bodies are accepted, JSON and YAML in UTF-8 and nothing else, and how they become values. */
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { CarillonError } from "../../errors.ts";
+import { findUnsafe } from "../../text/input.ts";
+import { parseJson } from "../../text/parse-json.ts";
+import { parseYaml } from "../../text/parse-yaml.ts";
+
+const JSON_TYPE = /^application\/(?:[^/]+\+)?json$/;
+const YAML_TYPE = /^(?:application|text)\/(?:x-)?yaml$|^application\/[^/]+\+yaml$/;
+const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/i;
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Replaces Fastify's body parsers. A body is an allow-list matter: what a browser sends across sites without
+ * asking (forms, text/plain) never reaches a handler. An empty body counts as none, whatever its type.
+ */
+export function acceptBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, async (request: FastifyRequest, body: Buffer) =>
+    body.length === 0 || request.is404 ? undefined : parseBody(request, body),
+  );
+}
+
+/** The answer to a body of another type; the detail says what to do. */
+export function unsupportedMediaType(request: FastifyRequest): CarillonError {
+  const type = request.headers["content-type"];
+  const what =
+    type === undefined ? "A body without Content-Type" : `The content type ${JSON.stringify(type)}`;
+  const how =
+    "send JSON (curl --json '{...}') or YAML (curl -H 'Content-Type: application/yaml' --data-binary @file)";
+  return new CarillonError("unsupported_media_type", `${what} is not accepted: ${how}, in UTF-8`);
+}
+
+function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
+  const parse = parserFor(request);
+  const value = parse(decode(bytes));
+  const unsafe = findUnsafe(value);
+  if (unsafe === undefined) return value;
+  throw new CarillonError("malformed_body", `${unsafe.path}: ${unsafe.message}`, [unsafe]);
+}
+
+function parserFor(request: FastifyRequest): (text: string) => unknown {
+  const { "content-type": header = "", "content-encoding": encoding = "identity" } = request.headers;
+  const type = request.mediaType ?? "";
+  const charset = CHARSET.exec(header)?.[1] ?? "utf-8";
+  if (encoding.toLowerCase() !== "identity") {
+    throw new CarillonError("unsupported_media_type", "A compressed body (Content-Encoding) is not accepted");
+  }
+  if (/^utf-?8$/i.test(charset)) {
+    if (JSON_TYPE.test(type)) return parseJson;
+    if (YAML_TYPE.test(type)) return parseYaml;
+  }
+  throw unsupportedMediaType(request);
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    throw new CarillonError("malformed_body", "The body is not valid UTF-8");
+  }
+}

@@ -1,0 +1,135 @@
+/** Answers every failure as application/problem+json (RFC 9457) and lets nothing internal out. */
+
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { CarillonError } from "../../errors.ts";
+import { isConflict, isDatabaseAway } from "../../postgres/failures.ts";
+import type { Problem } from "../schemas/problem.ts";
+import { unsupportedMediaType } from "./body-parsers.ts";
+import type { SecurityHeaders } from "./security-headers.ts";
+
+const PROBLEM_TYPE = "application/problem+json";
+const RETRY_AFTER_S = 5;
+
+interface FrameworkError extends Error {
+  code?: string;
+  statusCode?: number;
+  /** Set by http-errors where the message may be shown. */
+  expose?: boolean;
+}
+
+/** Takes over Fastify's answers to errors and to unknown routes. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler((request, reply) => {
+    throw unknownRoute(request, reply);
+  });
+}
+
+/** Answers one error; whatever is not in the catalogue is logged and becomes a bare `internal`. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const failure = asCarillonError(error, request);
+  if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
+  if ((failure.status === 503 || failure.status === 429) && !reply.hasHeader("retry-after")) {
+    reply.header("retry-after", RETRY_AFTER_S);
+  }
+  const problem = problemOf(failure, request.url.split("?", 1)[0]);
+  return reply
+    .code(failure.status)
+    .type(PROBLEM_TYPE)
+    .send(`${JSON.stringify(problem)}\n`);
+}
+
+/** Answers what the HTTP parser could not read, where there is no request and no reply yet. */
+export function clientErrorAnswerer(securityHeaders: SecurityHeaders) {
+  return function answerClientError(this: FastifyInstance, error: ConnectionError, socket: Socket): void {
+    this.log.debug({ err: error }, "a connection was refused");
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const failure = clientFailure(error.code);
+    const body = JSON.stringify(problemOf(failure));
+    const headers = {
+      ...securityHeaders,
+      "content-type": PROBLEM_TYPE,
+      "content-length": Buffer.byteLength(body),
+      connection: "close",
+    };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+    socket.write(
+      [`HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status]}`, ...lines, "", body].join("\r\n"),
+    );
+    socket.destroySoon();
+  };
+}
+
+function problemOf(failure: CarillonError, instance?: string): Problem {
+  return {
+    type: `urn:carillon:problem:${failure.code}`,
+    title: failure.title,
+    status: failure.status,
+    detail: failure.message,
+    ...(instance === undefined ? {} : { instance }),
+    code: failure.code,
+    ...(failure.errors.length === 0 ? {} : { errors: [...failure.errors] }),
+  };
+}
+
+function asCarillonError(error: unknown, request: FastifyRequest): CarillonError {
+  if (error instanceof CarillonError && error.code !== "internal") return error;
+  const refused = fromFramework(error, request);
+  if (refused !== undefined) return refused;
+  if (isDatabaseAway(error)) {
+    return new CarillonError("unavailable", "The database does not answer: try again shortly");
+  }
+  if (isConflict(error)) {
+    return new CarillonError("unavailable", "Too many changes at once stood in each other's way: try again");
+  }
+  return new CarillonError("internal", `See the log for request ${request.id}`);
+}
+
+// What Fastify and its file server refuse has messages meant for callers.
+function fromFramework(error: unknown, request: FastifyRequest): CarillonError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code = "", statusCode = 500, expose = false }: FrameworkError = error;
+  // A body that broke off; nobody is left to read the answer.
+  const brokeOff = code === "ECONNRESET" && statusCode === 400;
+  if (!code.startsWith("FST_") && !expose && !brokeOff) return undefined;
+  switch (statusCode) {
+    case 413:
+      return new CarillonError(
+        "body_too_large",
+        `At most ${request.routeOptions.bodyLimit} bytes are accepted`,
+      );
+    case 415:
+      return unsupportedMediaType(request);
+    default:
+      return statusCode < 500 ? new CarillonError("bad_request", error.message) : undefined;
+  }
+}
+
+function unknownRoute(request: FastifyRequest, reply: FastifyReply): CarillonError {
+  const { server, method, url } = request;
+  const allowed = server.supportedMethods.filter(
+    (other) => server.findRoute({ method: other, url }) !== null,
+  );
+  if (allowed.length === 0 || allowed.includes(method)) {
+    return new CarillonError("route_not_found", "See /docs for the routes that there are");
+  }
+  const list = allowed.join(", ");
+  reply.header("allow", list);
+  return new CarillonError("method_not_allowed", `${method} is not possible here, only ${list}`);
+}
+
+function clientFailure(code: string): CarillonError {
+  switch (code) {
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return new CarillonError("request_timeout", "The request did not arrive in time");
+    case "HPE_HEADER_OVERFLOW":
+      return new CarillonError("headers_too_large", "The header fields are too large");
+    default:
+      return new CarillonError("bad_request", "This is not a valid HTTP request");
+  }
+}

@@ -1,0 +1,112 @@
+/** Checks requests with zod and says which fields are wrong, one by one and in their own words. */
+
+import type { FastifySchemaCompiler } from "fastify";
+import { z } from "zod";
+import { CarillonError, type FieldError, invalidDocument } from "../../errors.ts";
+import { fieldPath, findUnsafe } from "../../text/input.ts";
+import { nearest } from "../../text/nearest.ts";
+
+type Schema = z.core.$ZodType;
+type Issue = z.core.$ZodIssue;
+
+const MAX_ERRORS = 50;
+
+/** Fastify's validator compiler: a bad body is an `invalid_document`, bad params or a bad query a `bad_request`. */
+export const compileValidator: FastifySchemaCompiler<Schema> =
+  ({ schema, httpPart }) =>
+  (data: unknown) => {
+    if (httpPart === "body") {
+      // Fastify hands over null for a body that is absent.
+      const result = z.core.safeParse(schema, data ?? undefined);
+      if (result.success) return { value: result.data };
+      return { error: invalidDocument(fieldErrors(result.error, schema)) };
+    }
+    const unsafe = findUnsafe(data);
+    if (unsafe !== undefined) return { error: badRequest([unsafe]) };
+    const result = z.core.safeParse(schema, data);
+    return result.success ? { value: result.data } : { error: badRequest(fieldErrors(result.error, schema)) };
+  };
+
+/** The document that a value is. Throws invalid_document. */
+export function parseDocument<T extends Schema>(schema: T, value: unknown): z.core.output<T> {
+  const result = z.core.safeParse(schema, value);
+  if (result.success) return result.data;
+  throw invalidDocument(fieldErrors(result.error, schema));
+}
+
+/** The fields at fault, at most 50; an unknown field is an error of its own that names the nearest known one. */
+function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
+  return error.issues.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);
+}
+
+function badRequest(errors: FieldError[]): CarillonError {
+  return new CarillonError("bad_request", `${errors[0]?.path}: ${errors[0]?.message}`, errors);
+}
+
+function describe(issue: Issue, schema: Schema, base: readonly PropertyKey[]): FieldError[] {
+  const path = [...base, ...issue.path];
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return issue.keys.map((key) => unknownField([...path, key], nearest(key, knownKeys(schema, path))));
+    case "invalid_union":
+      return describeUnion(issue, schema, path);
+    case "invalid_key":
+      return issue.issues.map(({ message }) => ({ path: fieldPath(path), message: `the key: ${message}` }));
+    default:
+      return [{ path: fieldPath(path), message: issue.message }];
+  }
+}
+
+function unknownField(path: readonly PropertyKey[], meant: string | undefined): FieldError {
+  const hint = meant === undefined ? "" : `; did you mean "${meant}"?`;
+  return { path: fieldPath(path), message: `unknown field${hint}` };
+}
+
+// An alternative that takes this type of value at all says what is wrong inside it; the others only say
+// that they are of another type.
+function describeUnion(
+  issue: z.core.$ZodIssueInvalidUnion,
+  schema: Schema,
+  path: readonly PropertyKey[],
+): FieldError[] {
+  const isOfOtherType = ({ code, path }: Issue) => code === "invalid_type" && path.length === 0;
+  const meant = issue.errors.find((issues) => !issues.some(isOfOtherType));
+  if (meant !== undefined) return meant.flatMap((inner) => describe(inner, schema, path));
+  const messages = new Set(issue.errors.flat().map(({ message }) => message));
+  return [{ path: fieldPath(path), message: [...messages].join(", or ") || issue.message }];
+}
+
+/** The keys that a schema knows at a path. */
+function knownKeys(schema: Schema, path: readonly PropertyKey[]): string[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  const [head, ...rest] = path;
+  switch (def.type) {
+    case "object": {
+      if (head === undefined) return Object.keys(def.shape);
+      const inner = def.shape[String(head)] ?? def.catchall;
+      return inner === undefined ? [] : knownKeys(inner, rest);
+    }
+    case "record":
+      return head === undefined ? [] : knownKeys(def.valueType, rest);
+    case "array":
+      return head === undefined ? [] : knownKeys(def.element, rest);
+    case "union":
+      return def.options.flatMap((option) => knownKeys(option, path));
+    case "intersection":
+      return [...knownKeys(def.left, path), ...knownKeys(def.right, path)];
+    case "pipe":
+      return [...knownKeys(def.in, path), ...knownKeys(def.out, path)];
+    case "optional":
+    case "nullable":
+    case "default":
+    case "prefault":
+    case "nonoptional":
+    case "readonly":
+    case "catch":
+      return knownKeys(def.innerType, path);
+    case "lazy":
+      return knownKeys(def.getter(), path);
+    default:
+      return [];
+  }
+}

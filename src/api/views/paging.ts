@@ -1,0 +1,54 @@
+/** Pages of lists: the query, opaque cursors and the Link header. */
+
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { CarillonError } from "../../errors.ts";
+import { wholeNumberSchema } from "../schemas/fields.ts";
+
+export const pageQuerySchema = z.strictObject({
+  limit: wholeNumberSchema(1, 200).default(50),
+  cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
+});
+
+/** An opaque cursor that stands after the last item of a page. */
+export function writeCursor(last: string | undefined): string | null {
+  return last === undefined ? null : Buffer.from(JSON.stringify([last])).toString("base64url");
+}
+
+/**
+ * What a cursor stands after. Throws malformed_cursor.
+ * @param last what the last item of a page may be
+ */
+export function readCursor(cursor: string | undefined, last: z.ZodType<string>): string | undefined {
+  if (cursor === undefined) return undefined;
+  try {
+    return z.tuple([last]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
+  } catch {
+    throw new CarillonError(
+      "malformed_cursor",
+      "take next_cursor of the page before as it is, or leave cursor out",
+    );
+  }
+}
+
+/** `Link: <...>; rel="next"`, so that a loop needs no JSON. */
+export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): void {
+  if (cursor === null) return;
+  const next = new URL(request.url, "http://localhost");
+  next.searchParams.set("cursor", cursor);
+  reply.header("link", `<${next.pathname}${next.search}>; rel="next"`);
+}
+
+/** A page of a list whose items are known by their ids; `rows` has one more than `limit` when there is a next page. */
+export function answerPage<Row, View extends { id: string }>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  rows: readonly Row[],
+  limit: number,
+  view: (row: Row) => View,
+): { items: View[]; next_cursor: string | null } {
+  const items = rows.slice(0, limit).map(view);
+  const next = rows.length > limit ? writeCursor(items.at(-1)?.id) : null;
+  linkNext(request, reply, next);
+  return { items, next_cursor: next };
+}

@@ -1,0 +1,80 @@
+/** Answers one run, waiting for its end where the caller asks for it. */
+
+import type { FastifyReply } from "fastify";
+import type { CallerDeps } from "../../deps.ts";
+import { CarillonError } from "../../errors.ts";
+import { readRun, waitForRun } from "../../runs/read.ts";
+import { isFinal } from "../../runs/rules/states.ts";
+import { LOCATION, REPLAYED, RUN_HEADERS } from "../schemas/answer-headers.ts";
+import { logSchema, runSchema } from "../schemas/run.ts";
+import { runView } from "../schemas/run-view.ts";
+import { preferred } from "./accept.ts";
+
+const runAnswer = (description: string, headers = {}) => ({
+  description,
+  headers: { ...RUN_HEADERS, ...headers },
+  content: { "application/json": { schema: runSchema }, "text/plain": { schema: logSchema } },
+});
+
+/** What a call that reads a run answers: the run, or its log for `Accept: text/plain`. */
+export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
+
+/** What a cancel answers. */
+export const CANCEL_ANSWERS = {
+  ...RUN_ANSWERS,
+  202: runAnswer("The run, which has not ended yet: its worker is told to end it"),
+};
+
+/** What a call that makes a run answers: 202 unless the caller has waited for its end. */
+export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
+
+/** The same for a call that takes an Idempotency-Key. */
+export const KEYED_ANSWERS = triggerAnswers({ ...LOCATION, ...REPLAYED });
+
+function triggerAnswers(headers: object) {
+  return {
+    200: runAnswer("The run, or its log as text", headers),
+    202: runAnswer("The run, which was not waited for or has not ended yet", headers),
+  };
+}
+
+/** How to answer a run. */
+export interface RunAnswer {
+  /** Wait for the end so long, in ms. */
+  wait?: number | undefined;
+  /** Answer 424 when it has ended without success. */
+  fail?: boolean | undefined;
+  /** The status when nobody has waited for its end, or in vain. */
+  unfinished: 200 | 202;
+}
+
+/**
+ * Answers the run with its X-Run headers: 200 when the caller has waited for its end, else `unfinished`. Closing the connection
+ * cancels nothing. Throws run_not_found, run_failed.
+ */
+export async function answerRun(
+  deps: CallerDeps,
+  reply: FastifyReply,
+  id: string,
+  { wait = 0, fail = false, unfinished }: RunAnswer,
+): Promise<FastifyReply> {
+  if (wait > 0) await waitForRun(deps, id, wait);
+  const full = await readRun(deps, id);
+  const { state, status } = full.run;
+  reply.header("x-run-id", id).header("x-run-state", state);
+  if (status !== null) reply.header("x-exit-code", String(status));
+  if (fail && isFinal(state) && state !== "succeeded") {
+    const exit = status === null ? "" : ` with exit code ${status}`;
+    throw new CarillonError(
+      "run_failed",
+      `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
+    );
+  }
+  // Who did not wait is told that the trigger was taken, however quick the run was; and one that was skipped never ran.
+  const awaited = wait > 0 && isFinal(state) && state !== "skipped";
+  reply.code(awaited ? 200 : unfinished).header("vary", "accept");
+  const type = preferred(reply.request.headers.accept, ["application/json", "text/plain"]);
+  return type === "text/plain"
+    ? reply.type("text/plain; charset=utf-8").send(full.log)
+    : reply.send(runView(full));
+}

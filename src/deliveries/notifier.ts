@@ -1,0 +1,90 @@
+/** Claims due deliveries, signs and sends them and records how each try went. */
+import type { Logger } from "pino";
+import type { Deps } from "../deps.ts";
+import { startClaimLoop } from "../queue/claim-loop.ts";
+import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
+import { ClaimLost, type Message } from "../queue/queue.ts";
+import type { Send, SendResult } from "./post-webhook.ts";
+import { closeDelivery, type Notification, openDelivery, postponeDelivery, type TryResult } from "./send.ts";
+import { UnusableSecret, webhookHeaders } from "./signature.ts";
+
+/** Deliveries under way at once. */
+const CONCURRENCY = 128;
+/** Of these, to one receiver: a dead one must not hold up the others. */
+const PER_HOST = 8;
+/** How long (ms) a delivery waits that finds its receiver busy. */
+const BUSY_WAIT_MS = 2_000;
+
+export interface Notifier {
+  /** Claims nothing more and breaks off what is under way; that is tried again later. */
+  stop(): Promise<void>;
+}
+
+export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
+  const aborted = new AbortController();
+  const underWay = new Map<string, number>();
+  const handle = async (message: Message<DeliveryMessage>) => {
+    const notification = await openDelivery(deps, message);
+    if (notification === undefined) return;
+    const { host } = new URL(notification.url);
+    const others = underWay.get(host) ?? 0;
+    if (others >= PER_HOST) return postponeDelivery(deps, message, BUSY_WAIT_MS);
+    underWay.set(host, others + 1);
+    try {
+      await attempt(message, notification);
+    } finally {
+      const left = (underWay.get(host) ?? 1) - 1;
+      if (left > 0) underWay.set(host, left);
+      else underWay.delete(host);
+    }
+  };
+  const attempt = async (message: Message<DeliveryMessage>, notification: Notification) => {
+    const startedAt = await deps.db.now();
+    const result = await signAndSend(notification, startedAt);
+    if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(deps, message, 0);
+    else await closeDelivery(deps, message, tryResult(startedAt, result));
+  };
+  const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
+    const { url, headers, body, secrets, hidden, problem } = notification;
+    if (problem !== undefined) return { outcome: "failed", error: problem, durationMs: 0 };
+    try {
+      const signed = webhookHeaders({ ...notification, now }, secrets);
+      return await send({ url, headers: { ...headers, ...signed }, body, signal: aborted.signal, hidden });
+    } catch (error) {
+      if (!(error instanceof UnusableSecret)) throw error;
+      return { outcome: "failed", error: error.message, durationMs: 0 };
+    }
+  };
+  const onError = (error: Error) => {
+    if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");
+    else log.error({ err: error }, "a delivery had an error; it is tried again");
+  };
+  const { engine, signals } = deps;
+  const loop = startClaimLoop({
+    engine,
+    signals,
+    queue: DELIVERY_QUEUE,
+    concurrency: CONCURRENCY,
+    handle,
+    onError,
+  });
+  return {
+    async stop() {
+      aborted.abort();
+      await loop.stop();
+    },
+  };
+}
+
+function tryResult(startedAt: Date, sent: SendResult): TryResult {
+  const { durationMs } = sent;
+  switch (sent.outcome) {
+    case "answered": {
+      const result = sent.status >= 200 && sent.status < 300 ? "delivered" : "failed";
+      return { result, startedAt, durationMs, status: sent.status, error: null, response: sent.response };
+    }
+    case "failed":
+    case "blocked":
+      return { result: sent.outcome, startedAt, durationMs, status: null, error: sent.error, response: null };
+  }
+}

@@ -1,0 +1,43 @@
+/** Tries a delivery again because somebody asks for it. */
+
+import { audit } from "../access/audit.ts";
+import { type Deps, newId } from "../deps.ts";
+import { CarillonError } from "../errors.ts";
+import { databaseNow } from "../postgres/client.ts";
+import { DELIVERY_QUEUE } from "../queue/messages.ts";
+import { publish } from "../queue/signals.ts";
+import { deliveryMessage } from "../runs/settle.ts";
+import { lockDelivery, reopenDelivery, replaceDeliveryMessage } from "./delivery-rows.ts";
+
+/**
+ * Has a delivery tried at once, with the body that it always had. One that is over begins a new schedule of tries
+ * after those it had; one that waits for its next try goes on in its schedule. Throws delivery_not_found.
+ */
+export async function redeliver(deps: Deps, id: string): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    const delivery = await lockDelivery(tx, id);
+    if (delivery === undefined) throw deliveryNotFound(id);
+    await audit(deps, tx, "delivery.redeliver", id);
+    const now = await databaseNow(tx);
+    const message = deliveryMessage(id, newId());
+    switch (delivery.state) {
+      case "delivered":
+      case "failed":
+      case "blocked":
+        await reopenDelivery(tx, { id, tries: delivery.tries, messageId: message.id, nextTryAt: now });
+        break;
+      case "pending":
+        // It is due: its try is under way or about to be.
+        if (delivery.nextTryAt === null || delivery.nextTryAt <= now) return;
+        await replaceDeliveryMessage(tx, id, { messageId: message.id, nextTryAt: now });
+        if (delivery.messageId !== null) await deps.engine.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);
+        break;
+    }
+    await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
+    await publish(tx, { type: "run_changed", run: delivery.event.runId });
+  });
+}
+
+export function deliveryNotFound(id: string): CarillonError {
+  return new CarillonError("delivery_not_found", `there is no delivery ${id}`);
+}

@@ -1,0 +1,171 @@
+/** One try of a delivery: what to send, and what follows from how it went. */
+
+import { secretValues } from "../access/secrets.ts";
+import { type Deps, newId } from "../deps.ts";
+import { CarillonError, OperatorError } from "../errors.ts";
+import { type ActionOptions, type NotifyAction, secretOfTarget } from "../jobs/rules/definition.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
+import type { Message } from "../queue/queue.ts";
+import { publish } from "../queue/signals.ts";
+import { deliveryMessage } from "../runs/settle.ts";
+import { redactionPatterns } from "../text/redaction.ts";
+import {
+  findDelivery,
+  lockDelivery,
+  recordTry,
+  replaceDeliveryMessage,
+  type SendableDelivery,
+  type Try,
+} from "./delivery-rows.ts";
+import { deliveryBody } from "./rules/payloads.ts";
+import { deliveryDelayMs } from "./rules/retry-schedule.ts";
+
+/** A shorter part of a path is a word that may stand anywhere. */
+const MIN_PART_LENGTH = 16;
+
+/** What to POST. */
+export interface Notification {
+  /** Of the delivery: the same at each of its tries. */
+  id: string;
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  body: string;
+  /** Values of the secrets to sign it with, by name. */
+  secrets: ReadonlyMap<string, string>;
+  /** Patterns of what is not to be stored when a receiver says it: the path of the URL, values of headers and secrets. */
+  hidden: readonly Buffer[];
+  /** For people: why it cannot be sent. */
+  problem?: string;
+}
+
+/** The notification that a claimed message stands for; undefined (and acknowledged) when it is not due any more. */
+export async function openDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+): Promise<Notification | undefined> {
+  const delivery = await findDelivery(deps.db.prisma, message.data.delivery_id);
+  if (isDue(delivery, message)) {
+    // The table holds notifications only; the column is shared with trigger_job.
+    const action = delivery.action as NotifyAction;
+    const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
+    const body = deliveryBody(action, delivery.event.body, delivery.id);
+    const target = await withSecrets(deps, delivery.url, secrets);
+    return {
+      id: delivery.id,
+      headers,
+      body,
+      ...target,
+      hidden: hiddenPatterns(delivery.url, headers, target),
+    };
+  }
+  await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
+  return undefined;
+}
+
+/**
+ * A receiver may say back what it was sent, whole or in part: the path without the query or one part of it, or a token
+ * without its `Bearer`. What is shorter than a secret may be is not looked for.
+ * @param named the URL as the action has it: one that is a secret is hidden even where it is only a host
+ */
+function hiddenPatterns(
+  named: string,
+  headers: Notification["headers"],
+  { url, secrets }: Pick<Notification, "url" | "secrets">,
+): Buffer[] {
+  const { pathname, search, searchParams, href } = new URL(url);
+  const isPlain = secretOfTarget(named) === undefined && pathname === "/" && search === "";
+  const path = pathname.split("/").filter((part) => part.length >= MIN_PART_LENGTH);
+  const parts = isPlain
+    ? []
+    : [url, href, pathname + search, pathname, search, ...path, ...searchParams.values()];
+  const words = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]);
+  const keys = [...secrets.values()].flatMap((value) => [value, value.replace(/^whsec_/, "")]);
+  return redactionPatterns([...parts, ...words, ...keys]);
+}
+
+/** The URL, which may be a secret itself, and the secrets to sign with. */
+async function withSecrets(
+  deps: Deps,
+  target: string,
+  names: readonly string[],
+): Promise<Pick<Notification, "url" | "secrets" | "problem">> {
+  try {
+    const secrets = await secretValues(deps, deps.db.prisma, names);
+    const name = secretOfTarget(target);
+    if (name === undefined) return { url: target, secrets };
+    const url = (await secretValues(deps, deps.db.prisma, [name])).get(name)?.trim() ?? "";
+    if (URL.canParse(url)) return { url, secrets };
+    return { url: target, secrets, problem: `secret ${name} is no URL` };
+  } catch (error) {
+    if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
+    return { url: target, secrets: new Map(), problem: error.message };
+  }
+}
+
+/** How a try went, as it is recorded; `blocked`: the guard refused the address. */
+export interface TryResult extends Omit<Try, "number"> {
+  result: "delivered" | "failed" | "blocked";
+}
+
+/** Puts a claimed delivery back for a while without a try. Throws ClaimLost when another node has it. */
+export async function postponeDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+  waitMs: number,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    const delivery = await takeDelivery(deps, tx, message);
+    if (delivery === undefined) return;
+    const nextTryAt = new Date((await databaseNow(tx)).getTime() + waitMs);
+    const next = deliveryMessage(delivery.id, newId(), nextTryAt);
+    await replaceDeliveryMessage(tx, delivery.id, { messageId: next.id, nextTryAt });
+    await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+  });
+}
+
+/** Records a try and plans the next one. Throws ClaimLost, with nothing changed, when another node has the delivery. */
+export async function closeDelivery(
+  deps: Deps,
+  message: Message<DeliveryMessage>,
+  { result, ...made }: TryResult,
+): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    const delivery = await takeDelivery(deps, tx, message);
+    if (delivery === undefined) return;
+    const now = await databaseNow(tx);
+    const number = delivery.tries + 1;
+    const delay =
+      result === "failed"
+        ? deliveryDelayMs(number - delivery.earlierTries, deps.random(), deps.deliveryDelaysMs)
+        : undefined;
+    if (delay === undefined) {
+      await recordTry(tx, delivery.id, { ...made, number }, { state: result, finishedAt: now });
+    } else {
+      const nextTryAt = new Date(now.getTime() + delay);
+      const next = deliveryMessage(delivery.id, newId(), nextTryAt);
+      const pending = { state: "pending", nextTryAt, messageId: next.id } as const;
+      await recordTry(tx, delivery.id, { ...made, number }, pending);
+      await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+    }
+    await publish(tx, { type: "run_changed", run: delivery.event.runId });
+  });
+}
+
+/** Locks the delivery of a claimed message and ends the message; undefined when it is not due any more. */
+async function takeDelivery(
+  deps: Deps,
+  tx: Tx,
+  message: Message<DeliveryMessage>,
+): Promise<SendableDelivery | undefined> {
+  const delivery = await lockDelivery(tx, message.data.delivery_id);
+  await deps.engine.acknowledge(tx, message);
+  return isDue(delivery, message) ? delivery : undefined;
+}
+
+function isDue(
+  delivery: SendableDelivery | undefined,
+  message: Message<DeliveryMessage>,
+): delivery is SendableDelivery {
+  return delivery?.state === "pending" && delivery.messageId === message.id;
+}

@@ -1,0 +1,146 @@
+/** Queries of what attempts print: pieces written while they run, completed at their end, read from any position. */
+
+import type { Tx } from "../postgres/client.ts";
+import type { AttemptState, RunState } from "../runs/rules/states.ts";
+import type { FinalOutput, OutputPiece } from "./rules/output.ts";
+
+/** What is new of one attempt. */
+export interface LiveWrite {
+  attemptId: string;
+  /** One at the position of a stored piece takes its place. */
+  pieces: readonly OutputPiece[];
+  /** Positions of stored pieces that are no longer wanted; none of them is that of a new piece. */
+  dropped: readonly number[];
+}
+
+/** Postgres' pieces at a time; small ones are many. */
+const READ_ROWS = 64;
+
+/**
+ * Writes what is new of several attempts. Answers those that took it, with their runs: an attempt that has ended, or
+ * is being settled right now, takes nothing, so a late worker changes nothing.
+ */
+export async function writeLive(
+  tx: Tx,
+  writes: readonly LiveWrite[],
+): Promise<{ attemptId: string; runId: string }[]> {
+  const pieces = writes.flatMap(({ attemptId, pieces: own }) =>
+    own.map((piece) => ({ attemptId, ...piece })),
+  );
+  const dropped = writes.flatMap(({ attemptId, dropped: own }) =>
+    own.map((position) => ({ attemptId, position })),
+  );
+  const { bytes, positions, starts, lengths } = packed(pieces);
+  return tx.$queryRaw`
+    WITH live AS (
+      SELECT id, run_id FROM attempt
+      WHERE id = ANY(${writes.map((write) => write.attemptId)}::uuid[]) AND state = 'running'
+      FOR SHARE SKIP LOCKED
+    ), gone AS (
+      DELETE FROM attempt_log USING live, unnest(
+        ${dropped.map((one) => one.attemptId)}::uuid[], ${dropped.map((one) => one.position)}::bigint[]
+      ) old (attempt_id, position)
+      WHERE attempt_log.attempt_id = old.attempt_id AND attempt_log.position = old.position
+        AND live.id = old.attempt_id
+    ), written AS (
+      INSERT INTO attempt_log (attempt_id, position, bytes)
+      SELECT new.attempt_id, new.position, substring(${bytes}::bytea FROM new.start + 1 FOR new.length)
+      FROM live JOIN unnest(
+        ${pieces.map((piece) => piece.attemptId)}::uuid[], ${positions}::bigint[],
+        ${starts}::int[], ${lengths}::int[]
+      ) new (attempt_id, position, start, length) ON live.id = new.attempt_id
+      ON CONFLICT (attempt_id, position) DO UPDATE SET bytes = EXCLUDED.bytes
+    )
+    SELECT id AS "attemptId", run_id AS "runId" FROM live`;
+}
+
+/** Makes what is stored of an attempt exactly its final output; the caller holds its row. */
+export async function completeOutput(tx: Tx, attemptId: string, output: FinalOutput): Promise<void> {
+  if (output.untouched && output.missing.length === 0) return;
+  const { bytes, positions, starts, lengths } = packed(output.missing);
+  await tx.$executeRaw`
+    WITH gone AS (
+      DELETE FROM attempt_log
+      WHERE attempt_id = ${attemptId}::uuid AND position <> ALL(${[...output.stored, ...positions]}::bigint[])
+    )
+    INSERT INTO attempt_log (attempt_id, position, bytes)
+    SELECT ${attemptId}::uuid, position, substring(${bytes}::bytea FROM start + 1 FOR length)
+    FROM unnest(${positions}::bigint[], ${starts}::int[], ${lengths}::int[]) new (position, start, length)
+    ON CONFLICT (attempt_id, position) DO UPDATE SET bytes = EXCLUDED.bytes`;
+}
+
+/** Pieces as parameters: all bytes are one of them, as an array of theirs would travel as hexadecimal text. */
+function packed(pieces: readonly OutputPiece[]) {
+  const starts: number[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    starts.push(length);
+    length += piece.bytes.length;
+  }
+  return {
+    bytes: Buffer.concat(
+      pieces.map((piece) => piece.bytes),
+      length,
+    ),
+    positions: pieces.map((piece) => piece.position),
+    starts,
+    lengths: pieces.map((piece) => piece.bytes.length),
+  };
+}
+
+/** All that is stored of an attempt, in order. */
+export async function storedPieces(tx: Tx, attemptId: string): Promise<OutputPiece[]> {
+  const rows = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { position: "asc" } });
+  return rows.map(({ position, bytes }) => ({ position: Number(position), bytes }));
+}
+
+/**
+ * What is stored from a position on, about `maxBytes` of it at most.
+ * @returns with `more` there may be more after it
+ */
+export async function readPieces(
+  tx: Tx,
+  attemptId: string,
+  position: number,
+  maxBytes: number,
+): Promise<{ pieces: OutputPiece[]; more: boolean }> {
+  const rows = await tx.$queryRaw<{ position: bigint; length: number; bytes: Uint8Array }[]>`
+    SELECT piece.start AS position, piece.length,
+      substring(piece.bytes FROM (piece.start - piece.position)::int + 1 FOR ${maxBytes}::int) AS bytes
+    FROM (
+      SELECT near.*, SUM(near.length) OVER (ORDER BY near.position) - near.length AS before
+      FROM (
+        SELECT l.position, l.bytes, GREATEST(l.position, ${position}::bigint) AS start,
+          GREATEST(l.position + octet_length(l.bytes) - GREATEST(l.position, ${position}::bigint), 0)::int AS length
+        FROM attempt_log l
+        WHERE l.attempt_id = ${attemptId}::uuid AND l.position >= COALESCE((
+          SELECT max(e.position) FROM attempt_log e
+          WHERE e.attempt_id = ${attemptId}::uuid AND e.position <= ${position}::bigint
+        ), 0)
+        ORDER BY l.position LIMIT ${READ_ROWS}
+      ) near
+    ) piece
+    WHERE piece.length > 0 AND piece.before < ${maxBytes}
+    ORDER BY piece.position`;
+  const pieces = rows.map((row) => ({ position: Number(row.position), bytes: row.bytes }));
+  const bytes = rows.reduce((sum, row) => sum + row.bytes.length, 0);
+  const cut = rows.some((row) => row.bytes.length < row.length);
+  return { pieces, more: cut || bytes >= maxBytes || rows.length >= READ_ROWS - 1 };
+}
+
+/** How far a run is: what whoever reads its output has to know. */
+export interface LogProgress {
+  state: RunState;
+  status: number | null;
+  attempts: { id: string; number: number; state: AttemptState }[];
+}
+
+/** undefined: there is no such run. */
+export async function logProgress(tx: Tx, runId: string): Promise<LogProgress | undefined> {
+  const attempts = { select: { id: true, number: true, state: true }, orderBy: { id: "asc" } } as const;
+  const run = await tx.run.findUnique({
+    where: { id: runId },
+    select: { state: true, status: true, attempts },
+  });
+  return run ?? undefined;
+}

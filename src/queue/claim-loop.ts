@@ -1,0 +1,107 @@
+/** Claims messages of one queue whenever there is room, and hands each to its handler. */
+import type { Engine, Message } from "./queue.ts";
+import type { Signals } from "./signals.ts";
+
+/** The truth is polled this often, whatever the signals say: promise 7. */
+const POLL_MS = 1_000;
+
+export interface ClaimLoop {
+  /** Claims nothing more; resolves once the claim under way has been handed out and all handlers are done. */
+  stop(): Promise<void>;
+  /** Handlers at work. */
+  readonly busy: number;
+}
+
+/**
+ * Starts claiming.
+ * @param concurrency handlers at work at once
+ * @param handle does the work and acknowledges the message; must not throw for what it expects
+ */
+export function startClaimLoop<T>(options: {
+  engine: Engine;
+  signals: Signals;
+  queue: string;
+  concurrency: number;
+  handle: (message: Message<T>) => Promise<void>;
+  onError: (error: Error) => void;
+}): ClaimLoop {
+  const { engine, queue, concurrency, handle, onError } = options;
+  const working = new Set<Promise<void>>();
+  const alarm = createAlarm();
+  let stopped = false;
+
+  const unsubscribe = options.signals.subscribe((signal) => {
+    if (signal.type === "missed") alarm.ring();
+    if (signal.type === "queue" && signal.queue === queue) alarm.ringAt(signal.at ?? 0);
+  });
+  const start = (message: Message<T>) => {
+    const work = handle(message).catch(onError);
+    working.add(work);
+    void work.then(() => {
+      working.delete(work);
+      alarm.ring();
+    });
+  };
+  const turn = async () => {
+    const room = concurrency - working.size;
+    const messages = room > 0 ? await engine.claim<T>(queue, room) : [];
+    for (const message of messages) start(message);
+  };
+  const run = async () => {
+    while (!stopped) {
+      const rung = alarm.next(POLL_MS);
+      await turn().catch(onError);
+      await rung;
+    }
+  };
+  const running = run();
+  return {
+    async stop() {
+      stopped = true;
+      unsubscribe();
+      alarm.close();
+      await running;
+      await Promise.all(working);
+    },
+    get busy() {
+      return working.size;
+    },
+  };
+}
+
+/** Wakes one waiter: at once, at known times, or when its patience ends. */
+function createAlarm() {
+  let wake: () => void = () => undefined;
+  const timers = new Set<NodeJS.Timeout>();
+  const ring = () => wake();
+  return {
+    ring,
+    /** @param at ms since the epoch; times beyond the next poll are left to it and those after */
+    ringAt(at: number) {
+      const wait = at - Date.now();
+      if (wait <= 0) return ring();
+      if (timers.size >= 1_000) return;
+      const timer = setTimeout(
+        () => {
+          timers.delete(timer);
+          ring();
+        },
+        Math.min(wait, 2 ** 31 - 1),
+      );
+      timers.add(timer.unref());
+    },
+    next(patienceMs: number): Promise<void> {
+      return new Promise((resolve) => {
+        const timer = setTimeout(resolve, patienceMs);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    },
+    close() {
+      for (const timer of timers) clearTimeout(timer);
+      ring();
+    },
+  };
+}

@@ -1,0 +1,145 @@
+/** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
+import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
+import { z } from "zod";
+import { ATTEMPT_OPTIONS, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
+import { publish } from "./signals.ts";
+
+const SCHEMA = "pgboss";
+
+/** A claimed message; `retryCount` is its fence. */
+export interface Message<T> {
+  queue: string;
+  id: string;
+  retryCount: number;
+  data: T;
+  /** Just before it was claimed or last renewed, on the monotonic clock in ms: the claim is good for a heartbeat from here. */
+  claimedAt: number;
+}
+
+/** A message to send; `id` is chosen by the sender, who keeps it in its own row. */
+export interface Outgoing {
+  id: string;
+  data: object;
+  /** Not to be claimed before this time. */
+  startAfter?: Date;
+}
+
+/** The claim is no longer ours: somebody else has or had the message. Roll back and drop the result. */
+export class ClaimLost extends Error {
+  override readonly name = "ClaimLost";
+}
+
+export interface Engine {
+  /** Makes the queues of pools where they are missing. Not to be called in a transaction. */
+  openPools(pools: readonly string[]): Promise<void>;
+  /** Whether this process has seen to the queue of a pool. */
+  hasPool(pool: string): boolean;
+  /** Sends in the caller's transaction; listeners are told when it commits. */
+  send(tx: PrismaTransactionLike, queue: string, messages: readonly Outgoing[]): Promise<void>;
+  /** Takes up to `count` due messages. */
+  claim<T>(queue: string, count: number): Promise<Message<T>[]>;
+  /** Renews claims in one call; answers the ids that are still ours. */
+  renew(queue: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
+  /** Ends a message in the caller's transaction; throws ClaimLost when it is no longer ours. */
+  acknowledge(tx: PrismaTransactionLike, message: Message<unknown>): Promise<void>;
+  /** Takes back messages that nobody has claimed. */
+  withdraw(tx: PrismaTransactionLike, queue: string, ids: readonly string[]): Promise<void>;
+  /** Which of these messages are queued or claimed, or wait as dead letters, as the transaction sees it. */
+  living(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
+  stop(): Promise<void>;
+}
+
+const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
+
+/**
+ * Starts pg-boss, making its tables and the queues where they are missing.
+ * @param onError told of errors in pg-boss' own maintenance
+ */
+export async function openEngine(options: {
+  connectionString: string;
+  sessionOptions: string;
+  pools: readonly string[];
+  onError: (error: Error) => void;
+}): Promise<Engine> {
+  const boss = new PgBoss({
+    connectionString: options.connectionString,
+    options: options.sessionOptions,
+    schema: SCHEMA,
+    max: 4,
+    schedule: false,
+    superviseIntervalSeconds: 3,
+    monitorIntervalSeconds: 3,
+    maintenanceIntervalSeconds: 60,
+  });
+  boss.on("error", options.onError);
+  await boss.start();
+  for (const [name, queue] of COMMON_QUEUES) await openQueue(boss, name, queue);
+  const engine = bossEngine(boss);
+  await engine.openPools(options.pools);
+  return engine;
+}
+
+async function openQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
+  await boss.createQueue(name, options);
+  // One that an earlier release has made has its options.
+  await boss.updateQueue(name, options);
+}
+
+function bossEngine(boss: PgBoss): Engine {
+  const opened = new Set<string>();
+  return {
+    async openPools(pools) {
+      for (const pool of pools) {
+        if (opened.has(pool)) continue;
+        await openQueue(boss, attemptQueue(pool), ATTEMPT_OPTIONS);
+        opened.add(pool);
+      }
+    },
+    hasPool: (pool) => opened.has(pool),
+    async send(tx, queue, messages) {
+      if (messages.length === 0) return;
+      const db = fromPrisma(tx);
+      const rows = messages.map(({ id, data, startAfter }) => ({
+        id,
+        data,
+        ...(startAfter && { startAfter }),
+      }));
+      await boss.insert(queue, rows, { db });
+      const at = Math.min(...messages.map((m) => m.startAfter?.getTime() ?? 0));
+      await publish(tx, { type: "queue", queue, ...(at > 0 && { at }) });
+    },
+    async claim<T>(queue: string, count: number) {
+      const claimedAt = performance.now();
+      const jobs = await boss.fetch<T>(queue, { batchSize: count });
+      return jobs.map(({ id, retryCount, data }) => ({ queue, id, retryCount, data, claimedAt }));
+    },
+    async renew(queue, messages) {
+      if (messages.length === 0) return new Set();
+      return new Set(Response.parse(await boss.touch(queue, [...messages])).settled ?? []);
+    },
+    async acknowledge(tx, { queue, id, retryCount }) {
+      const response = await boss.complete(queue, { id, retryCount }, null, { db: fromPrisma(tx) });
+      if (Response.parse(response).affected !== 1) throw new ClaimLost(`message ${id} is no longer ours`);
+    },
+    async withdraw(tx, queue, ids) {
+      if (ids.length > 0) await boss.cancel(queue, [...ids], { db: fromPrisma(tx) });
+    },
+    living: (tx, ids) => livingMessages(tx, ids),
+    async stop() {
+      await boss.stop({ graceful: false });
+      // Its connections may still be closing: when the server goes first, as the embedded one may, that is no error.
+      boss.removeAllListeners("error").on("error", () => undefined);
+    },
+  };
+}
+
+/** Reads pg-boss' own table: it has no call that asks for many ids over all queues. */
+async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
+    `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'
+     UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $2 AND state < 'completed'`,
+    [...ids],
+    LOST_QUEUE,
+  );
+  return new Set(rows.map((row) => row.id));
+}

@@ -1,0 +1,127 @@
+/** Hints between processes over one NOTIFY channel; every listener also polls the truth. */
+
+import pg from "pg";
+import type { PrismaTransactionLike } from "pg-boss";
+import { z } from "zod";
+
+const CHANNEL = "carillon";
+const RECONNECT_MS = 500;
+/** How often the listening connection is tried: a silent one may be half open. */
+const PING_MS = 10_000;
+const PING_DEADLINE_MS = 5_000;
+/** A payload of NOTIFY has less than 8,000 bytes. */
+const MAX_LISTED_RUNS = 190;
+
+export const Signal = z.discriminatedUnion("type", [
+  /** A message can be claimed from the queue, now or at a time (ms since the epoch). */
+  z.object({ type: z.literal("queue"), queue: z.string(), at: z.number().optional() }),
+  z.object({ type: z.literal("run_changed"), run: z.string() }),
+  /** Whoever runs this run is to end it. */
+  z.object({ type: z.literal("cancel"), run: z.string() }),
+  /** These runs have printed something; without a list any run may have. */
+  z.object({ type: z.literal("log"), runs: z.array(z.string()).optional() }),
+  /** Made here, never sent: the connection was away and signals may have been missed. */
+  z.object({ type: z.literal("missed") }),
+]);
+export type Signal = z.infer<typeof Signal>;
+type Listener = (signal: Signal) => void;
+
+export interface Signals {
+  /** Calls back for every signal until the returned function is called. */
+  subscribe(listener: Listener): () => void;
+  close(): Promise<void>;
+}
+
+/** Tells every process once the caller's transaction commits. */
+export async function publish(tx: PrismaTransactionLike, signal: Signal): Promise<void> {
+  await tx.$queryRawUnsafe("SELECT pg_notify($1, $2)::text", CHANNEL, JSON.stringify(signal));
+}
+
+/** Tells every process which runs have printed something. */
+export async function publishLog(tx: PrismaTransactionLike, runs: readonly string[]): Promise<void> {
+  const listed = runs.length <= MAX_LISTED_RUNS && { runs: [...runs] };
+  await publish(tx, { type: "log", ...listed });
+}
+
+/** Listens on a connection of its own, and reconnects whenever that is lost. */
+export function openSignals(connectionString: string, onError: (error: Error) => void): Signals {
+  const listeners = new Set<Listener>();
+  const tell = (signal: Signal) => {
+    for (const listener of listeners) listener(signal);
+  };
+  const stop = new AbortController();
+  const listening = keepListening(connectionString, tell, onError, stop.signal);
+  return {
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async close() {
+      stop.abort();
+      await listening;
+    },
+  };
+}
+
+async function keepListening(
+  connectionString: string,
+  tell: Listener,
+  onError: (error: Error) => void,
+  stop: AbortSignal,
+): Promise<void> {
+  while (!stop.aborted) {
+    try {
+      await listenUntilLost(connectionString, tell, stop);
+    } catch (error) {
+      onError(error as Error);
+      await pause(RECONNECT_MS, stop);
+    }
+  }
+}
+
+async function listenUntilLost(connectionString: string, tell: Listener, stop: AbortSignal): Promise<void> {
+  const client = new pg.Client({ connectionString, keepAlive: true, query_timeout: PING_DEADLINE_MS });
+  const lost = new AbortController();
+  client.on("error", (error) => lost.abort(error));
+  client.on("end", () => lost.abort(new Error("the listening connection has ended")));
+  client.on("notification", ({ payload }) => {
+    const signal = Signal.safeParse(parseJson(payload));
+    if (signal.success) tell(signal.data);
+  });
+  try {
+    await client.connect();
+    await client.query(`LISTEN ${CHANNEL}`);
+    tell({ type: "missed" });
+    const over = AbortSignal.any([stop, lost.signal]);
+    while (!stop.aborted) {
+      await pause(PING_MS, over);
+      lost.signal.throwIfAborted();
+      if (!stop.aborted) await client.query("SELECT 1");
+    }
+  } finally {
+    client.removeAllListeners("end");
+    await Promise.race([client.end().catch(() => undefined), pause(1_000, stop)]);
+  }
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    // Another program may use the same channel name: what is not ours is not a signal.
+    return undefined;
+  }
+}
+
+function pause(ms: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (stop.aborted) return resolve();
+    const timer = setTimeout(done, ms);
+    function done() {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", done);
+      resolve();
+    }
+    stop.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,100 @@
+/** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
+
+import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
+import { type Deps, newId } from "../deps.ts";
+import type { Tx } from "../postgres/client.ts";
+import { attemptMessage, sendAttempts } from "../queue/attempt-messages.ts";
+import { type AttemptMessage, DELIVERY_QUEUE, LOST_QUEUE } from "../queue/messages.ts";
+import type { Message } from "../queue/queue.ts";
+import { releaseWaiting } from "./release.ts";
+import { isFinal } from "./rules/states.ts";
+import { deliveryMessage, settleAttempt } from "./settle.ts";
+import { activeRuns, type LockedRun, lockRun, replaceMessages } from "./transitions.ts";
+
+const BATCH = 500;
+const LOST_REASON = "the worker fell silent; what the command did is not known";
+
+/** Handles a dead letter: the worker that had claimed the attempt has gone. */
+export async function settleLost(deps: Deps, message: Message<AttemptMessage>): Promise<void> {
+  const { run_id: runId, message_id: messageId } = message.data;
+  const running = await deps.db.transaction(async (tx) => {
+    const run = await lockRun(tx, runId);
+    if (run?.state === "running" && run.messageId === messageId) return true;
+    // Claimed, but never begun: the run waits for a message that is gone.
+    if (run?.messageId === messageId) await resend(deps, tx, run);
+    await deps.engine.acknowledge(tx, message);
+    return false;
+  });
+  if (!running) return;
+  await settleAttempt(deps, message, {
+    outcome: { state: "lost", status: -1 },
+    reason: LOST_REASON,
+  });
+}
+
+/** Gives every run and delivery without a living message a new one. Answers how many there were. */
+export async function recoverRuns(deps: Deps): Promise<number> {
+  const runs = await mend(deps, activeRuns, recoverRun);
+  return runs + (await mend(deps, pendingDeliveries, recoverDelivery));
+}
+
+type Waiting = { id: string; jobId?: string; messageId: string | null };
+
+/** Looks at all that wait, batch by batch, and mends those whose message is dead. */
+async function mend(
+  deps: Deps,
+  find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<Waiting[]>,
+  recover: (deps: Deps, tx: Tx, waiting: Waiting) => Promise<boolean>,
+): Promise<number> {
+  let mended = 0;
+  let last: string | undefined;
+  for (;;) {
+    const batch = await find(deps.db.prisma, last, BATCH);
+    const living = await deps.engine.living(
+      deps.db.prisma,
+      batch.flatMap((one) => one.messageId ?? []),
+    );
+    for (const waiting of batch) {
+      if (waiting.messageId !== null && living.has(waiting.messageId)) continue;
+      if (await deps.db.transaction((tx) => recover(deps, tx, waiting))) mended++;
+    }
+    last = batch.at(-1)?.id;
+    if (batch.length < BATCH) return mended;
+  }
+}
+
+async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting): Promise<boolean> {
+  // It waits for a place; one may have become free without anybody noticing.
+  if (messageId === null && jobId !== undefined) return (await releaseWaiting(deps, tx, jobId)) > 0;
+  const run = await lockRun(tx, id);
+  if (run === undefined || isFinal(run.state)) return false;
+  // Looked at again under the lock: what was read before may have moved on since.
+  if (await lives(deps, tx, run.messageId)) return false;
+  if (run.state === "running") {
+    const data = { run_id: id, message_id: run.messageId ?? newId() };
+    await replaceMessages(tx, [{ id, messageId: data.message_id }]);
+    await deps.engine.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
+  } else {
+    await resend(deps, tx, run);
+  }
+  return true;
+}
+
+async function recoverDelivery(deps: Deps, tx: Tx, { id }: Waiting): Promise<boolean> {
+  const delivery = await lockDelivery(tx, id);
+  if (delivery?.state !== "pending" || (await lives(deps, tx, delivery.messageId))) return false;
+  const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);
+  await replaceDeliveryMessage(tx, id, { messageId: message.id });
+  await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
+  return true;
+}
+
+async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<boolean> {
+  return messageId !== null && (await deps.engine.living(tx, [messageId])).has(messageId);
+}
+
+async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
+  const message = attemptMessage({ id, pool: revision.pool }, newId(), nextAttemptAt ?? undefined);
+  await replaceMessages(tx, [{ id, messageId: message.id }]);
+  await sendAttempts(deps, tx, [message]);
+}

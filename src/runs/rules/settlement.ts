@@ -1,0 +1,197 @@
+/** The second pure heart: what follows from the end of an attempt. */
+import { type EventBody, freezeBody } from "../../deliveries/rules/payloads.ts";
+import { MAX_CHAIN } from "../../jobs/rules/chains.ts";
+import {
+  type ActionName,
+  type ActionOptions,
+  actionOptions,
+  type EventName,
+  type NotifyAction,
+  type RetryPolicy,
+} from "../../jobs/rules/definition.ts";
+import { isRetryable, retryDelayMs } from "./retry.ts";
+import type { AttemptOutcome } from "./states.ts";
+
+/** The run as it stands when its attempt ends. */
+export interface SettlingRun {
+  id: string;
+  jobId: string;
+  jobName: string;
+  triggeredAt: Date;
+  triggeredBy: string;
+  /** Its place in the chain; 1 = triggered by no other run. */
+  depth: number;
+  /** The attempt that ended, 0 = first. */
+  attempt: number;
+  /** false: the trigger asked for no actions. */
+  fireEvents: boolean;
+  /** The body of the event that triggered it, as it was then. */
+  parent: EventBody | undefined;
+}
+
+/** An action as settlement needs it; job-level ones first, then those of the schedule. */
+export interface SettlingAction extends ActionOptions {
+  level: "job" | "schedule";
+  event: EventName;
+  action: ActionName;
+  /** The URL, or the name of the job to trigger. */
+  target: string;
+  /** The job to trigger, as it is now. */
+  job?: { id: string; enabled: boolean; deleted: boolean };
+}
+
+export interface Settlement {
+  attempt: AttemptOutcome;
+  run:
+    | { state: "succeeded" | "failed" | "cancelled"; status: number; retriesExhausted: boolean }
+    | { state: "retrying"; status: number; nextAttempt: number; nextAttemptAt: Date }
+    | { state: "queued" };
+  /** Events that have at least one action, in the order in which they fire. */
+  events: SettledEvent[];
+}
+
+export interface SettledEvent {
+  event: EventName;
+  /** The frozen body, shared by the deliveries and shown by the runs that it triggers. */
+  body: string;
+  deliveries: ({ action: NotifyAction; url: string } & ActionOptions)[];
+  triggers: { jobId: string; name: string; triggeredBy: string }[];
+  /** trigger_job actions that make no run, and why. */
+  refusals: { name: string; reason: string }[];
+}
+
+/**
+ * The whole settlement of one attempt, by the table of DESIGN 3.
+ * @param random a number in [0, 1) that places the retry delay within its jitter
+ */
+export function settle(input: {
+  run: SettlingRun;
+  retry: RetryPolicy;
+  actions: readonly SettlingAction[];
+  outcome: AttemptOutcome;
+  /** Somebody has asked for the end of the run: it ends now, however its attempt did. */
+  cancelRequested: boolean;
+  log: string;
+  logTruncated: boolean;
+  now: Date;
+  random: number;
+}): Settlement {
+  const { run, retry, outcome } = input;
+  const decision = input.cancelRequested
+    ? decideCancelled(outcome)
+    : decide(run.attempt, retry, outcome, input.now, input.random);
+  const actions = run.fireEvents ? input.actions : [];
+  const events = decision.events.flatMap((event) => {
+    const own = actions.filter((a) => a.event === event && !retriggersItself(a, run.jobId));
+    return own.length === 0 ? [] : [settleEvent(event, own, input)];
+  });
+  return { attempt: outcome, run: decision.run, events };
+}
+
+interface Decision {
+  run: Settlement["run"];
+  events: EventName[];
+}
+
+const SUCCEEDED: Decision = {
+  run: { state: "succeeded", status: 0, retriesExhausted: false },
+  events: ["on_success"],
+};
+
+/** A command that was done before the request reached it has succeeded, with all that follows. */
+function decideCancelled(outcome: AttemptOutcome): Decision {
+  if (outcome.state === "succeeded") return SUCCEEDED;
+  return { run: { state: "cancelled", status: outcome.status ?? -1, retriesExhausted: false }, events: [] };
+}
+
+function decide(
+  attempt: number,
+  retry: RetryPolicy,
+  outcome: AttemptOutcome,
+  now: Date,
+  random: number,
+): Decision {
+  switch (outcome.state) {
+    case "succeeded":
+      return SUCCEEDED;
+    case "cancelled":
+      return decideCancelled(outcome);
+    case "handed_back":
+      return { run: { state: "queued" }, events: [] };
+    case "failed":
+    case "timed_out":
+    case "start_failed":
+    case "lost": {
+      const { status } = outcome;
+      if (attempt < retry.limit && isRetryable(retry, outcome.state, status)) {
+        const nextAttemptAt = new Date(now.getTime() + retryDelayMs(retry, attempt, random));
+        return {
+          run: { state: "retrying", status, nextAttempt: attempt + 1, nextAttemptAt },
+          events: ["on_error"],
+        };
+      }
+      const retriesExhausted = retry.limit > 0;
+      return {
+        run: { state: "failed", status, retriesExhausted },
+        events: retriesExhausted ? ["on_error", "on_retries_exhausted"] : ["on_error"],
+      };
+    }
+  }
+}
+
+function settleEvent(
+  event: EventName,
+  actions: readonly SettlingAction[],
+  input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
+): SettledEvent {
+  const { run } = input;
+  // An action at both levels fires once, as the job has it.
+  const distinct = [
+    ...new Map(actions.toReversed().map((a) => [`${a.action} ${a.target}`, a])).values(),
+  ].toReversed();
+  const triggers: SettledEvent["triggers"] = [];
+  const refusals: SettledEvent["refusals"] = [];
+  const deliveries: SettledEvent["deliveries"] = [];
+  for (const one of distinct) {
+    const { action, target, job } = one;
+    if (action !== "trigger_job") {
+      deliveries.push({ action, url: target, ...actionOptions(one) });
+      continue;
+    }
+    const reason = refusal(job, run.depth);
+    if (reason !== undefined) refusals.push({ name: target, reason });
+    else if (job !== undefined)
+      triggers.push({ jobId: job.id, name: target, triggeredBy: childLabel(event, run.jobName) });
+  }
+  const body: EventBody = {
+    status: input.outcome.status,
+    log: input.log,
+    name: run.jobName,
+    triggered_at: run.triggeredAt.toISOString(),
+    triggered_by: run.triggeredBy,
+    triggered: triggers.map((t) => t.name),
+    retry_attempt: run.attempt,
+    retries_exhausted: event === "on_retries_exhausted",
+    event,
+    run_id: run.id,
+    log_truncated: input.logTruncated,
+    ...(run.parent === undefined ? {} : { triggered_by_job_run: run.parent }),
+  };
+  return { event, body: freezeBody(body), deliveries, triggers, refusals };
+}
+
+function retriggersItself(action: SettlingAction, jobId: string): boolean {
+  return action.level === "schedule" && action.job?.id === jobId;
+}
+
+function refusal(job: SettlingAction["job"], depth: number): string | undefined {
+  if (job === undefined || job.deleted) return "the job has been deleted";
+  if (!job.enabled) return "the job is disabled";
+  if (depth >= MAX_CHAIN) return `a chain has at most ${MAX_CHAIN} runs`;
+  return undefined;
+}
+
+/** The `triggered_by` of a run that an event of job `parent` triggers. */
+function childLabel(event: EventName, parent: string): string {
+  return event === "on_retries_exhausted" ? `retries_exhausted[${parent}]` : `job[${parent}]`;
+}

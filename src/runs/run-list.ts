@@ -1,0 +1,100 @@
+/** Queries that list runs by filters, newest first. */
+
+import type { Tx } from "../postgres/client.ts";
+import { Prisma } from "../postgres/generated/client.ts";
+import { idRange, type TimeRange } from "../postgres/ids.ts";
+import { type RunSummary, SUMMARY } from "./history.ts";
+import type { RunState, Trigger } from "./rules/states.ts";
+
+/** Which runs to list: all conditions together; of the values of one, any. */
+export interface RunFilter extends TimeRange {
+  /** Names of jobs, deleted ones included. */
+  jobs?: readonly string[] | undefined;
+  schedules?: readonly string[] | undefined;
+  states?: readonly RunState[] | undefined;
+  statuses?: readonly number[] | undefined;
+  triggeredBy?: readonly string[] | undefined;
+  triggers?: readonly Trigger[] | undefined;
+  /** Of the revision that ran; all of them. */
+  labels?: readonly (readonly [name: string, value: string])[] | undefined;
+}
+
+/** The page of a list that begins after `beforeId`. */
+export interface RunPage {
+  beforeId?: string | undefined;
+  limit: number;
+}
+
+/** Runs newest first, from before `beforeId` on. */
+export async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
+  const jobIds = filter.jobs && (await jobsNamed(tx, filter.jobs)).map(({ id }) => id);
+  const ids = await tx.$queryRaw<{ id: string }[]>(runIds(filter, jobIds, page));
+  return tx.run.findMany({
+    where: { id: { in: ids.map(({ id }) => id) } },
+    include: SUMMARY,
+    orderBy: { id: "desc" },
+  });
+}
+
+/**
+ * The query of the ids of a page. Each of the jobs, else each of the states, has an index that is read from its
+ * newest run on; one IN over several would read and sort all of their runs.
+ */
+export function runIds(filter: RunFilter, jobIds: readonly string[] | undefined, page: RunPage): Prisma.Sql {
+  const { wanted, order, is } = sourceOf(filter, jobIds);
+  const conditions = Prisma.join([...is, ...conditionsOf(filter, page)], " AND ");
+  return Prisma.sql`
+    SELECT newest.id FROM ${wanted} CROSS JOIN LATERAL (
+      SELECT run.id FROM run WHERE ${conditions} ORDER BY ${order} run.id DESC LIMIT ${page.limit}
+    ) AS newest ORDER BY newest.id DESC LIMIT ${page.limit}`;
+}
+
+/**
+ * What is read for itself, and how. With a plain = Postgres may count on meeting enough such runs among the newest
+ * of all, and then reads the whole history for a job that has not run for long; ANY and the order rule that out.
+ */
+function sourceOf({ states }: RunFilter, jobIds: readonly string[] | undefined) {
+  const inStates = states && [...new Set(states)];
+  if (jobIds !== undefined) {
+    const is = [Prisma.sql`run.job_id = ANY(ARRAY[wanted.job_id])`];
+    if (inStates !== undefined) is.push(Prisma.sql`run.state = ANY(${inStates}::run_state[])`);
+    const wanted = Prisma.sql`unnest(${[...jobIds]}::uuid[]) AS wanted (job_id)`;
+    return { wanted, order: Prisma.sql`run.job_id,`, is };
+  }
+  if (inStates !== undefined) {
+    const wanted = Prisma.sql`unnest(${inStates}::run_state[]) AS wanted (state)`;
+    return { wanted, order: Prisma.sql`run.state,`, is: [Prisma.sql`run.state = ANY(ARRAY[wanted.state])`] };
+  }
+  return { wanted: Prisma.sql`(SELECT) AS wanted`, order: Prisma.empty, is: [Prisma.sql`TRUE`] };
+}
+
+function conditionsOf(filter: RunFilter, { beforeId }: RunPage): Prisma.Sql[] {
+  const { since, until, schedules, statuses, triggeredBy, triggers, labels } = filter;
+  const { from, to } = idRange(filter);
+  return [
+    beforeId && Prisma.sql`run.id < ${beforeId}::uuid`,
+    from && Prisma.sql`run.id >= ${from}::uuid`,
+    to && Prisma.sql`run.id < ${to}::uuid`,
+    since && Prisma.sql`run.triggered_at >= ${since}`,
+    until && Prisma.sql`run.triggered_at < ${until}`,
+    statuses && Prisma.sql`run.status = ANY(${statuses}::int[])`,
+    triggeredBy && Prisma.sql`run.triggered_by = ANY(${triggeredBy}::text[])`,
+    triggers && Prisma.sql`run.trigger = ANY(${triggers}::trigger_type[])`,
+    schedules &&
+      Prisma.sql`run.job_id IN (SELECT j.id FROM job j JOIN schedule s ON s.id = j.schedule_id
+        WHERE s.name = ANY(${schedules}::text[]))`,
+    labels && Prisma.sql`run.revision_id IN (SELECT id FROM job_revision WHERE ${hasLabels(labels)})`,
+  ].filter((condition) => typeof condition === "object");
+}
+
+function hasLabels(labels: NonNullable<RunFilter["labels"]>): Prisma.Sql {
+  const each = labels.map(
+    ([name, value]) => Prisma.sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
+  );
+  return Prisma.join(each, " AND ");
+}
+
+/** The jobs of these names, deleted ones included. */
+export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
+  return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
+}

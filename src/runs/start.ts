@@ -1,0 +1,128 @@
+/** A claimed message becomes a running attempt: what the worker is to run, or nothing when the message is stale. */
+
+import { secretValues } from "../access/secrets.ts";
+import { type Deps, newId } from "../deps.ts";
+import { CarillonError, OperatorError } from "../errors.ts";
+import { definitionOf } from "../jobs/find.ts";
+import type { Command } from "../jobs/rules/definition.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type AttemptMessage, leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
+import { ClaimLost, type Message } from "../queue/queue.ts";
+import { publish } from "../queue/signals.ts";
+import { beginRun, insertAttempt, type LockedRun, lockRun, runningAttempt } from "./transitions.ts";
+
+/** What a worker runs. */
+export interface AttemptOrder {
+  runId: string;
+  attemptId: string;
+  command: Command;
+  /** The job's env with the trigger's over it, and what tells the command which attempt it is over both. */
+  env: Record<string, string>;
+  workingDirectory: string | null;
+  /** The account that it runs as; null: that of the service. */
+  user: string | null;
+  timeoutMs: number | null;
+  /** What is kept of what it prints. */
+  logLimitBytes: number;
+  /** Values that must not be seen in what it prints. */
+  secrets: readonly string[];
+  /** Why it cannot be run. */
+  problem?: string;
+}
+
+/**
+ * Records that `worker` begins the attempt that the message stands for. May be called again by who holds the claim
+ * when the answer of an earlier call was lost. Throws ClaimLost, with nothing changed, when the claim is no longer
+ * ours or is about to end: what was not begun can be begun by another worker, and is no failure.
+ * @returns undefined when the run no longer waits for this message, which is then acknowledged
+ */
+export async function startAttempt(
+  deps: Deps,
+  message: Message<AttemptMessage>,
+  worker: string,
+): Promise<AttemptOrder | undefined> {
+  const begun = await begin(deps, message, worker);
+  return begun && withSecrets(deps, begun);
+}
+
+/** An order whose secrets have yet to be read. */
+interface Begun extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
+  jobEnv: Readonly<Record<string, string>>;
+  secretEnv: Readonly<Record<string, string>>;
+  /** Wins over the other two; undefined: the command has no such variable. */
+  runEnv: Readonly<Record<string, string | undefined>>;
+}
+
+async function begin(
+  deps: Deps,
+  message: Message<AttemptMessage>,
+  worker: string,
+): Promise<Begun | undefined> {
+  return deps.db.transaction(async (tx) => {
+    const run = await lockRun(tx, message.data.run_id);
+    const attemptId = run?.messageId === message.id ? await attemptOf(tx, run, message, worker) : undefined;
+    if (run === undefined || attemptId === undefined) {
+      await deps.engine.acknowledge(tx, message);
+      return undefined;
+    }
+    const definition = definitionOf(run.revision);
+    const { command, env: jobEnv, secretEnv, workingDirectory, user, timeoutMs, logLimitBytes } = definition;
+    const runEnv = { ...(run.env as Record<string, string>), ...attemptEnv(run) };
+    const env = { jobEnv, secretEnv, runEnv };
+    return { runId: run.id, attemptId, command, ...env, workingDirectory, user, timeoutMs, logLimitBytes };
+  });
+}
+
+/** The attempt of a locked run that is begun now, or was by an earlier try under the same claim. */
+async function attemptOf(
+  tx: Tx,
+  run: LockedRun,
+  message: Message<AttemptMessage>,
+  worker: string,
+): Promise<string | undefined> {
+  // No message is claimed twice: what runs under ours was committed by us, though we were not told.
+  if (run.state === "running") return (await runningAttempt(tx, run.id))?.id;
+  if (run.state !== "queued" && run.state !== "retrying") return undefined;
+  const now = await databaseNow(tx);
+  const id = newId();
+  await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
+  await insertAttempt(tx, { id, runId: run.id, number: run.attempt, worker, startedAt: now });
+  await publish(tx, { type: "run_changed", run: run.id });
+  // The locks may have taken their time; a command wants a lease that lasts to the next renewal.
+  if (leftOf(message.claimedAt) < RENEW_EVERY_MS) {
+    throw new ClaimLost(`too little is left of the claim of message ${message.id}`);
+  }
+  return id;
+}
+
+/** Apart from the transaction: the key file is read. */
+async function withSecrets(deps: Deps, begun: Begun): Promise<AttemptOrder> {
+  const { jobEnv, secretEnv, runEnv, ...order } = begun;
+  try {
+    const values = await secretValues(deps, deps.db.prisma, [...new Set(Object.values(secretEnv))]);
+    const secret = Object.entries(secretEnv).map(([variable, name]) => [variable, values.get(name)] as const);
+    const env = definedOnly({ ...jobEnv, ...Object.fromEntries(secret), ...runEnv });
+    return { ...order, env, secrets: [...values.values()] };
+  } catch (error) {
+    if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
+    return { ...order, env: {}, secrets: [], problem: error.message };
+  }
+}
+
+/** What every command is told of its run; undefined: it has no such thing, whatever its job or trigger says. */
+function attemptEnv(run: LockedRun): Record<string, string | undefined> {
+  return {
+    CARILLON_RUN_ID: run.id,
+    CARILLON_JOB: run.job.name,
+    CARILLON_ATTEMPT: String(run.attempt),
+    CARILLON_SCHEDULED_FOR: run.scheduledFor?.toISOString(),
+    CARILLON_TRIGGERED_BY: run.triggeredBy,
+    CARILLON_PARENT_RUN_ID: run.parentEvent?.runId,
+  };
+}
+
+function definedOnly(env: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}

@@ -1,0 +1,148 @@
+/** Looks after slots that make no run of their own: those of a gap between beats, and those of paused jobs. */
+
+import { setImmediate as letOthersRun } from "node:timers/promises";
+import type { Deps } from "../deps.ts";
+import {
+  type CronJob,
+  caughtUpNear,
+  cronJobs,
+  missedInPause,
+  type RevisionInForce,
+  revisionsInForce,
+  slotKey,
+} from "../jobs/cron-jobs.ts";
+import { databaseNow } from "../postgres/client.ts";
+import {
+  decideMissed,
+  decidePaused,
+  MAX_MISSED,
+  NOBODY_UP,
+  type PassedSlot,
+  type PassedSlots,
+  pausedReason,
+} from "../runs/rules/missed.ts";
+import { createRuns, type DueSlot } from "../runs/trigger.ts";
+import { parseCron } from "../time/cron.ts";
+import { newestSlots } from "../time/slots.ts";
+import { lockProgress } from "./progress.ts";
+
+/** A time in which no scheduler made runs: its slots are those with after < slot <= until. */
+export interface Gap {
+  after: Date;
+  until: Date;
+}
+
+type Row = PassedSlot & { jobId: string; isLast: boolean };
+
+/** Rows in one transaction: it must not outlast its time limit. */
+const ROWS_AT_ONCE = 500;
+const JOBS_AT_ONCE = 200;
+/** Two schedulers that look after one gap may see its end so far apart (ms). */
+const SAME_GAP_MS = 60_000;
+
+/** Makes a row of each slot of a gap, or makes its run, as its job says; answers how many rows are new. */
+export async function recordGap(deps: Deps, gap: Gap): Promise<number> {
+  const jobs = await cronJobs(deps.db.prisma);
+  const slotsOf = createSlotFinder();
+  let recorded = 0;
+  let rows: Row[] = [];
+  for (let first = 0; first < jobs.length; first += JOBS_AT_ONCE) {
+    const some = jobs.slice(first, first + JOBS_AT_ONCE);
+    const changed = some.filter((job) => job.since > gap.after).map((job) => job.id);
+    const said = Map.groupBy(
+      changed.length === 0 ? [] : await revisionsInForce(deps.db.prisma, changed, gap.after),
+      (revision) => revision.jobId,
+    );
+    for (const job of some) {
+      const stretches = stretchesOf(job, said.get(job.id), gap);
+      const zoneOf = (timezone: string | null) => timezone ?? job.scheduleTimezone ?? deps.defaultTimezone;
+      rows.push(
+        ...rowsOf(
+          job,
+          stretches.map((one) => slotsOf(one, zoneOf(one.timezone))),
+        ),
+      );
+      if (rows.length < ROWS_AT_ONCE) continue;
+      recorded += await recordRows(deps, rows);
+      rows = [];
+    }
+    await letOthersRun();
+  }
+  return recorded + (await recordRows(deps, rows));
+}
+
+interface Stretch {
+  cron: readonly string[];
+  timezone: string | null;
+  after: Date;
+  until: Date;
+}
+
+/** Which expressions a job followed when, within the gap and its own window. */
+function stretchesOf(job: CronJob, said: readonly RevisionInForce[] | undefined, gap: Gap): Stretch[] {
+  const begin = Math.max(gap.after.getTime(), gap.until.getTime() - job.catchupWindowMs);
+  if (said === undefined) return [{ ...job, after: new Date(begin), until: gap.until }];
+  return said.map(({ cron, timezone, from, until }) => ({
+    cron,
+    timezone,
+    after: new Date(Math.max(begin, from.getTime())),
+    until: until !== null && until < gap.until ? until : gap.until,
+  }));
+}
+
+/** Finds the slots of stretches; many jobs have the same. */
+function createSlotFinder(): (stretch: Stretch, zone: string) => PassedSlots {
+  const found = new Map<string, PassedSlots>();
+  return ({ cron, after, until }, zone) => {
+    const key = JSON.stringify([cron, zone, after, until]);
+    const known =
+      found.get(key) ?? newestSlots({ crons: cron.map(parseCron), zone, after, until, count: MAX_MISSED });
+    found.set(key, known);
+    return known;
+  };
+}
+
+function rowsOf({ id, missedRuns: policy, since, paused }: CronJob, passed: readonly PassedSlots[]): Row[] {
+  const rule = { policy, since, paused: paused === null ? undefined : pausedReason(paused) };
+  return decideMissed(passed, rule).map((slot) => ({ ...slot, jobId: id, isLast: policy === "last" }));
+}
+
+async function recordRows(deps: Deps, rows: readonly Row[]): Promise<number> {
+  if (rows.length === 0) return 0;
+  return deps.db.transaction(async (tx) => {
+    // Where two schedulers look after the same gap, the second one sees what the first one made.
+    await lockProgress(tx);
+    const triggeredAt = await databaseNow(tx);
+    const last = rows.filter((row) => row.catchUp && row.isLast);
+    const done = await caughtUpNear(tx, last, SAME_GAP_MS);
+    const requests = rows.map(({ jobId, scheduledFor, catchUp, reason, isLast }) => {
+      const asked = { jobId, scheduledFor, triggeredAt, reason };
+      if (catchUp && !(isLast && done.has(slotKey(asked)))) {
+        return { ...asked, trigger: "catch_up", triggeredBy: "catch_up" } as const;
+      }
+      return { ...asked, trigger: "cron", triggeredBy: "cron", missed: reason ?? NOBODY_UP } as const;
+    });
+    return (await createRuns(deps, tx, requests)).length;
+  });
+}
+
+/** Slots that have come of a job that is paused. */
+export interface PausedSlots {
+  jobId: string;
+  paused: NonNullable<CronJob["paused"]>;
+  slots: readonly Date[];
+}
+
+/** The slots of paused jobs that are to be recorded as missed. */
+export async function missedByPause(deps: Deps, all: readonly PausedSlots[]): Promise<DueSlot[]> {
+  if (all.length === 0) return [];
+  const pauses = all.map(({ jobId, paused }) => ({ jobId, pausedAt: paused.at }));
+  const recorded = await missedInPause(deps.db.prisma, pauses);
+  return all.flatMap(({ jobId, paused, slots }) =>
+    decidePaused(slots, pausedReason(paused), recorded.get(jobId) ?? 0).map(({ scheduledFor, reason }) => ({
+      jobId,
+      scheduledFor,
+      missed: reason,
+    })),
+  );
+}

@@ -1,0 +1,154 @@
+/** Saves, changes and deletes whole schedules; what is saved is whole, or nothing is. */
+
+import { isDeepStrictEqual } from "node:util";
+import { audit } from "../access/audit.ts";
+import type { Deps } from "../deps.ts";
+import { CarillonError } from "../errors.ts";
+import { findJobs, markDeleted, type StoredJob } from "../jobs/find.ts";
+import { lockFully } from "../jobs/locks.ts";
+import { changedScheduleFields } from "../jobs/rules/changed-fields.ts";
+import type { JobDefinition, ScheduleDefinition } from "../jobs/rules/definition.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { findScheduleState, type ScheduleState } from "./read.ts";
+import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
+import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "./schedule-rows.ts";
+
+/** A schedule as it is now, its jobs in the order of the document, and as it was before. */
+export interface SavedSchedule {
+  before: ScheduleState | undefined;
+  after: ScheduleState;
+}
+
+/** Makes the database equal to the document. Throws invalid_document, job_exists, job_in_use. */
+export async function putSchedule(
+  deps: Deps,
+  schedule: ScheduleDefinition,
+  options: SaveOptions = {},
+): Promise<SavedSchedule> {
+  return save(deps, options, async (tx) => {
+    const before = await findScheduleState(tx, schedule.name);
+    const after = await writeWhole(deps, tx, schedule, before?.jobs ?? []);
+    await auditSave(deps, tx, before, after);
+    return { before, after };
+  });
+}
+
+/** Saves what `edit` makes of a schedule. Throws schedule_not_found, what putSchedule throws, and what `edit` throws. */
+export async function editSchedule(
+  deps: Deps,
+  name: string,
+  edit: (before: ScheduleState) => ScheduleDefinition,
+  options: SaveOptions = {},
+): Promise<SavedSchedule> {
+  return save(deps, options, async (tx) => {
+    const before = await requireSchedule(tx, name);
+    const after = await writeWhole(deps, tx, edit(before), before.jobs);
+    await auditSave(deps, tx, before, after);
+    return { before, after };
+  });
+}
+
+/** Deletes a schedule with its jobs. Throws schedule_not_found, job_in_use when another schedule triggers one. */
+export async function deleteSchedule(deps: Deps, name: string): Promise<void> {
+  await save(deps, {}, async (tx) => {
+    const { schedule, jobs } = await requireSchedule(tx, name);
+    const now = await databaseNow(tx);
+    await lockFully(tx, idsOf(jobs));
+    // First, so that its own actions do not keep the jobs.
+    await hideSchedule(tx, schedule, now);
+    await deleteJobs(deps, tx, jobs, now);
+    await audit(deps, tx, "schedule.delete", name, { deleted: namesOf(jobs) });
+  });
+}
+
+async function auditSave(
+  deps: Deps,
+  tx: Tx,
+  before: ScheduleState | undefined,
+  after: ScheduleState,
+): Promise<void> {
+  const old = new Map(before?.jobs.map((job) => [job.definition.name, job]));
+  const kept = new Set(namesOf(after.jobs));
+  const updated = after.jobs.filter((job) => {
+    const was = old.get(job.definition.name);
+    return was !== undefined && was.revisionId !== job.revisionId;
+  });
+  await audit(deps, tx, "schedule.save", after.schedule.name, {
+    fields: changedScheduleFields(before?.schedule ?? NOTHING, after.schedule),
+    created: namesOf(after.jobs).filter((name) => !old.has(name)),
+    updated: namesOf(updated),
+    deleted: namesOf(before?.jobs ?? []).filter((name) => !kept.has(name)),
+  });
+}
+
+/** What a schedule says that is not there. */
+const NOTHING = { tzLocation: null, logRetentionMs: null, actions: [] };
+
+/** Makes a schedule, of which these are the jobs, equal to the document. */
+async function writeWhole(
+  deps: Deps,
+  tx: Tx,
+  schedule: ScheduleDefinition,
+  jobs: readonly StoredJob[],
+): Promise<ScheduleState> {
+  const now = await databaseNow(tx);
+  await lockFully(tx, idsOf(jobs));
+  const { id } = await ensureSchedule(tx, schedule.name, now);
+  await refuseForeignJobs(tx, id, schedule.jobs);
+  const kept = new Set(schedule.jobs.map((job) => job.name));
+  const removed = jobs.filter((job) => !kept.has(job.definition.name));
+  // First, so that what stays cannot name what goes.
+  await markDeleted(tx, idsOf(removed), now);
+  const before = new Map(jobs.map((job) => [job.definition.name, job]));
+  const ids = await saveJobs(deps, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
+    { path: "", actions: schedule.actions },
+    ...schedule.jobs.map((job) => ({ path: `jobs.${job.name}.`, ...job })),
+  ]);
+  if (!(await says(tx, id, schedule))) await writeSchedule(tx, id, { ...schedule, now }, ids);
+  await deleteJobs(deps, tx, removed, now);
+  return stateOf(tx, id, schedule);
+}
+
+const idsOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.id);
+const namesOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.definition.name);
+
+/** Whether a schedule says all this already, beside its jobs: then it has not changed, and its slots go on. */
+async function says(tx: Tx, id: string, said: ScheduleDefinition): Promise<boolean> {
+  const { tzLocation, logRetentionMs, actions } = await scheduleOf(tx, id);
+  const is = { tzLocation, logRetentionMs, actions };
+  return isDeepStrictEqual(is, {
+    tzLocation: said.tzLocation,
+    logRetentionMs: said.logRetentionMs,
+    actions: said.actions,
+  });
+}
+
+async function stateOf(tx: Tx, scheduleId: string, said: ScheduleDefinition): Promise<ScheduleState> {
+  const jobs = new Map((await findJobs(tx, { scheduleId })).map((job) => [job.definition.name, job]));
+  return {
+    schedule: await scheduleOf(tx, scheduleId),
+    jobs: said.jobs.flatMap((job) => jobs.get(job.name) ?? []),
+  };
+}
+
+async function requireSchedule(tx: Tx, name: string): Promise<ScheduleState> {
+  const state = await findScheduleState(tx, name);
+  if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
+  return state;
+}
+
+async function refuseForeignJobs(tx: Tx, scheduleId: string, jobs: readonly JobDefinition[]): Promise<void> {
+  const foreign = await findJobs(tx, {
+    name: { in: jobs.map((j) => j.name) },
+    scheduleId: { not: scheduleId },
+  });
+  if (foreign.length === 0) return;
+  throw new CarillonError(
+    "job_exists",
+    "a job's name is unique over all schedules: rename the job, or delete it there first",
+    foreign.map(({ definition: { name, schedule } }) => ({
+      path: `jobs.${name}`,
+      message: `is in schedule ${schedule}`,
+    })),
+  );
+}

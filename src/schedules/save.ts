@@ -1,0 +1,187 @@
+/** How definitions are saved: one writer at a time, and the whole is checked before it is committed. */
+
+import { isDeepStrictEqual } from "node:util";
+import { requireSecrets } from "../access/secrets.ts";
+import type { Deps } from "../deps.ts";
+import { CarillonError, invalidDocument } from "../errors.ts";
+import { insertJobs, lockDefinitions, markDeleted, type StoredJob, writeRevisions } from "../jobs/find.ts";
+import { findCycle } from "../jobs/rules/chains.ts";
+import { type EventAction, type JobDefinition, secretOfTarget } from "../jobs/rules/definition.ts";
+import { checkedEdges, liveJobIds, whoTriggers } from "../jobs/targets.ts";
+import type { Tx } from "../postgres/client.ts";
+import { cancelRunsOfJobs } from "../runs/cancel.ts";
+import { releaseWaiting } from "../runs/release.ts";
+
+export interface SaveOptions {
+  /** Do all of it, say what came of it, and take it back. */
+  dryRun?: boolean | undefined;
+}
+
+/** Carries the result of a dry run out of its transaction. */
+class TakenBack extends Error {
+  readonly result: unknown;
+
+  constructor(result: unknown) {
+    super("a dry run is taken back");
+    this.result = result;
+  }
+}
+
+/** One transaction that is alone in writing definitions. Throws invalid_document when jobs run in a circle. */
+export async function save<T>(
+  deps: Deps,
+  { dryRun = false }: SaveOptions,
+  work: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  try {
+    return await transactionWithPools(deps, async (tx) => {
+      await lockDefinitions(tx);
+      const result = await work(tx);
+      refuseCycle(findCycle(await checkedEdges(tx)));
+      if (dryRun) throw new TakenBack(result);
+      return result;
+    });
+  } catch (error) {
+    if (error instanceof TakenBack) return error.result as T;
+    throw error;
+  }
+}
+
+/** Jobs name pools that have no queue yet; one cannot be made while the transaction is open. */
+class PoolsMissing extends Error {
+  readonly pools: readonly string[];
+
+  constructor(pools: readonly string[]) {
+    super(`no queues yet for the pools ${pools.join(", ")}`);
+    this.pools = pools;
+  }
+}
+
+async function transactionWithPools<T>(deps: Deps, work: (tx: Tx) => Promise<T>): Promise<T> {
+  try {
+    return await deps.db.transactionInTurn(work);
+  } catch (error) {
+    if (!(error instanceof PoolsMissing)) throw error;
+    await deps.engine.openPools(error.pools);
+    return transactionWithPools(deps, work);
+  }
+}
+
+/** Jobs of one schedule, as they shall be and as those of them are that are there. */
+export interface Saving {
+  scheduleId: string;
+  jobs: readonly JobDefinition[];
+  before: ReadonlyMap<string, StoredJob>;
+  now: Date;
+}
+
+/** What names other things, and where it stands in the document, such as `jobs.coffee.` */
+export interface Placed {
+  path: string;
+  actions: readonly EventAction[];
+  secretEnv?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes a revision of each job that does not say and is all this already. To be called with the jobs that are
+ * there locked. Answers the ids of the jobs and of all that the actions trigger; throws invalid_document where
+ * there is no such job.
+ */
+export async function saveJobs(
+  deps: Deps,
+  tx: Tx,
+  saving: Saving,
+  placed: readonly Placed[],
+): Promise<Map<string, string>> {
+  const { scheduleId, jobs, before, now } = saving;
+  const unopened = jobs.flatMap(({ pool }) => (deps.engine.hasPool(pool) ? [] : [pool]));
+  if (unopened.length > 0) throw new PoolsMissing(unopened);
+  const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
+  // First, so that new jobs can name each other.
+  await requireSecrets(tx, placed.flatMap(placedSecrets));
+  await insertJobs(tx, scheduleId, missing, now);
+  const ids = await namedJobs(tx, jobs, placed);
+  const changed = jobs.filter((job) => !isSame(before.get(job.name), job, scheduleId));
+  const revisions = changed.map((definition) => ({
+    jobId: required(ids, definition.name),
+    number: (before.get(definition.name)?.revision ?? 0) + 1,
+    definition,
+  }));
+  await writeRevisions(tx, scheduleId, revisions, ids, now);
+  for (const { jobId, definition } of revisions) {
+    const was = before.get(definition.name)?.definition.concurrency;
+    if (was && was.limit !== definition.concurrency.limit) await releaseWaiting(deps, tx, jobId);
+  }
+  return ids;
+}
+
+function isSame(before: StoredJob | undefined, definition: JobDefinition, scheduleId: string): boolean {
+  return (
+    before?.scheduleId === scheduleId &&
+    isDeepStrictEqual({ ...before.definition, schedule: null }, { ...definition, schedule: null })
+  );
+}
+
+function required(ids: ReadonlyMap<string, string>, name: string): string {
+  const id = ids.get(name);
+  if (id === undefined) throw new Error(`job ${name} has no row`);
+  return id;
+}
+
+/** Ids of these jobs and of those that the actions trigger. */
+async function namedJobs(
+  tx: Tx,
+  jobs: readonly JobDefinition[],
+  placed: readonly Placed[],
+): Promise<Map<string, string>> {
+  const targets = placed
+    .flatMap(({ path, actions }) => placedActions(path, actions))
+    .filter(({ action }) => action === "trigger_job");
+  const names = new Set([...jobs.map((job) => job.name), ...targets.map(({ target }) => target)]);
+  const ids = await liveJobIds(tx, [...names]);
+  const dangling = targets.filter(({ target }) => !ids.has(target));
+  if (dangling.length === 0) return ids;
+  throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
+}
+
+function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path: string; name: string }[] {
+  const ofCommand = Object.entries(secretEnv).map(([variable, name]) => ({
+    path: `${path}env.${variable}.secret`,
+    name,
+  }));
+  const ofActions = placedActions(path, actions).flatMap(({ path, target, secrets = [] }) => {
+    const url = secretOfTarget(target);
+    const signing = secrets.map((name) => ({ path: `${path}.secret`, name }));
+    return url === undefined ? signing : [{ path: `${path}.url.secret`, name: url }, ...signing];
+  });
+  return [...ofCommand, ...ofActions];
+}
+
+function placedActions(path: string, actions: readonly EventAction[]): (EventAction & { path: string })[] {
+  const lists = Map.groupBy(actions, ({ event, action }) => `${path}${event}.${action}`);
+  return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
+}
+
+/** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */
+export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
+  const ids = jobs.map((job) => job.id);
+  await markDeleted(tx, ids, now);
+  const users = Map.groupBy(await whoTriggers(tx, ids), ({ jobId }) => jobId);
+  for (const { id, definition } of jobs) {
+    const by = users.get(id)?.map((user) => user.by);
+    if (by === undefined) continue;
+    throw new CarillonError(
+      "job_in_use",
+      `${definition.name} is triggered by ${by.join(", ")}: change that first`,
+    );
+  }
+  await cancelRunsOfJobs(deps, tx, ids);
+}
+
+function refuseCycle(cycle: readonly string[] | undefined): void {
+  if (cycle === undefined) return;
+  const message =
+    `these jobs would trigger each other in a circle: ${cycle.join(" -> ")}; ` +
+    "where that is meant, one of them says allow_cycle: true";
+  throw invalidDocument([{ path: "trigger_job", message }]);
+}

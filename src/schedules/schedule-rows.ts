@@ -1,0 +1,98 @@
+/** Queries of schedules and of what they say beside their jobs. */
+
+import { ACTION_ROWS, actionRows, eventAction, numberOrNull, type Page } from "../jobs/find.ts";
+import { DEFAULT_SCHEDULE, type EventAction, type ScheduleDefinition } from "../jobs/rules/definition.ts";
+import type { Tx } from "../postgres/client.ts";
+import type { Prisma } from "../postgres/generated/client.ts";
+
+export interface StoredSchedule {
+  id: string;
+  name: string;
+  tzLocation: string | null;
+  logRetentionMs: number | null;
+  actions: EventAction[];
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export interface ListedSchedule extends StoredSchedule {
+  /** How many live jobs it has. */
+  jobs: number;
+}
+
+const SCHEDULE_ROWS = {
+  actions: ACTION_ROWS,
+  _count: { select: { jobs: { where: { deletedAt: null } } } },
+} as const;
+
+// The row outlives the schedule, since the runs of deleted jobs belong to it. `default` is never deleted.
+const THERE = { deletedAt: null };
+
+/** The schedules, by name. */
+export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[]> {
+  const rows = await tx.schedule.findMany({
+    where: { ...THERE, ...(page.after === undefined ? {} : { name: { gt: page.after } }) },
+    include: SCHEDULE_ROWS,
+    orderBy: { name: "asc" },
+    take: page.limit,
+  });
+  return rows.map(storedSchedule);
+}
+
+/** The schedule of this name. */
+export async function findSchedule(tx: Tx, name: string): Promise<StoredSchedule | undefined> {
+  const row = await tx.schedule.findFirst({ where: { ...THERE, name }, include: SCHEDULE_ROWS });
+  return row === null ? undefined : storedSchedule(row);
+}
+
+/** The schedule of this id. */
+export async function scheduleOf(tx: Tx, id: string): Promise<StoredSchedule> {
+  return storedSchedule(await tx.schedule.findUniqueOrThrow({ where: { id }, include: SCHEDULE_ROWS }));
+}
+
+/** Makes the schedule if there is none of this name; a deleted one comes back with nothing of the old. */
+export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{ id: string }> {
+  await tx.schedule.updateMany({
+    where: { name, deletedAt: { not: null } },
+    data: { deletedAt: null, tzLocation: null, logRetentionMs: null, createdAt: now, updatedAt: now },
+  });
+  return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
+}
+
+/** Hides a schedule, without its actions. Its retention stays, for its history; `default` is emptied instead. */
+export async function hideSchedule(tx: Tx, { id, name }: StoredSchedule, now: Date): Promise<void> {
+  const gone = name === DEFAULT_SCHEDULE ? { tzLocation: null, logRetentionMs: null } : { deletedAt: now };
+  await tx.schedule.update({ where: { id }, data: { ...gone, updatedAt: now } });
+  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
+}
+
+/** Replaces what a schedule says beside its jobs. */
+export async function writeSchedule(
+  tx: Tx,
+  id: string,
+  said: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
+  jobIds: ReadonlyMap<string, string>,
+): Promise<void> {
+  await tx.schedule.update({
+    where: { id },
+    data: { tzLocation: said.tzLocation, logRetentionMs: said.logRetentionMs, updatedAt: said.now },
+  });
+  await tx.eventAction.deleteMany({ where: { scheduleId: id } });
+  await tx.eventAction.createMany({
+    data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
+  });
+}
+
+function storedSchedule(row: Prisma.ScheduleGetPayload<{ include: typeof SCHEDULE_ROWS }>): ListedSchedule {
+  const { id, name, tzLocation, createdAt, updatedAt } = row;
+  return {
+    id,
+    name,
+    tzLocation,
+    logRetentionMs: numberOrNull(row.logRetentionMs),
+    actions: row.actions.map(eventAction),
+    createdAt,
+    updatedAt,
+    jobs: row._count.jobs,
+  };
+}

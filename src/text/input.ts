@@ -1,0 +1,46 @@
+/** The rules that every input keeps, whatever its format and before any schema looks at it. */
+import type { FieldError } from "../errors.ts";
+
+/** Levels of arrays and objects within one another. */
+export const MAX_DEPTH = 32;
+export const TOO_DEEP = `Arrays and objects may be nested at most ${MAX_DEPTH} levels deep`;
+
+// Such a key would change what an object is, once it is copied carelessly.
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor"]);
+
+// A path is repeated for each error below it, so a long key could make the answer a thousand times the body.
+const MAX_PATH_LENGTH = 300;
+
+/** A place in an input as people write it: `jobs.coffee.cron.0`; the whole input is `body`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  if (path.length === 0) return "body";
+  return path.map(String).join(".").slice(0, MAX_PATH_LENGTH).toWellFormed();
+}
+
+/**
+ * The first thing in a value that Postgres or JSON could not carry, or that no input needs: NUL, half a
+ * surrogate pair, a number that is not finite, a key such as `__proto__`. The value is at most MAX_DEPTH deep.
+ */
+export function findUnsafe(value: unknown, path: readonly string[] = []): FieldError | undefined {
+  const fault = typeof value === "string" ? unsafeText(value) : unsafeNumber(value);
+  if (fault !== undefined) return { path: fieldPath(path), message: fault };
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const [key, item] of Object.entries(value)) {
+    const inner = [...path, key];
+    if (FORBIDDEN_KEYS.has(key)) return { path: fieldPath(inner), message: "this key is not allowed" };
+    const keyFault = unsafeText(key);
+    if (keyFault !== undefined) return { path: fieldPath(inner), message: `the key ${keyFault}` };
+    const found = findUnsafe(item, inner);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function unsafeText(text: string): string | undefined {
+  if (text.includes("\0")) return "must not contain NUL (\\u0000)";
+  return text.isWellFormed() ? undefined : "must not contain half a surrogate pair";
+}
+
+function unsafeNumber(value: unknown): string | undefined {
+  return typeof value === "number" && !Number.isFinite(value) ? "must be a finite number" : undefined;
+}

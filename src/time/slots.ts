@@ -1,0 +1,152 @@
+/** Computes the slots of cron expressions in a time zone, as a pure function of the two ends of a window. */
+
+import { isDueOn } from "./calendar.ts";
+import type { Cron } from "./cron.ts";
+import { spans } from "./zones.ts";
+
+const SECOND = 1_000;
+const MINUTE = 60_000;
+const HOUR = 3_600_000;
+const DAY = 86_400_000;
+
+/** The longest wait of any expression: a fifth Monday of February, across the year 2100, takes 40 years. */
+const HORIZON = 41 * 366 * DAY;
+
+/** Expressions of one job, the IANA zone they are read in, and the instant after which slots count. */
+export interface SlotQuery {
+  crons: readonly Cron[];
+  zone: string;
+  after: Date;
+}
+
+type Window = SlotQuery & { until: Date };
+
+/**
+ * The slots with after < slot <= until of all expressions together: distinct, ascending, at most `limit`.
+ *
+ * When clocks change, a fixed-time expression is due once on every local day it names: a time that the clocks
+ * jump over is due at the first instant after the jump, and of a time that comes twice the first one counts.
+ * A date that a zone skips altogether (Apia, 2011-12-30) is no local day. All other expressions follow elapsed
+ * time: due in both passes of a repeated hour, never in a skipped one. This is Debian's rule (cron(8)).
+ *
+ * @throws RangeError if the zone is unknown
+ */
+export function dueSlots({
+  limit = Number.POSITIVE_INFINITY,
+  ...query
+}: Window & { limit?: number }): Date[] {
+  const stream = streamOf(query);
+  const slots: Date[] = [];
+  while (slots.length < limit) {
+    const next = stream.next();
+    if (next.done) break;
+    slots.push(new Date(next.value));
+  }
+  return slots;
+}
+
+/** The newest `count` slots of a window, ascending, and how many there are before them. Throws as {@link dueSlots}. */
+export function newestSlots({ count, ...query }: Window & { count: number }): {
+  slots: Date[];
+  earlier: number;
+} {
+  const ring: number[] = [];
+  let total = 0;
+  for (const slot of streamOf(query)) {
+    ring[total % count] = slot;
+    total += 1;
+  }
+  const slots = ring.sort((a, b) => a - b).map((slot) => new Date(slot));
+  return { slots, earlier: total - slots.length };
+}
+
+/**
+ * The next `count` slots after an instant, by the rules of {@link dueSlots}; fewer only if there are no more
+ * within 41 years.
+ *
+ * @throws RangeError if the zone is unknown
+ */
+export function nextSlots({ count, ...query }: SlotQuery & { count: number }): Date[] {
+  return dueSlots({ ...query, until: new Date(query.after.getTime() + HORIZON), limit: count });
+}
+
+/** The slots of a query up to `until`, strictly ascending, in epoch ms. */
+function streamOf({ crons, zone, after, until }: Window): Generator<number, undefined> {
+  const [first, ...others] = crons.map((cron) => slotsOf(cron, zone, after.getTime(), until.getTime()));
+  if (first === undefined) return union([]);
+  return others.length === 0 ? distinct(first) : union([first, ...others]);
+}
+
+/** An ascending stream without its repetitions. */
+function* distinct(stream: Generator<number, undefined>): Generator<number, undefined> {
+  let last = Number.NEGATIVE_INFINITY;
+  for (const slot of stream) {
+    if (slot > last) yield slot;
+    last = slot;
+  }
+}
+
+/** Merges ascending streams into one that is strictly ascending. */
+function* union(streams: readonly Iterator<number, undefined>[]): Generator<number, undefined> {
+  const heads = streams.map((stream) => ({ stream, next: stream.next() }));
+  for (;;) {
+    const lowest = Math.min(...heads.map(({ next }) => next.value ?? Number.POSITIVE_INFINITY));
+    if (lowest === Number.POSITIVE_INFINITY) return;
+    yield lowest;
+    for (const head of heads) {
+      while (head.next.value === lowest) head.next = head.stream.next();
+    }
+  }
+}
+
+/** The slots of one expression with after < slot <= until, ascending, in epoch ms; one may come twice. */
+function* slotsOf(cron: Cron, zone: string, after: number, until: number): Generator<number, undefined> {
+  // A day earlier, so that an overlap that began before the window is known in it.
+  for (const { start, end, offset, seen } of spans(zone, after - DAY, until)) {
+    let first = Math.max(start, after + 1) + offset;
+    if (cron.fixedTime) {
+      if (start > after && isDueInGap(cron, seen, start + offset)) yield start;
+      first = Math.max(first, seen);
+    }
+    for (const local of localTimes(cron, first, end + offset)) yield local - offset;
+  }
+}
+
+/** Whether a local time in the gap from <= time < to is due, on a date that is not skipped whole. */
+function isDueInGap(cron: Cron, from: number, to: number): boolean {
+  for (const local of localTimes(cron, from, to)) {
+    const day = startOfDay(local);
+    if (day < from || day + DAY > to) return true;
+  }
+  return false;
+}
+
+/** The local times the fields name with from <= time < to, as if local time were UTC. */
+function* localTimes(cron: Cron, from: number, to: number): Generator<number> {
+  for (let day = startOfDay(from); day < to; day += DAY) {
+    if (!isDueOn(cron, new Date(day))) continue;
+    for (const time of timesOfDay(cron, day, from)) {
+      if (time >= to) return;
+      yield time;
+    }
+  }
+}
+
+function* timesOfDay(cron: Cron, day: number, from: number): Generator<number> {
+  for (const hour of cron.hours) {
+    const hourStart = day + hour * HOUR;
+    if (hourStart + HOUR <= from) continue;
+    for (const minute of cron.minutes) {
+      const minuteStart = hourStart + minute * MINUTE;
+      if (minuteStart + MINUTE <= from) continue;
+      for (const second of cron.seconds) {
+        const time = minuteStart + second * SECOND;
+        if (time >= from) yield time;
+      }
+    }
+  }
+}
+
+function startOfDay(local: number): number {
+  return Math.floor(local / DAY) * DAY;
+}

@@ -1,0 +1,242 @@
+/** Holds the bodies of notifications to DESIGN 3: names, limits, and what a cut leaves. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  deliveryBody,
+  type EventBody,
+  freezeBody,
+  thawBody,
+} from "../../../src/deliveries/rules/payloads.ts";
+import type { NotifyAction } from "../../../src/jobs/rules/definition.ts";
+
+const KIB = 1_024;
+const BODY: EventBody = {
+  status: 0,
+  log: "brewing\ndone\n",
+  name: "TeapotTask",
+  triggered_at: "2023-04-01T12:00:00.000Z",
+  triggered_by: "CoffeeRequestButton",
+  triggered: ["CoffeeMachine"],
+  retry_attempt: 2,
+  retries_exhausted: true,
+  event: "on_retries_exhausted",
+  run_id: "018739e5-0000-7000-8000-000000000001",
+  log_truncated: false,
+};
+const PARENT: EventBody = {
+  ...BODY,
+  log: "asked\n",
+  name: "ParentJob",
+  triggered_by: "cron",
+  event: "on_success",
+  run_id: "018739e5-0000-7000-8000-000000000000",
+};
+
+function sent(action: NotifyAction, body: EventBody): Record<string, unknown> {
+  return JSON.parse(deliveryBody(action, freezeBody(body), "delivery-1"));
+}
+
+/** The body and its ancestors, the youngest first. */
+function generations(body: EventBody): EventBody[] {
+  const { triggered_by_job_run: parent } = body;
+  return parent === undefined ? [body] : [body, ...generations(parent)];
+}
+
+/** The body of the last of `length` runs that triggered one another, each frozen in its turn. */
+function chain(length: number, log: (generation: number) => string): EventBody {
+  let body: EventBody | undefined;
+  for (let i = 1; i <= length; i++) {
+    const next = { ...BODY, name: `job-${i}`, log: log(i) };
+    body = thawBody(freezeBody(body === undefined ? next : { ...next, triggered_by_job_run: body }));
+  }
+  if (body === undefined) throw new RangeError("a chain has at least one run");
+  return body;
+}
+
+describe("notify_webhook", () => {
+  test("sends the body of DESIGN 3 and the delivery's id", () => {
+    const frozen = freezeBody({ ...BODY, triggered_by_job_run: PARENT });
+    expect(JSON.parse(deliveryBody("notify_webhook", frozen, "delivery-1"))).toEqual({
+      status: 0,
+      log: "brewing\ndone\n",
+      name: "TeapotTask",
+      triggered_at: "2023-04-01T12:00:00.000Z",
+      triggered_by: "CoffeeRequestButton",
+      triggered: ["CoffeeMachine"],
+      retry_attempt: 2,
+      retries_exhausted: true,
+      event: "on_retries_exhausted",
+      run_id: "018739e5-0000-7000-8000-000000000001",
+      log_truncated: false,
+      triggered_by_job_run: PARENT,
+      delivery_id: "delivery-1",
+    });
+  });
+
+  test("has no triggered_by_job_run when no run triggered this one", () => {
+    expect(sent("notify_webhook", BODY)).toEqual({ ...BODY, delivery_id: "delivery-1" });
+  });
+
+  test("leaves the frozen text as it was, so that its deliveries differ in the id alone", () => {
+    const frozen = freezeBody({ ...BODY, log: 'a "quoted" }\n' });
+    const [one, two] = ["1", "2"].map((id) => deliveryBody("notify_webhook", frozen, id));
+    expect(one).toBe(`${frozen.slice(0, -1)},"delivery_id":"1"}`);
+    expect(two).toBe(one?.replace(/"1"\}$/, '"2"}'));
+    expect(JSON.parse(one ?? "").log).toBe('a "quoted" }\n');
+  });
+});
+
+describe.each([
+  { action: "notify_slack_webhook", field: "text", limit: 40_000, extra: {} },
+  {
+    action: "notify_discord_webhook",
+    field: "content",
+    limit: 2_000,
+    extra: { allowed_mentions: { parse: [] } },
+  },
+] as const)("$action", ({ action, field, limit, extra }) => {
+  const head = "TeapotTask (exitcode 0):\n";
+  const room = limit - head.length;
+
+  test("names the job, the status and the log", () => {
+    expect(sent(action, BODY)).toEqual({ [field]: `${head}brewing\ndone\n`, ...extra });
+  });
+
+  test("takes a log that just fits", () => {
+    const log = `first${"x".repeat(room - 5)}`;
+    expect(sent(action, { ...BODY, log })).toEqual({ [field]: head + log, ...extra });
+  });
+
+  test("of a longer log keeps the first line of the message and the end of the log", () => {
+    const log = `lost${"x".repeat(room - 4)}end\n`;
+    expect(sent(action, { ...BODY, log })[field]).toBe(head + log.slice(-room));
+  });
+
+  test("leaves out a character that the cut would split", () => {
+    const kept = `${"x".repeat(room - 4)}end`;
+    const message = sent(action, { ...BODY, log: `before☕🫖${kept}` })[field];
+    expect(message).toBe(head + kept);
+  });
+});
+
+describe("to Slack", () => {
+  const HEAD = "TeapotTask (exitcode 0):\n";
+  const text = (log: string, name = "TeapotTask") =>
+    String(sent("notify_slack_webhook", { ...BODY, name, log })["text"]);
+  /** What Slack shows of an escaped text in which it has found no other control sequence. */
+  const shown = (escaped: string) =>
+    escaped.replace(/&(amp|lt|gt);/g, (_, name) => ({ amp: "&", lt: "<", gt: ">" })[String(name)] ?? "");
+
+  test.each([
+    ...[
+      "<!channel>",
+      "<!here>",
+      "<!everyone>",
+      "<!subteam^S1|x>",
+      "<!date^0^{date}|x>",
+      "<@U012AB3CD>",
+      "<#C024BE7LR>",
+    ],
+    ...[
+      "<https://evil.example|bank.example>",
+      "<mailto:a@b.example|x>",
+      "&lt;!channel&gt;",
+      "a < b && c > d",
+      "&amp;amp;",
+    ],
+  ])("%s means nothing and is shown as it is, in a log and in a name", (sequence) => {
+    for (const message of [text(`x ${sequence} y`), text("", sequence)]) {
+      expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
+    }
+    expect(shown(text(`x ${sequence} y`))).toBe(`${HEAD}x ${sequence} y`);
+    expect(shown(text("", sequence))).toBe(`${sequence} (exitcode 0):\n`);
+  });
+
+  test.each(["&", "<", ">"])(
+    "a log of %s alone is cut between two entities, and fills the message",
+    (character) => {
+      const escaped = { "&": "&amp;", "<": "&lt;", ">": "&gt;" }[character] ?? "";
+      for (const tail of ["", "e", "en", "end", "end!"]) {
+        const fitting = Math.floor((40_000 - HEAD.length - tail.length) / escaped.length);
+        expect(text(character.repeat(50_000) + tail)).toBe(HEAD + escaped.repeat(fitting) + tail);
+      }
+    },
+  );
+
+  test("the whole first line stays, however long a name becomes", () => {
+    const message = text("x".repeat(60_000), "&".repeat(200));
+    expect(message.startsWith(`${"&amp;".repeat(200)} (exitcode 0):\nx`)).toBe(true);
+    expect(message).toHaveLength(40_000);
+  });
+
+  test("any log: at most 40,000, nothing but entities escaped, the end of it, and no more cut than must be", () => {
+    const units = fc.constantFrom("&", "<", ">", "amp;", "lt;", ";", "a", "🫖", "\n");
+    fc.assert(
+      fc.property(
+        fc.array(units, { maxLength: 12 }),
+        fc.integer({ min: 39_900, max: 40_020 }),
+        (some, length) => {
+          const log = `${some.join("")}${"&x".repeat(30)}`.padEnd(length, "y") + some.join("");
+          const message = text(log);
+          const end = shown(message).slice(HEAD.length);
+          expect(message.length).toBeLessThanOrEqual(40_000);
+          expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
+          expect(end.isWellFormed() && log.endsWith(end)).toBe(true);
+          // An entity is five units long, so four may stay empty.
+          expect(end === log || message.length > 40_000 - 5).toBe(true);
+        },
+      ),
+    );
+  });
+});
+
+describe("the logs of one body", () => {
+  test("of the run and its parent keep 64 KiB each, the end", () => {
+    const log = `lost${"x".repeat(64 * KIB - 4)}end\n`;
+    const body = thawBody(freezeBody({ ...BODY, log, triggered_by_job_run: { ...PARENT, log } }));
+    for (const one of generations(body)) {
+      expect(one.log).toBe(log.slice(4));
+      expect(one.log_truncated).toBe(true);
+    }
+  });
+
+  test("that fit are whole; one that was cut before stays marked", () => {
+    const log = "x".repeat(64 * KIB);
+    const parent = { ...PARENT, log, log_truncated: true };
+    const body = thawBody(freezeBody({ ...BODY, log, triggered_by_job_run: parent }));
+    expect(body).toEqual({ ...BODY, log, triggered_by_job_run: parent });
+  });
+
+  test("are counted in bytes, and no character is split", () => {
+    // 4 bytes each but for the last one: the cut falls within a character.
+    const body = thawBody(freezeBody({ ...BODY, log: `${"🫖".repeat(64 * KIB)}!` }));
+    expect(body.log).toBe(`${"🫖".repeat(16 * KIB - 1)}!`);
+  });
+
+  test.each([3, 4, 9, 16])("of %i runs: the older ones share 128 KiB, each its end", (length) => {
+    const body = chain(length, (i) => `${"x".repeat(200 * KIB)}end of ${i}`);
+    const share = Math.min(64 * KIB, Math.floor((128 * KIB) / (length - 2)));
+    const logs = generations(body).map(({ log }) => log);
+    expect(logs.map((log) => log.length)).toEqual([
+      64 * KIB,
+      64 * KIB,
+      ...Array<number>(length - 2).fill(share),
+    ]);
+    expect(logs.map((log) => log.replace(/^x+/, ""))).toEqual(
+      Array.from({ length }, (_, age) => `end of ${length - age}`),
+    );
+    expect(generations(body).every((one) => one.log_truncated)).toBe(true);
+  });
+
+  test("keep a body of 16 runs under 256 KiB and what its other fields take", () => {
+    const frozen = freezeBody(chain(16, () => "x".repeat(200 * KIB)));
+    expect(generations(thawBody(frozen))).toHaveLength(16);
+    const others = freezeBody(chain(16, () => ""));
+    expect(Buffer.byteLength(frozen)).toBeLessThanOrEqual(256 * KIB + Buffer.byteLength(others));
+  });
+});
+
+test("a frozen body reads back as it was, ancestors included", () => {
+  const body = { ...BODY, log: 'line\n"quote" \\ \u0001 \u2028 ☕🫖\n', triggered_by_job_run: PARENT };
+  expect(thawBody(freezeBody(body))).toEqual(body);
+});

@@ -1,0 +1,52 @@
+/** Merge patches do what RFC 7396 says, and together with diffs they say all of a change. */
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { documentDiff } from "../../../src/jobs/rules/document-diff.ts";
+import { mergePatch } from "../../../src/jobs/rules/merge-patch.ts";
+
+it.each([
+  [{ a: "b" }, { a: "c" }, { a: "c" }],
+  [{ a: "b" }, { b: "c" }, { a: "b", b: "c" }],
+  [{ a: "b", b: "c" }, { a: null }, { b: "c" }],
+  [{ a: ["b"] }, { a: "c" }, { a: "c" }],
+  [{ a: "c" }, { a: ["b"] }, { a: ["b"] }],
+  [{ a: { b: "c" } }, { a: { b: "d", c: null } }, { a: { b: "d" } }],
+  [{ a: [{ b: "c" }] }, { a: [1] }, { a: [1] }],
+  [{ a: "foo" }, "bar", "bar"],
+  [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+  [[1, 2], { a: "b", c: null }, { a: "b" }],
+  [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+])("%j patched with %j is %j", (target, patch, expected) => {
+  const copy = structuredClone(target);
+  expect(mergePatch(target, patch)).toEqual(expected);
+  expect(target).toEqual(copy);
+});
+
+it("says field by field what differs", () => {
+  const before = { command: "a", retry: { limit: 0, delay: "5s" }, cron: ["1"], timeout: "1m" };
+  const after = { command: "a", retry: { limit: 3, delay: "5s" }, cron: ["1", "2"], labels: { team: "x" } };
+  expect(documentDiff(before, after)).toEqual([
+    { path: "retry.limit", before: 0, after: 3 },
+    { path: "cron", before: ["1"], after: ["1", "2"] },
+    { path: "timeout", before: "1m", after: null },
+    { path: "labels", before: null, after: { team: "x" } },
+  ]);
+  expect(documentDiff(before, structuredClone(before))).toEqual([]);
+});
+
+it("has a diff exactly when a patch has changed something", () => {
+  const value = fc.oneof(fc.nat(9), fc.string(), fc.array(fc.nat(3)));
+  const document = fc.dictionary(
+    fc.constantFrom("a", "b", "c"),
+    fc.oneof(value, fc.dictionary(fc.constantFrom("x", "y"), value)),
+  );
+  fc.assert(
+    fc.property(document, document, (before, patch) => {
+      const after = mergePatch(before, patch);
+      const isSame = documentDiff(before, after).length === 0;
+      expect(isSame).toBe(documentDiff(after, before).length === 0);
+      if (isSame) expect(after).toEqual(before);
+      else expect(after).not.toEqual(before);
+    }),
+  );
+});

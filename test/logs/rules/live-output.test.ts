@@ -1,0 +1,150 @@
+/** What is written of a growing output while it grows, with writes that fail in both ways, against the whole of it. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  afterFailure,
+  finalOutput,
+  type LiveOutput,
+  MAX_WRITE_BYTES,
+  NOTHING_WRITTEN,
+  nextWrite,
+} from "../../../src/logs/rules/live-output.ts";
+import {
+  inPieces,
+  keptSpans,
+  type OutputPiece,
+  renderOutput,
+  type Span,
+} from "../../../src/logs/rules/output.ts";
+
+/** A command that prints so much, and how the write after that goes; lost: done, and nobody learns of it. */
+interface Round {
+  printed: number;
+  write: "done" | "failed" | "lost" | "none";
+}
+
+/** Bytes that tell their position apart. */
+const byteAt = (position: number) => (position * 31 + (position >> 8)) & 0xff;
+const bytesOf = ({ from, to }: Span) => Uint8Array.from({ length: to - from }, (_, i) => byteAt(from + i));
+const read = (span: Span): OutputPiece => ({ position: span.from, bytes: bytesOf(span) });
+const length = ({ from, to }: Span) => to - from;
+
+/** What the table holds: length of the piece at each position. */
+type Stored = Map<number, number>;
+
+function play(limitBytes: number, rounds: readonly Round[]) {
+  const stored: Stored = new Map();
+  let live: LiveOutput = NOTHING_WRITTEN;
+  let total = 0;
+  for (const { printed, write } of rounds) {
+    total += printed;
+    const step = nextWrite(live, total, limitBytes);
+    if (write === "none") continue;
+    const before = Math.max(0, ...[...stored].map(([position, size]) => position + size));
+    expect(step.spans.reduce((sum, span) => sum + length(span), 0)).toBeLessThanOrEqual(MAX_WRITE_BYTES);
+    const kept = keptSpans(total, limitBytes);
+    for (const { from, to } of step.spans) {
+      expect(kept.some((span) => span.from <= from && to <= span.to)).toBe(true);
+    }
+    if (write !== "failed") {
+      for (const position of step.dropped) stored.delete(position);
+      for (const span of step.spans) stored.set(span.from, length(span));
+      // Nothing appears before what a follower may have read already.
+      const ends = step.spans.map(({ to }) => to);
+      expect(ends.every((to) => to > before || rounds.some((round) => round.write === "lost"))).toBe(true);
+    }
+    live = write === "done" ? step.after : afterFailure(live, step);
+  }
+  return { stored, live, total };
+}
+
+const writes = fc.constantFrom<Round["write"]>("done", "done", "done", "failed", "lost", "none");
+const roundsOf = (most: number) =>
+  fc.array(fc.record({ printed: fc.nat(most), write: writes }), { maxLength: 12 });
+
+describe("nextWrite", () => {
+  it.each([
+    { limit: 16, most: 12 },
+    { limit: 20_000, most: 9_000 },
+    { limit: 4 * 1_048_576, most: 1_500_000 },
+  ])("leads to exactly the head and the end of any output, limit $limit", ({ limit, most }) => {
+    fc.assert(
+      fc.property(roundsOf(most), (rounds) => {
+        const { stored, live, total } = play(limit, rounds);
+        const sized = (span: Span): OutputPiece => ({
+          position: span.from,
+          bytes: new Uint8Array(length(span)),
+        });
+        const final = finalOutput(live, total, limit, sized);
+        const complete = new Map(final.missing.map(({ position, bytes }) => [position, bytes.length]));
+        for (const position of final.stored) complete.set(position, stored.get(position) ?? -1);
+        const sorted = [...complete].toSorted(([a], [b]) => a - b);
+        const merged: Span[] = [];
+        for (const [from, size] of sorted) {
+          const last = merged.at(-1);
+          if (last?.to === from) last.to += size;
+          else merged.push({ from, to: from + size });
+        }
+        const kept = keptSpans(total, limit);
+        const [head, end] = kept;
+        const touching = head && end && head.to === end.from;
+        expect(merged).toEqual(touching ? [{ from: 0, to: total }] : kept);
+        if (final.untouched) expect(stored.size).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("hands on the very bytes", () => {
+    const { live, total } = play(16, [
+      { printed: 10, write: "done" },
+      { printed: 3, write: "none" },
+      { printed: 40, write: "done" },
+    ]);
+    const { pieces, missing } = finalOutput(live, total, 16, read);
+    expect(renderOutput(pieces).omittedBytes).toBe(53 - 16);
+    for (const { position, bytes } of [...pieces, ...missing]) {
+      expect(bytes).toEqual(bytesOf({ from: position, to: position + bytes.length }));
+    }
+  });
+
+  it("lets small pieces grow, so that a command that prints a byte at a time makes few rows", () => {
+    const rounds = Array.from({ length: 9_000 }, (): Round => ({ printed: 1, write: "done" }));
+    const { stored } = play(1_048_576, rounds);
+    expect(stored.size).toBe(2);
+  });
+
+  it("skips what comes faster than it may write, and keeps the newest", () => {
+    const limit = 8 * 1_048_576;
+    const head = limit / 2;
+    const filled = Array.from(
+      { length: head / MAX_WRITE_BYTES },
+      (): Round => ({ printed: MAX_WRITE_BYTES, write: "done" }),
+    );
+    const { live, total } = play(limit, filled);
+    expect([total, live.seen]).toEqual([head, head]);
+    const later = head + 3_000_000;
+    expect(nextWrite(live, later, limit).spans).toEqual(
+      inPieces({ from: later - MAX_WRITE_BYTES, to: later }),
+    );
+  });
+
+  it("removes what a write may have left of which nobody knows", () => {
+    const limit = 4 * 1_048_576;
+    const filled = Array.from({ length: 4 }, (): Round => ({ printed: MAX_WRITE_BYTES, write: "done" }));
+    const { live, total } = play(limit, [...filled, { printed: 1_000, write: "lost" }]);
+    expect(live.doubtful).toEqual([total - 1_000]);
+    // Tried again at once it takes the old place; later that is passed over.
+    expect(nextWrite(live, total, limit).dropped).toEqual([]);
+    expect(nextWrite(live, total + 1_000_000, limit).dropped).toEqual([total - 1_000]);
+  });
+
+  it("drops what has left the end that is kept", () => {
+    const { stored, live } = play(20_000, [
+      { printed: 10_000, write: "done" },
+      { printed: 9_000, write: "done" },
+    ]);
+    expect([...stored.keys()]).toEqual([0, 10_000]);
+    expect(nextWrite(live, 29_000, 20_000).dropped).toEqual([10_000]);
+  });
+});

@@ -1,0 +1,131 @@
+/** Pieces of an output as text, the gaps between them, and characters that are cut in two. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  keptSpans,
+  missingSpans,
+  renderOutput,
+  type Span,
+  stretches,
+} from "../../../src/logs/rules/output.ts";
+import { textFromBytes, wholeCharacters } from "../../../src/text/cuts.ts";
+
+const piece = (position: number, text: string) => ({ position, bytes: Buffer.from(text) });
+
+describe("renderOutput", () => {
+  it("joins pieces that touch, also within a character", () => {
+    const euro = Buffer.from("€");
+    const pieces = [
+      { position: 0, bytes: euro.subarray(0, 1) },
+      { position: 1, bytes: euro.subarray(1) },
+      piece(3, "!"),
+    ];
+    expect(renderOutput(pieces)).toEqual({ text: "€!", omittedBytes: 0 });
+  });
+
+  it("says where bytes were cut out, and how many in all", () => {
+    expect(renderOutput([piece(0, "ab"), piece(5, "c"), piece(7, "d")])).toEqual({
+      text: "ab\n... 3 bytes omitted ...\nc\n... 1 bytes omitted ...\nd",
+      omittedBytes: 4,
+    });
+    expect(renderOutput([piece(2, "x")])).toEqual({ text: "\n... 2 bytes omitted ...\nx", omittedBytes: 2 });
+  });
+
+  it("is empty without pieces", () => {
+    expect(renderOutput([])).toEqual({ text: "", omittedBytes: 0 });
+  });
+});
+
+describe("stretches", () => {
+  it("shows no byte twice, and none before the position", () => {
+    const found = stretches([piece(0, "abcdef"), piece(4, "efgh"), piece(10, "k")], 3);
+    expect(found.map(({ gap, bytes }) => [gap, Buffer.from(bytes).toString()])).toEqual([
+      [0, "defgh"],
+      [2, "k"],
+    ]);
+  });
+});
+
+describe("keptSpans", () => {
+  it.each<[number, number, Span[]]>([
+    [0, 4, []],
+    [1, 4, [{ from: 0, to: 1 }]],
+    [
+      4,
+      4,
+      [
+        { from: 0, to: 2 },
+        { from: 2, to: 4 },
+      ],
+    ],
+    [
+      5,
+      4,
+      [
+        { from: 0, to: 2 },
+        { from: 3, to: 5 },
+      ],
+    ],
+    [9, 1, [{ from: 8, to: 9 }]],
+    [
+      9,
+      5,
+      [
+        { from: 0, to: 2 },
+        { from: 6, to: 9 },
+      ],
+    ],
+  ])("of %i bytes with a limit of %i", (totalBytes, limitBytes, spans) => {
+    expect(keptSpans(totalBytes, limitBytes)).toEqual(spans);
+  });
+});
+
+describe("missingSpans", () => {
+  it("is what a set of positions would say", () => {
+    const spans = fc
+      .uniqueArray(fc.nat(40), { maxLength: 8 })
+      .map((edges) => edges.toSorted((a, b) => a - b))
+      .map((edges) =>
+        edges.flatMap((from, i) => (i % 2 === 0 && edges[i + 1] ? [{ from, to: edges[i + 1] ?? from }] : [])),
+      );
+    const positions = (all: readonly Span[]) =>
+      new Set(all.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)));
+    fc.assert(
+      fc.property(spans, spans, (wanted, present) => {
+        const missing = missingSpans(wanted, present);
+        expect(positions(missing)).toEqual(
+          new Set([...positions(wanted)].filter((one) => !positions(present).has(one))),
+        );
+        expect(missing.every(({ from, to }) => from < to)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("wholeCharacters", () => {
+  it("lets any bytes be decoded in two parts as if they were in one", () => {
+    const bytes = fc.array(
+      fc.oneof(fc.constantFrom("é", "€", "🔔", "a", "\0"), fc.uint8Array({ maxLength: 3 })),
+    );
+    fc.assert(
+      fc.property(bytes, fc.nat(60), (parts, at) => {
+        const all = Buffer.concat(parts.map((part) => Buffer.from(part as string)));
+        const whole = wholeCharacters(all.subarray(0, at));
+        expect(textFromBytes(all.subarray(0, whole)) + textFromBytes(all.subarray(whole))).toBe(
+          textFromBytes(all),
+        );
+        expect(Math.min(at, all.length) - whole).toBeLessThanOrEqual(3);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("keeps back no more than the beginning of a character", () => {
+    const count = (bytes: number[]) => wholeCharacters(Buffer.from(bytes));
+    expect(count([])).toBe(0);
+    expect(count([0x61, 0xc3])).toBe(1);
+    expect(count([0xc3, 0xa9])).toBe(2);
+    expect(count([0xf0, 0x9f, 0x94])).toBe(0);
+    expect(count([0x80, 0x80, 0x80, 0x80])).toBe(4);
+  });
+});

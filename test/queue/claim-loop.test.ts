@@ -1,0 +1,39 @@
+/** A burst of messages spreads over the loops that claim: each takes what it has room for, and no more. */
+import { expect, it } from "vitest";
+import { newId } from "../../src/deps.ts";
+import { startClaimLoop } from "../../src/queue/claim-loop.ts";
+import { attemptQueue } from "../../src/queue/messages.ts";
+import type { Message } from "../../src/queue/queue.ts";
+import { testDeps } from "../support/deps.ts";
+
+const QUEUE = attemptQueue("default");
+
+it("takes no more of a burst than there is room for, and leaves the rest to others", async () => {
+  await using deps = await testDeps();
+  await using stack = new AsyncDisposableStack();
+  const gate = Promise.withResolvers<void>();
+  const handled: string[] = [];
+  const handle = async (message: Message<unknown>) => {
+    await gate.promise;
+    await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
+    handled.push(message.id);
+  };
+  const failures: Error[] = [];
+  const onError = (error: Error) => void failures.push(error);
+  const [one, two] = [3, 4].map((concurrency) => {
+    const loop = startClaimLoop({ ...deps, queue: QUEUE, concurrency, handle, onError });
+    stack.defer(() => loop.stop());
+    return loop;
+  });
+  stack.defer(() => gate.resolve());
+  const ids = Array.from({ length: 10 }, newId);
+  const messages = ids.map((id) => ({ id, data: {} }));
+  await deps.db.transaction((tx) => deps.engine.send(tx, QUEUE, messages));
+
+  await expect.poll(() => [one?.busy, two?.busy], { timeout: 10_000 }).toEqual([3, 4]);
+  const active = await deps.db.prisma.$queryRaw`SELECT count(*)::int FROM pgboss.job WHERE state = 'active'`;
+  expect(active).toEqual([{ count: 7 }]);
+  gate.resolve();
+  await expect.poll(() => handled.toSorted(), { timeout: 10_000 }).toEqual(ids);
+  expect(failures).toEqual([]);
+});

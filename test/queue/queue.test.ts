@@ -1,0 +1,108 @@
+/** The engine on real Postgres: transactions, the fence and what lives. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
+import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
+import { ClaimLost, openEngine } from "../../src/queue/queue.ts";
+import { startCutProxy } from "../support/cut-proxy.ts";
+import { freshDatabase } from "../support/database.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+
+const QUEUE = attemptQueue("default");
+let deps: TestDeps;
+let id: string;
+beforeAll(async () => {
+  deps = await testDeps();
+}, 30_000);
+afterAll(() => deps?.[Symbol.asyncDispose]());
+beforeEach(() => {
+  id = randomUUID();
+});
+
+const send = (queue = QUEUE, startAfter?: Date) =>
+  deps.db.transaction((tx) => {
+    return deps.engine.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
+  });
+
+it("sends with the transaction, or not at all", async () => {
+  const rolledBack = deps.db.transaction(async (tx) => {
+    await deps.engine.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
+    throw new Error("rolled back");
+  });
+  await expect(rolledBack).rejects.toThrow("rolled back");
+  expect(await deps.engine.claim(QUEUE, 10)).toEqual([]);
+
+  await send();
+  const [message] = await deps.engine.claim(QUEUE, 10);
+  expect(message).toMatchObject({ queue: QUEUE, id, data: { message_id: id } });
+  expect(await deps.engine.claim(QUEUE, 10)).toEqual([]);
+});
+
+it("keeps a message back until its time", async () => {
+  await send(DELIVERY_QUEUE, new Date(Date.now() + 60_000));
+  expect(await deps.engine.claim(DELIVERY_QUEUE, 10)).toEqual([]);
+});
+
+it("lets a claim be acknowledged once, and rolls back what came with the second time", async () => {
+  await send();
+  const [message] = await deps.engine.claim(QUEUE, 1);
+  if (message === undefined) throw new Error("nothing was claimed");
+  const acknowledge = () =>
+    deps.db.transaction(async (tx) => {
+      await tx.schedule.create({ data: { name: `made with ${randomUUID()}` } });
+      await deps.engine.acknowledge(tx, message);
+    });
+  await acknowledge();
+  await expect(acknowledge()).rejects.toThrow(ClaimLost);
+  expect(await deps.db.prisma.schedule.count()).toBe(1);
+});
+
+it("refuses a claim whose fence has moved on", async () => {
+  await send();
+  const [message] = await deps.engine.claim(QUEUE, 1);
+  if (message === undefined) throw new Error("nothing was claimed");
+  const stale = { ...message, retryCount: message.retryCount + 1 };
+  await expect(deps.db.transaction((tx) => deps.engine.acknowledge(tx, stale))).rejects.toThrow(ClaimLost);
+  expect(await deps.engine.renew(QUEUE, [stale])).toEqual(new Set());
+  expect(await deps.engine.renew(QUEUE, [message])).toEqual(new Set([id]));
+});
+
+it("knows which messages live: queued, claimed, but not ended or withdrawn", async () => {
+  const living = () => deps.engine.living(deps.db.prisma, [id, randomUUID()]);
+  await send();
+  expect(await living()).toEqual(new Set([id]));
+  const [message] = await deps.engine.claim(QUEUE, 1);
+  expect(await living()).toEqual(new Set([id]));
+  await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message ?? fail()));
+  expect(await living()).toEqual(new Set());
+
+  id = randomUUID();
+  await send();
+  await deps.db.transaction((tx) => deps.engine.withdraw(tx, QUEUE, [id]));
+  expect(await living()).toEqual(new Set());
+  expect(await deps.engine.claim(QUEUE, 1)).toEqual([]);
+});
+
+it("tells of no errors once it has stopped: the server may go before its connections have closed", async () => {
+  const openSockets = () =>
+    process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
+  const before = openSockets();
+  await using database = await freshDatabase();
+  await using proxy = await startCutProxy(database.connectionString);
+  const errors: Error[] = [];
+  const engine = await openEngine({
+    connectionString: proxy.connectionString,
+    sessionOptions: SESSION_OPTIONS,
+    pools: [],
+    onError: (error) => errors.push(error),
+  });
+  proxy.hideEnds();
+  await engine.stop();
+  await database.drop();
+  await expect.poll(openSockets).toBeLessThanOrEqual(before);
+  expect(errors.map(({ message }) => message)).toEqual([]);
+});
+
+function fail(): never {
+  throw new Error("nothing was claimed");
+}

@@ -1,0 +1,74 @@
+/** Signals: heard after the commit only, and said to be missed after the connection was away. */
+import { expect, it } from "vitest";
+import { startClaimLoop } from "../../src/queue/claim-loop.ts";
+import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
+import { publish, type Signal } from "../../src/queue/signals.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+
+/** Collects signals; `until` resolves with the first that fits. */
+function listen(deps: TestDeps) {
+  const heard: Signal[] = [];
+  let look = () => {};
+  deps.signals.subscribe((signal) => {
+    heard.push(signal);
+    look();
+  });
+  const until = (fits: (signal: Signal) => boolean) =>
+    new Promise<Signal>((resolve) => {
+      look = () => {
+        const found = heard.find(fits);
+        if (found !== undefined) resolve(found);
+      };
+      look();
+    });
+  return { heard, until };
+}
+
+const LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'";
+
+it("tells of what was committed, not of what was rolled back", async () => {
+  await using deps = await testDeps();
+  const { heard, until } = listen(deps);
+  await until((signal) => signal.type === "missed");
+  await deps.db
+    .transaction(async (tx) => {
+      await publish(tx, { type: "run_changed", run: "rolled back" });
+      throw new Error("no");
+    })
+    .catch(() => undefined);
+  await deps.db.prisma.$queryRaw`SELECT pg_notify('carillon', 'not a signal')::text`;
+  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "committed" }));
+  await until((signal) => signal.type === "run_changed");
+  expect(heard.slice(1)).toEqual([{ type: "run_changed", run: "committed" }]);
+});
+
+it("says that something may have been missed once it is back", async () => {
+  await using deps = await testDeps();
+  const { heard, until } = listen(deps);
+  await until((signal) => signal.type === "missed");
+  heard.length = 0;
+  await deps.db.prisma.$queryRawUnsafe(
+    `SELECT pg_terminate_backend(pid) FROM (${LISTENERS} AND datname = current_database() AND pid <> pg_backend_pid()) l`,
+  );
+  await until((signal) => signal.type === "missed");
+  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
+});
+
+it("finds messages by polling when no signal comes (promise 7)", async () => {
+  await using deps = await testDeps();
+  const deaf = { subscribe: () => () => undefined, close: async () => undefined };
+  const claimed = Promise.withResolvers<string>();
+  const loop = startClaimLoop({
+    engine: deps.engine,
+    signals: deaf,
+    queue: DELIVERY_QUEUE,
+    concurrency: 1,
+    handle: async (message) => claimed.resolve(message.id),
+    onError: claimed.reject,
+  });
+  const id = "01890000-0000-7000-8000-000000000001";
+  await deps.db.transaction((tx) => deps.engine.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));
+  expect(await claimed.promise).toBe(id);
+  await loop.stop();
+});

@@ -1,0 +1,173 @@
+/** A cancel reaches a run whatever it is doing: waiting, about to begin, running, being settled, lost, handed back. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import type { JobDefinition } from "../../src/jobs/rules/definition.ts";
+import { type AttemptMessage, attemptQueue, LOST_QUEUE } from "../../src/queue/messages.ts";
+import { ClaimLost, type Message } from "../../src/queue/queue.ts";
+import type { Signal } from "../../src/queue/signals.ts";
+import { cancelRequests, cancelRun } from "../../src/runs/cancel.ts";
+import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
+import type { AttemptOutcome } from "../../src/runs/rules/states.ts";
+import { settleAttempt } from "../../src/runs/settle.ts";
+import { startAttempt } from "../../src/runs/start.ts";
+import { triggerRun } from "../../src/runs/trigger.ts";
+import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+import { jobDefinition } from "../support/job.ts";
+
+const target = "https://example.org/";
+const RETRIED = jobDefinition({
+  retry: { limit: 3, delayMs: 0, backoff: "constant", maxDelayMs: null, jitter: 0, exitCodes: [] },
+  actions: (["on_success", "on_error", "on_retries_exhausted"] as const).map((event) => ({
+    event,
+    action: "notify_webhook",
+    target,
+  })),
+});
+const FAILED: AttemptOutcome = { state: "failed", status: 3 };
+
+let deps: TestDeps;
+let job: string;
+let jobs = 0;
+beforeAll(async () => {
+  deps = await testDeps();
+}, 30_000);
+afterAll(() => deps?.[Symbol.asyncDispose]());
+beforeEach(async () => {
+  await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+});
+
+async function saveJob(more: Partial<JobDefinition> = {}): Promise<void> {
+  job = `job-${jobs++}`;
+  await putJob(deps, { ...RETRIED, ...more, name: job });
+}
+
+async function claim(queue = attemptQueue("default")): Promise<Message<AttemptMessage>> {
+  const [message] = await deps.engine.claim<AttemptMessage>(queue, 1);
+  if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
+  return message;
+}
+
+async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
+  const { id } = await triggerRun(deps, { job });
+  const message = await claim();
+  await startAttempt(deps, message, "worker");
+  return { id, message };
+}
+
+function settle(message: Message<AttemptMessage>, outcome: AttemptOutcome): Promise<void> {
+  return settleAttempt(deps, message, { outcome });
+}
+
+const runOf = (id: string) =>
+  deps.db.prisma.run.findUniqueOrThrow({
+    where: { id },
+    include: { attempts: { select: { state: true, reason: true } }, events: { select: { event: true } } },
+  });
+
+it("tells the worker of a running run, once and for all, and leaves the run running", async () => {
+  await saveJob();
+  const { id } = await startedRun();
+  const heard: Signal[] = [];
+  const unsubscribe = deps.signals.subscribe((signal) => heard.push(signal));
+  expect(await cancelRequests(deps, [id])).toEqual([]);
+  expect(await cancelRun(deps, id)).toBe(false);
+  const asked = await runOf(id);
+  expect(asked).toMatchObject({ state: "running", cancelRequestedAt: expect.any(Date) });
+  expect(await cancelRequests(deps, [id, randomUUID()])).toEqual([id]);
+  await expect.poll(() => heard).toContainEqual({ type: "cancel", run: id });
+  unsubscribe();
+
+  expect(await cancelRun(deps, id)).toBe(false);
+  expect(await runOf(id)).toEqual(asked);
+});
+
+it.each<[AttemptOutcome, number]>([
+  [{ state: "cancelled", status: -1 }, -1],
+  [FAILED, 3],
+  [{ state: "timed_out", status: 124 }, 124],
+  [{ state: "handed_back", status: null }, -1],
+])("ends the run when its attempt is %o: no retry, no events", async (outcome, status) => {
+  await saveJob();
+  const { id, message } = await startedRun();
+  await cancelRun(deps, id);
+  await settle(message, outcome);
+  expect(await runOf(id)).toMatchObject({
+    state: "cancelled",
+    status,
+    reason: "cancelled on request",
+    messageId: null,
+    attempts: [
+      { state: outcome.state, reason: outcome.state === "cancelled" ? "cancelled on request" : null },
+    ],
+    events: [],
+  });
+  expect(await cancelRequests(deps, [id])).toEqual([]);
+  expect(await cancelRun(deps, id)).toBe(true);
+});
+
+it("comes too late for a command that has succeeded, with all that follows from it", async () => {
+  await saveJob();
+  const { id, message } = await startedRun();
+  await cancelRun(deps, id);
+  await settle(message, { state: "succeeded", status: 0 });
+  const events = [{ event: "on_success" }];
+  expect(await runOf(id)).toMatchObject({ state: "succeeded", status: 0, reason: null, events });
+  await expect(cancelRun(deps, id)).rejects.toMatchObject({ code: "run_ended" });
+});
+
+it("ends the run of a worker that has died: its attempt is lost, and not retried", async () => {
+  await saveJob();
+  const { id } = await startedRun();
+  await cancelRun(deps, id);
+  await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+  await recoverRuns(deps);
+  for (const message of await deps.engine.claim<AttemptMessage>(LOST_QUEUE, 9)) {
+    if (message.data.run_id === id) await settleLost(deps, message);
+  }
+  const attempts = [{ state: "lost" }];
+  expect(await runOf(id)).toMatchObject({ state: "cancelled", status: -1, attempts, events: [] });
+});
+
+it("is in time between the claim of a run and its start", async () => {
+  await saveJob();
+  const { id } = await triggerRun(deps, { job });
+  const message = await claim();
+  expect(await cancelRun(deps, id)).toBe(true);
+  await expect(startAttempt(deps, message, "worker")).rejects.toThrow(ClaimLost);
+  expect(await runOf(id)).toMatchObject({ state: "cancelled", status: null, attempts: [] });
+});
+
+it("is not lost beside a start or a settlement: whoever comes second sees the first", async () => {
+  await saveJob();
+  for (let round = 0; round < 10; round++) {
+    const { id } = await triggerRun(deps, { job });
+    const message = await claim();
+    const [started] = await Promise.allSettled([startAttempt(deps, message, "worker"), cancelRun(deps, id)]);
+    if (started.status === "fulfilled") await settle(message, FAILED);
+    expect(await runOf(id)).toMatchObject({ state: "cancelled", events: [] });
+
+    const other = await startedRun();
+    await Promise.all([settle(other.message, FAILED), cancelRun(deps, other.id)]);
+    expect((await runOf(other.id)).state).toBe("cancelled");
+  }
+});
+
+it("holds its place until its command has ended, and then lets the next run begin", async () => {
+  await saveJob({ concurrency: { limit: 1, policy: "queue" } });
+  const { id, message } = await startedRun();
+  const { id: next } = await triggerRun(deps, { job });
+  await cancelRun(deps, id);
+  expect((await runOf(next)).messageId).toBeNull();
+  await settle(message, { state: "cancelled", status: -1 });
+  expect((await claim()).data.run_id).toBe(next);
+});
+
+it("is not asked of a running run by the deletion of its job", async () => {
+  await saveJob();
+  const { id, message } = await startedRun();
+  await deleteJob(deps, job);
+  expect(await cancelRequests(deps, [id])).toEqual([]);
+  await settle(message, FAILED);
+  expect((await runOf(id)).state).toBe("failed");
+});

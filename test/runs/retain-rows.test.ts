@@ -1,0 +1,166 @@
+/** What retention finds too old, what it deletes of it, and that its queries stay on their indexes. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Database, openDatabase, type Tx } from "../../src/postgres/client.ts";
+import { deleteRuns, expiredRuns, expiries } from "../../src/runs/retention-rows.ts";
+import { freshDatabase, type TestDatabase } from "../support/database.ts";
+import { DAY_MS, saveDelivery, saveJob, saveKey, saveRevision, saveRun } from "../support/old-runs.ts";
+
+let database: TestDatabase;
+let db: Database;
+beforeAll(async () => {
+  database = await freshDatabase();
+  db = openDatabase(database.connectionString, 2);
+}, 30_000);
+afterAll(async () => {
+  await db?.close();
+  await database?.drop();
+});
+
+const NOW = new Date();
+const daysOf = async (jobId: string) => {
+  const expiry = (await expiries(db.prisma, NOW)).find((one) => one.jobId === jobId);
+  return expiry && (NOW.getTime() - expiry.endedBefore.getTime()) / DAY_MS;
+};
+
+describe("the retention of a job", () => {
+  it.each([
+    { own: 1, schedule: null, days: 1 },
+    { own: null, schedule: 2, days: 2 },
+    { own: 3, schedule: 2, days: 3 },
+    { own: 1, schedule: 2, days: 1 },
+    { own: null, schedule: null, days: undefined },
+    { own: 5, schedule: null, days: undefined },
+    { own: 100_000_000, schedule: null, days: undefined },
+  ])("of $own days in a schedule of $schedule: runs of 4 days ago are beyond $days", async (retention) => {
+    const { own, schedule, days } = retention;
+    const inMs = (count: number | null) => count && count * DAY_MS;
+    const job = await saveJob(db.prisma, { own: inMs(own), schedule: inMs(schedule) });
+    await saveRun(db.prisma, job, { endedDaysAgo: 4 });
+    expect(await daysOf(job.id)).toBe(days);
+  });
+
+  it("is that of the revision in force, whichever a run has, and of the last one once it is deleted", async () => {
+    const job = await saveJob(db.prisma, { own: 9 * DAY_MS });
+    await saveRun(db.prisma, job, { endedDaysAgo: 4 });
+    expect(await daysOf(job.id)).toBeUndefined();
+    await saveRevision(db.prisma, { ...job, revisionId: randomUUID() }, 2, BigInt(2 * DAY_MS));
+    expect(await daysOf(job.id)).toBe(2);
+    await db.prisma.job.update({ where: { id: job.id }, data: { deletedAt: NOW } });
+    expect(await daysOf(job.id)).toBe(2);
+  });
+
+  it("counts from the end of a run; one that goes on is never too old", async () => {
+    const job = await saveJob(db.prisma, { own: DAY_MS });
+    await saveRun(db.prisma, job, { endedDaysAgo: null });
+    await db.prisma.run.updateMany({ where: { jobId: job.id }, data: { triggeredAt: new Date(0) } });
+    await saveRun(db.prisma, job, { endedDaysAgo: 0.9 });
+    expect(await daysOf(job.id)).toBeUndefined();
+  });
+});
+
+describe("the pages of runs that are too old", () => {
+  it("come oldest end first and leave none out, equal ends included", async () => {
+    const job = await saveJob(db.prisma, { own: DAY_MS });
+    const ends = [9, 8, 8, 8, 7, 0.5];
+    for (const endedDaysAgo of ends) await saveRun(db.prisma, job, { endedDaysAgo });
+    const daysAgo = (days: number) => new Date(NOW.getTime() - days * DAY_MS);
+    const middle = { jobId: job.id, finishedAt: { gt: daysAgo(8.5), lt: daysAgo(7.5) } };
+    await db.prisma.run.updateMany({ where: middle, data: { finishedAt: daysAgo(8) } });
+    const expiry = { jobId: job.id, endedBefore: daysAgo(1) };
+    const [all, first] = [
+      await expiredRuns(db.prisma, expiry, undefined, 9),
+      await expiredRuns(db.prisma, expiry, undefined, 2),
+    ];
+    expect(all).toHaveLength(5);
+    expect(all.map((run) => run.finishedAt)).toEqual(
+      all.map((run) => run.finishedAt).toSorted((a, b) => +a - +b),
+    );
+    const second = await expiredRuns(db.prisma, expiry, first.at(-1), 2);
+    const third = await expiredRuns(db.prisma, expiry, second.at(-1), 2);
+    expect([...first, ...second, ...third]).toEqual(all);
+  });
+});
+
+describe("deleting runs", () => {
+  it("takes all that belongs to them, and lets go of what only pointed to them", async () => {
+    const job = await saveJob(db.prisma, {});
+    const parent = await saveRun(db.prisma, job, { endedDaysAgo: 5 });
+    const run = await saveRun(db.prisma, job, { endedDaysAgo: 4, parent });
+    const again = await saveRun(db.prisma, job, { endedDaysAgo: 3 });
+    await db.prisma.run.update({ where: { id: again.id }, data: { rerunOfId: run.id } });
+    const delivery = await saveDelivery(db.prisma, run, "delivered");
+    expect(await deleteRuns(db.prisma, [run.id])).toBe(1);
+    expect(await db.prisma.attempt.count({ where: { runId: run.id } })).toBe(0);
+    expect(await db.prisma.attemptLog.count({ where: { attempt: { runId: run.id } } })).toBe(0);
+    expect(await db.prisma.runEvent.count({ where: { runId: run.id } })).toBe(0);
+    expect(await db.prisma.delivery.count({ where: { id: delivery } })).toBe(0);
+    expect(await db.prisma.deliveryTry.count({ where: { deliveryId: delivery } })).toBe(0);
+    expect(
+      await db.prisma.run.findMany({ where: { jobId: job.id }, orderBy: { finishedAt: "asc" } }),
+    ).toMatchObject([{ id: parent.id }, { id: again.id, rerunOfId: null }]);
+  });
+
+  it("leaves a run that one triggered by it, a pending delivery or an idempotency key needs", async () => {
+    const job = await saveJob(db.prisma, {});
+    const [parent, sending, keyed] = [
+      await saveRun(db.prisma, job, { endedDaysAgo: 4 }),
+      await saveRun(db.prisma, job, { endedDaysAgo: 4 }),
+      await saveRun(db.prisma, job, { endedDaysAgo: 4 }),
+    ];
+    await saveRun(db.prisma, job, { endedDaysAgo: 3, parent });
+    await saveDelivery(db.prisma, sending, "pending");
+    await saveKey(db.prisma, keyed, 0);
+    for (const { id } of [parent, sending, keyed]) expect(await deleteRuns(db.prisma, [id])).toBe(0);
+    await db.prisma.delivery.updateMany({ where: { eventId: sending.eventId }, data: { state: "failed" } });
+    expect(await deleteRuns(db.prisma, [parent.id, sending.id, keyed.id])).toBe(1);
+  });
+});
+
+describe("among 20,000 runs", () => {
+  const TABLES = ["run", "run_event", "delivery", "attempt"];
+
+  /** Tables of which the work reads rows one after another, without an index. */
+  async function readInSequence(work: (tx: Tx) => Promise<unknown>): Promise<string[]> {
+    // Counts of the session that are not told to others yet: earlier work of it may be among them.
+    const read = async (tx: Tx) => tx.$queryRaw<{ table: string; rows: bigint }[]>`
+      SELECT relname AS table, seq_tup_read AS rows FROM pg_stat_xact_user_tables
+      WHERE relname = ANY(${TABLES}) ORDER BY relname`;
+    return db.transaction(async (tx) => {
+      const before = await read(tx);
+      await work(tx);
+      const after = await read(tx);
+      return after.flatMap(({ table, rows }, at) => (rows > (before[at]?.rows ?? 0n) ? [table] : []));
+    });
+  }
+
+  it("those that are too old are found and deleted by indexes alone", async () => {
+    const job = await saveJob(db.prisma, { own: 13 * DAY_MS });
+    await db.prisma.$executeRaw`
+      INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, finished_at)
+      SELECT gen_random_uuid(), ${job.id}::uuid, ${job.revisionId}::uuid, 'succeeded', 'api', 'api', at, at
+      FROM (SELECT now() - n * interval '1 minute' AS at FROM generate_series(1, 20000) n) runs`;
+    await db.prisma.$executeRaw`
+      INSERT INTO attempt (id, run_id, number, worker, started_at)
+      SELECT gen_random_uuid(), id, 0, 'busy', now() FROM run WHERE job_id = ${job.id}::uuid`;
+    await db.prisma.$executeRaw`
+      INSERT INTO run_event (id, run_id, attempt_id, attempt, event, body, created_at)
+      SELECT gen_random_uuid(), run_id, id, 0, 'on_success', '{}', now() FROM attempt WHERE worker = 'busy'`;
+    await db.prisma.$executeRaw`
+      INSERT INTO delivery (id, event_id, action, url, state, created_at)
+      SELECT gen_random_uuid(), e.id, 'notify_webhook', 'https://example.org/', 'delivered', now()
+      FROM run_event e JOIN run r ON r.id = e.run_id WHERE r.job_id = ${job.id}::uuid`;
+    await db.prisma.$executeRawUnsafe("ANALYZE");
+    const expiry = { jobId: job.id, endedBefore: new Date(NOW.getTime() - 13 * DAY_MS) };
+    const page = await expiredRuns(db.prisma, expiry, undefined, 500);
+    expect(page).toHaveLength(500);
+    // Few enough that no planner prefers to read the whole of such a small table.
+    const ids = page.slice(0, 50).map((run) => run.id);
+    expect(await readInSequence((tx) => expiries(tx, NOW))).toEqual([]);
+    expect(await readInSequence((tx) => expiredRuns(tx, expiry, undefined, 500))).toEqual([]);
+    expect(await readInSequence((tx) => expiredRuns(tx, expiry, page.at(-1), 500))).toEqual([]);
+    expect(await readInSequence((tx) => deleteRuns(tx, ids))).toEqual([]);
+    // What no index holds has to be read in sequence: the measure can tell.
+    expect(await readInSequence((tx) => tx.$queryRaw`SELECT count(env) FROM run`)).toEqual(["run"]);
+  }, 30_000);
+});

@@ -1,0 +1,140 @@
+/** Sweeps: what goes and what stays, in batches, by one node at a time. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Swept, startRetention, sweep } from "../../src/runs/retain.ts";
+import { tryRetentionLock } from "../../src/runs/retention-rows.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+import {
+  DAY_MS,
+  type OldJob,
+  type OldRun,
+  saveDelivery,
+  saveJob,
+  saveKey,
+  saveRun,
+} from "../support/old-runs.ts";
+
+let deps: TestDeps;
+let job: OldJob;
+beforeEach(async () => {
+  deps = await testDeps();
+  job = await saveJob(deps.db.prisma, { own: 7 * DAY_MS });
+}, 30_000);
+afterEach(() => deps?.[Symbol.asyncDispose]());
+
+const save = (endedDaysAgo: number | null, parent?: OldRun, of = job) =>
+  saveRun(deps.db.prisma, of, { endedDaysAgo, ...(parent && { parent }) });
+const remaining = async () => {
+  const runs = await deps.db.prisma.run.findMany({ select: { id: true }, orderBy: { finishedAt: "asc" } });
+  return runs.map((run) => run.id);
+};
+
+describe("a sweep", () => {
+  it("deletes runs that ended before the retention, and no others", async () => {
+    const forever = await saveJob(deps.db.prisma, {});
+    await save(8);
+    const kept = [await save(300, undefined, forever), await save(6), await save(null)];
+    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+    expect(await remaining()).toEqual(kept.map((run) => run.id));
+  });
+
+  it("keeps all ancestors of a run that is kept, and deletes the whole chain once that one may go", async () => {
+    const grandparent = await save(30);
+    const parent = await save(29, grandparent);
+    const sibling = await save(28, grandparent);
+    const child = await save(6, parent);
+    await save(27, sibling);
+    expect(await sweep(deps)).toEqual({ runs: 2, keys: 0 });
+    expect(await remaining()).toEqual([grandparent.id, parent.id, child.id]);
+    const ended = { finishedAt: new Date(Date.now() - 8 * DAY_MS) };
+    await deps.db.prisma.run.update({ where: { id: child.id }, data: ended });
+    expect(await sweep(deps)).toEqual({ runs: 3, keys: 0 });
+    expect(await remaining()).toEqual([]);
+  });
+
+  it("gets past runs that have to stay", async () => {
+    for (let day = 30; day > 25; day--) await save(6, await save(day));
+    await save(8);
+    expect(await sweep(deps, { batch: 2 })).toEqual({ runs: 1, keys: 0 });
+    expect(await remaining()).toHaveLength(10);
+  });
+
+  it("keeps a run until its deliveries are through", async () => {
+    const id = await saveDelivery(deps.db.prisma, await save(8), "pending");
+    expect(await sweep(deps)).toEqual({ runs: 0, keys: 0 });
+    await deps.db.prisma.delivery.update({ where: { id }, data: { state: "failed" } });
+    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+  });
+
+  it("deletes idempotency keys after a day, and lets a younger one keep its run", async () => {
+    const hourly = await saveJob(deps.db.prisma, { own: 3_600_000 });
+    const [young, old] = [await save(0.5, undefined, hourly), await save(8)];
+    await saveKey(deps.db.prisma, young, 0.5);
+    await saveKey(deps.db.prisma, old, 8);
+    expect(await sweep(deps)).toEqual({ runs: 1, keys: 1 });
+    expect(await remaining()).toEqual([young.id]);
+  });
+
+  it("deletes few at a time", async () => {
+    const chained = await save(20);
+    for (let day = 19; day > 13; day--) await saveKey(deps.db.prisma, await save(day, chained), 2);
+    const left: string[] = [];
+    const transaction: typeof deps.db.transaction = async (work) => {
+      const result = await deps.db.transaction(work);
+      left.push(`${await deps.db.prisma.idempotencyKey.count()} + ${await deps.db.prisma.run.count()}`);
+      return result;
+    };
+    const deleted = await sweep({ ...deps, db: { ...deps.db, transaction } }, { batch: 4 });
+    expect(deleted).toEqual({ runs: 7, keys: 6 });
+    expect(left).toEqual(["2 + 7", "0 + 7", "0 + 4", "0 + 1", "0 + 0"]);
+  });
+
+  it("stops after the batch that is being deleted", async () => {
+    for (let day = 8; day < 12; day++) await save(day);
+    const stopping = new AbortController();
+    const transaction: typeof deps.db.transaction = async (work) => {
+      const result = await deps.db.transaction(work);
+      if ((await remaining()).length < 4) stopping.abort();
+      return result;
+    };
+    const options = { batch: 2, signal: stopping.signal };
+    expect(await sweep({ ...deps, db: { ...deps.db, transaction } }, options)).toEqual({ runs: 2, keys: 0 });
+    expect(await remaining()).toHaveLength(2);
+  });
+});
+
+describe("several nodes", () => {
+  it("leave the work to the one that is at it", async () => {
+    await save(8);
+    await deps.db.transaction(async (tx) => {
+      expect(await tryRetentionLock(tx)).toBe(true);
+      expect(await sweep(deps)).toEqual({ runs: 0, keys: 0 });
+    });
+    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+  });
+
+  it("delete each run once between them", async () => {
+    for (let day = 10; day < 30; day++) await save(day);
+    const sweeps = await Promise.all([1, 2, 3].map(() => sweep(deps, { batch: 3 })));
+    expect(sweeps.reduce((sum, { runs }) => sum + runs, 0)).toBe(20);
+    expect(await remaining()).toEqual([]);
+  });
+});
+
+describe("the loop", () => {
+  it("sweeps once it has started, tells what went, and counts it", async () => {
+    await saveKey(deps.db.prisma, await save(8), 2);
+    const { promise, resolve, reject } = Promise.withResolvers<Swept>();
+    const retention = startRetention(deps, resolve, reject);
+    expect(await promise).toEqual({ runs: 1, keys: 1, ms: expect.any(Number) });
+    expect(retention.deleted()).toEqual({ runs: 1, keys: 1 });
+    await retention.stop();
+  });
+
+  it("tells of an error and can be stopped all the same", async () => {
+    const broken = { ...deps.db, now: () => Promise.reject(new Error("no database")) };
+    const { promise, resolve, reject } = Promise.withResolvers<Error>();
+    const retention = startRetention({ ...deps, db: broken }, () => reject(new Error("swept")), resolve);
+    expect((await promise).message).toBe("no database");
+    await retention.stop();
+  });
+});

@@ -1,0 +1,133 @@
+/** Settlement behind the fence, and recovery of what fell through. */
+import { randomUUID } from "node:crypto";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { type AttemptMessage, attemptQueue, DELIVERY_QUEUE, LOST_QUEUE } from "../../src/queue/messages.ts";
+import { ClaimLost, type Message } from "../../src/queue/queue.ts";
+import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
+import { type AttemptResult, settleAttempt } from "../../src/runs/settle.ts";
+import { startAttempt } from "../../src/runs/start.ts";
+import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
+import { deleteJob, pauseJob, putJob } from "../../src/schedules/save-job.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+import { jobDefinition } from "../support/job.ts";
+
+const QUEUE = attemptQueue("default");
+const JOB = jobDefinition({
+  actions: [{ event: "on_error", action: "notify_webhook", target: "https://example.org/" }],
+});
+const FAILED: AttemptResult = {
+  outcome: { state: "failed", status: 1 },
+};
+
+let deps: TestDeps;
+beforeEach(async () => {
+  deps = await testDeps();
+  await putJob(deps, JOB);
+}, 30_000);
+afterEach(() => deps?.[Symbol.asyncDispose]());
+
+async function claim(queue = QUEUE): Promise<Message<AttemptMessage>> {
+  const [message] = await deps.engine.claim<AttemptMessage>(queue, 1);
+  if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
+  return message;
+}
+
+async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
+  const { id } = await triggerRun(deps, { job: "job" });
+  const message = await claim();
+  await startAttempt(deps, message, "worker");
+  return { id, message };
+}
+
+const stateOf = async (id: string) => (await deps.db.prisma.run.findUniqueOrThrow({ where: { id } })).state;
+const dropMessages = () => deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+
+it("takes the result of one of several that try, and the others change nothing (promise 3)", async () => {
+  const { id, message } = await startedRun();
+  const tries = await Promise.allSettled(
+    Array.from({ length: 6 }, () => settleAttempt(deps, message, FAILED)),
+  );
+  expect(tries.filter((one) => one.status === "fulfilled")).toHaveLength(1);
+  for (const one of tries) if (one.status === "rejected") expect(one.reason).toBeInstanceOf(ClaimLost);
+  expect(await stateOf(id)).toBe("failed");
+  expect(await deps.db.prisma.runEvent.count()).toBe(1);
+  expect(await deps.db.prisma.delivery.count()).toBe(1);
+});
+
+it("settles nothing when the acknowledgement fails: state, events and deliveries go together (promise 5)", async () => {
+  const { id, message } = await startedRun();
+  const stale = { ...message, retryCount: message.retryCount + 1 };
+  await expect(settleAttempt(deps, stale, FAILED)).rejects.toThrow(ClaimLost);
+  expect(await stateOf(id)).toBe("running");
+  expect(await deps.db.prisma.runEvent.count()).toBe(0);
+  expect(await deps.db.prisma.delivery.count()).toBe(0);
+  await settleAttempt(deps, message, FAILED);
+  expect(await stateOf(id)).toBe("failed");
+});
+
+it("refuses a late result once the attempt counts as lost", async () => {
+  const { id, message } = await startedRun();
+  await dropMessages();
+  expect(await recoverRuns(deps)).toBe(1);
+  await settleLost(deps, await claim(LOST_QUEUE));
+  expect(await stateOf(id)).toBe("failed");
+  await expect(
+    settleAttempt(deps, message, { ...FAILED, outcome: { state: "succeeded", status: 0 } }),
+  ).rejects.toThrow(ClaimLost);
+  expect(await deps.db.prisma.attempt.findMany()).toMatchObject([{ state: "lost", status: -1 }]);
+  expect(await deps.db.prisma.runEvent.count()).toBe(1);
+});
+
+it("lets the attempt of a deleted job end, and does not retry it", async () => {
+  await putJob(deps, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
+  const { id, message } = await startedRun();
+  await deleteJob(deps, JOB.name);
+  await settleAttempt(deps, message, FAILED);
+  expect(await deps.db.prisma.run.findUnique({ where: { id } })).toMatchObject({
+    state: "failed",
+    attempt: 0,
+    retriesExhausted: false,
+  });
+});
+
+it("runs no slot of a job that is paused, though the beat had not seen it", async () => {
+  const { job } = await putJob(deps, JOB);
+  await pauseJob(deps, JOB.name, {});
+  await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(0) }]);
+  expect(await deps.db.prisma.run.findMany()).toMatchObject([{ state: "missed", messageId: null }]);
+  const { id } = await triggerRun(deps, { job: JOB.name });
+  const triggered = await deps.db.prisma.run.findUnique({ where: { id } });
+  expect(triggered).toMatchObject({ state: "queued", messageId: expect.any(String) });
+});
+
+it("does not start a run twice, nor under a stale message", async () => {
+  const { message } = await startedRun();
+  const copy = { ...message, id: randomUUID() };
+  await expect(startAttempt(deps, copy, "other")).rejects.toThrow(ClaimLost);
+  expect(await deps.db.prisma.attempt.count()).toBe(1);
+});
+
+it("sends another message for a queued run and a pending delivery that have none", async () => {
+  const { id: queued } = await triggerRun(deps, { job: "job" });
+  const { message } = { message: await claim() };
+  await startAttempt(deps, message, "worker");
+  await settleAttempt(deps, message, FAILED);
+  const { id: waiting } = await triggerRun(deps, { job: "job" });
+  expect(await recoverRuns(deps)).toBe(0);
+
+  await dropMessages();
+  expect(await recoverRuns(deps)).toBe(2);
+  expect((await claim()).data.run_id).toBe(waiting);
+  expect(await deps.engine.claim(DELIVERY_QUEUE, 9)).toHaveLength(1);
+  expect(await stateOf(queued)).toBe("failed");
+});
+
+it("queues a run again whose worker died between claim and start, with no attempt used", async () => {
+  const { id } = await triggerRun(deps, { job: "job" });
+  const { data } = await claim();
+  await deps.db.transaction((tx) => deps.engine.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
+  await settleLost(deps, await claim(LOST_QUEUE));
+  expect(await stateOf(id)).toBe("queued");
+  expect((await claim()).data.run_id).toBe(id);
+  expect(await deps.db.prisma.attempt.count()).toBe(0);
+});

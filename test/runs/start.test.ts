@@ -1,0 +1,95 @@
+/** What a command is told of its run. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type AttemptMessage, attemptQueue, RENEW_DEADLINE_MS } from "../../src/queue/messages.ts";
+import { ClaimLost } from "../../src/queue/queue.ts";
+import { settleAttempt } from "../../src/runs/settle.ts";
+import { startAttempt } from "../../src/runs/start.ts";
+import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
+import { putJob } from "../../src/schedules/save-job.ts";
+import { type TestDeps, testDeps } from "../support/deps.ts";
+import { jobDefinition } from "../support/job.ts";
+
+let deps: TestDeps;
+beforeAll(async () => {
+  deps = await testDeps();
+}, 30_000);
+afterAll(() => deps?.[Symbol.asyncDispose]());
+
+async function start() {
+  const [message] = await deps.engine.claim<AttemptMessage>(attemptQueue("default"), 1);
+  if (message === undefined) throw new Error("nothing to claim");
+  const order = await startAttempt(deps, message, "worker");
+  if (order === undefined) throw new Error("nothing to start");
+  const end = (status: number) =>
+    settleAttempt(deps, message, {
+      outcome: status === 0 ? { state: "succeeded", status } : { state: "failed", status },
+    });
+  return { order, end };
+}
+
+it("has the env of job and trigger, and over both what run it is, by whom, and which attempt", async () => {
+  const env = { CUP: "large", MILK: "no", CARILLON_JOB: "tea", CARILLON_PARENT_RUN_ID: "none" };
+  const { retry } = jobDefinition();
+  await putJob(deps, jobDefinition({ name: "coffee", env, retry: { ...retry, limit: 1 } }));
+  const { id } = await triggerRun(deps, {
+    job: "coffee",
+    triggeredBy: "CoffeeRequestButton",
+    env: { CUP: "small", CARILLON_ATTEMPT: "9", CARILLON_SCHEDULED_FOR: "now" },
+  });
+  const first = await start();
+  const told = {
+    CUP: "small",
+    MILK: "no",
+    CARILLON_RUN_ID: id,
+    CARILLON_JOB: "coffee",
+    CARILLON_ATTEMPT: "0",
+    CARILLON_TRIGGERED_BY: "CoffeeRequestButton",
+  };
+  expect(first.order.env).toEqual(told);
+  await first.end(1);
+  const again = await start();
+  expect(again.order.env).toEqual({ ...told, CARILLON_ATTEMPT: "1" });
+  await again.end(0);
+});
+
+it("names the slot of a cron run, and the run that triggered another one", async () => {
+  const actions = [{ event: "on_success", action: "trigger_job", target: "child" }] as const;
+  await putJob(deps, jobDefinition({ name: "child" }));
+  const { job } = await putJob(deps, jobDefinition({ name: "parent", actions: [...actions] }));
+  const scheduledFor = new Date("2026-03-29T01:30:00Z");
+  await triggerSlots(deps, [{ jobId: job.id, scheduledFor }]);
+  const parent = await start();
+  expect(parent.order.env).toEqual({
+    CARILLON_RUN_ID: parent.order.runId,
+    CARILLON_JOB: "parent",
+    CARILLON_ATTEMPT: "0",
+    CARILLON_SCHEDULED_FOR: "2026-03-29T01:30:00.000Z",
+    CARILLON_TRIGGERED_BY: "cron",
+  });
+  await parent.end(0);
+  const child = await start();
+  expect(child.order.env).toEqual({
+    CARILLON_RUN_ID: child.order.runId,
+    CARILLON_JOB: "child",
+    CARILLON_ATTEMPT: "0",
+    CARILLON_TRIGGERED_BY: "job[parent]",
+    CARILLON_PARENT_RUN_ID: parent.order.runId,
+  });
+  await child.end(0);
+});
+
+it("does not begin what its claim has no time for: nothing has happened, and it can be begun again", async () => {
+  await putJob(deps, jobDefinition({ name: "late" }));
+  const { id } = await triggerRun(deps, { job: "late" });
+  const [message] = await deps.engine.claim<AttemptMessage>(attemptQueue("default"), 1);
+  if (message === undefined) throw new Error("nothing to claim");
+  const late = { ...message, claimedAt: performance.now() - RENEW_DEADLINE_MS + 1_000 };
+  await expect(startAttempt(deps, late, "worker")).rejects.toThrow(ClaimLost);
+  const run = () => deps.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
+  expect(await run()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
+  const order = await startAttempt(deps, message, "worker");
+  expect(order).toMatchObject({ runId: id });
+  // The answer was lost: the same claim asks again, even in its last second.
+  expect(await startAttempt(deps, late, "worker")).toEqual(order);
+  expect((await run())?.attempts).toHaveLength(1);
+});

@@ -1,0 +1,39 @@
+/** The scheduler's view of a pause: its slots make no runs while it lasts, nor once it is over. */
+import { expect, it } from "vitest";
+import { jobDefinition } from "../../src/api/schemas/job.ts";
+import { cronJobs, readClock } from "../../src/jobs/cron-jobs.ts";
+import { createDueTable } from "../../src/scheduler/due-table.ts";
+import { pauseJob, putJob, resumeJob } from "../../src/schedules/save-job.ts";
+import { testDeps } from "../support/deps.ts";
+
+const HOUR = 3_600_000;
+
+it("keeps the slots of a paused job apart, and has none from before it went on", async () => {
+  await using deps = await testDeps();
+  const { prisma } = deps.db;
+  const definition = jobDefinition("coffee", { command: "true", cron: "* * * * *" });
+  await putJob(deps, definition);
+  const { now } = await readClock(prisma);
+  const longAgo = new Date(now.getTime() - HOUR);
+  await prisma.jobRevision.updateMany({ data: { createdAt: longAgo } });
+  await prisma.job.updateMany({ data: { updatedAt: longAgo } });
+  await prisma.schedule.updateMany({ data: { updatedAt: longAgo } });
+  const due = async () => {
+    const table = createDueTable("UTC");
+    await table.load(await cronJobs(prisma), longAgo, now);
+    const { due, paused } = table.due(now);
+    return { due: due.length > 0, paused: paused.length > 0 };
+  };
+
+  expect(await due()).toEqual({ due: true, paused: false });
+  const versions = [(await readClock(prisma)).version];
+  await pauseJob(deps, "coffee", { by: "ann" });
+  versions.push((await readClock(prisma)).version);
+  await putJob(deps, definition);
+  await prisma.job.updateMany({ data: { updatedAt: longAgo } });
+  expect(await due()).toEqual({ due: false, paused: true });
+  await resumeJob(deps, "coffee");
+  versions.push((await readClock(prisma)).version);
+  expect(await due()).toEqual({ due: false, paused: false });
+  expect(new Set(versions).size).toBe(3);
+});

@@ -1,0 +1,90 @@
+/** Holds text made from bytes, and text that was cut, to Unicode and to their limits. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { endInBytes, endInUnits, textFromBytes } from "../../src/text/cuts.ts";
+
+/** Any well-formed text, characters of 1 to 4 bytes alike. */
+const anyText = fc.string({ unit: fc.constantFrom("a", "\n", "é", "€", "🫖", "\u{10ffff}"), maxLength: 40 });
+/** Any UTF-16 units, halves of pairs among them. */
+const anyUnits = fc
+  .array(fc.constantFrom(0x61, 0xe9, 0xd83e, 0xded6, 0xdfff, 0xd800), { maxLength: 40 })
+  .map((units) => String.fromCharCode(...units));
+const anyLimit = fc.nat(80);
+
+describe("textFromBytes", () => {
+  test.each([
+    ["ASCII", [0x61, 0x0a], "a\n"],
+    ["UTF-8", [0xf0, 0x9f, 0xab, 0x96], "🫖"],
+    ["NUL", [0x61, 0x00, 0x62], "a\ufffdb"],
+    ["a byte that begins nothing", [0x61, 0xff, 0x62], "a\ufffdb"],
+    ["a character that was cut", [0xe2, 0x82], "\ufffd"],
+    ["half of a surrogate pair", [0xed, 0xa0, 0x80], "\ufffd\ufffd\ufffd"],
+    ["a byte order mark", [0xef, 0xbb, 0xbf, 0x61], "\ufeffa"],
+    ["nothing", [], ""],
+  ])("%s", (_, bytes, text) => {
+    expect(textFromBytes(Uint8Array.from(bytes))).toBe(text);
+  });
+
+  test("makes well-formed text without NUL of any bytes, and one text does not run into the next", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        const text = textFromBytes(bytes);
+        expect(text.isWellFormed()).toBe(true);
+        expect(text).not.toContain("\0");
+        expect(textFromBytes(Uint8Array.of(0x61))).toBe("a");
+      }),
+    );
+  });
+
+  test("reads back what is UTF-8", () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        expect(textFromBytes(Buffer.from(text))).toBe(text);
+      }),
+    );
+  });
+});
+
+describe.each([
+  ["endInBytes", endInBytes, (text: string) => Buffer.byteLength(text), 4],
+  ["endInUnits", endInUnits, (text: string) => text.length, 2],
+])("%s", (_, end, size, widest) => {
+  test("keeps what fits, and of the rest the longest end of whole characters", () => {
+    fc.assert(
+      fc.property(anyText, anyLimit, (text, limit) => {
+        const kept = end(text, limit);
+        expect(text.endsWith(kept)).toBe(true);
+        expect(kept.isWellFormed()).toBe(true);
+        expect(size(kept)).toBeLessThanOrEqual(limit);
+        if (kept !== text) expect(size(kept)).toBeGreaterThan(limit - widest);
+      }),
+    );
+  });
+
+  test("of a text with halves of pairs keeps an end within the limit, and makes no new half", () => {
+    fc.assert(
+      fc.property(anyUnits, anyLimit, (text, limit) => {
+        const kept = end(text, limit);
+        expect(text.toWellFormed().endsWith(kept.toWellFormed())).toBe(true);
+        expect(size(kept)).toBeLessThanOrEqual(limit);
+      }),
+    );
+  });
+
+  test.each([0, -1])("keeps nothing within %i", (limit) => {
+    expect(end("text", limit)).toBe("");
+    expect(end("", limit)).toBe("");
+  });
+});
+
+test("a cut at each unit of an emoji keeps it whole or leaves it out", () => {
+  expect([4, 3, 2, 1].map((limit) => endInUnits("a🫖b", limit))).toEqual(["a🫖b", "🫖b", "b", "b"]);
+  expect([6, 5, 4, 3, 2, 1].map((limit) => endInBytes("a🫖b", limit))).toEqual([
+    "a🫖b",
+    "🫖b",
+    "b",
+    "b",
+    "b",
+    "b",
+  ]);
+});

@@ -1,0 +1,21 @@
+/** The nearest known word. */
+import { expect, test } from "vitest";
+import { nearest } from "../../src/text/nearest.ts";
+
+const KNOWN = ["cron", "command", "retries", "retry", "timeout", "env"];
+
+test.each([
+  ["crn", "cron"],
+  ["corn", "cron"],
+  ["Cron", "cron"],
+  ["comand", "command"],
+  ["timout", "timeout"],
+  ["retrys", "retry"],
+  ["evn", "env"],
+  ["schedule", undefined],
+  ["x", undefined],
+  ["", undefined],
+  ["command".repeat(1000), undefined],
+])("%s -> %s", (word, meant) => {
+  expect(nearest(word, KNOWN)).toBe(meant);
+});

@@ -1,0 +1,50 @@
+/** Tables for zone names and for the spans between clock changes. */
+
+import { expect, test } from "vitest";
+import { isTimeZone, spans } from "../../src/time/zones.ts";
+
+test.each(["UTC", "GMT", "CET", "Europe/Brussels", "Asia/Kolkata", "US/Eastern", "EST5EDT", "Etc/GMT+5"])(
+  "%s is a zone",
+  (name) => {
+    expect(isTimeZone(name)).toBe(true);
+  },
+);
+
+test.each([
+  "",
+  "+02:00",
+  "GMT+1",
+  "utc",
+  "europe/brussels",
+  "EUROPE/BRUSSELS",
+  "IST",
+  "BST",
+  "Mars/Base",
+  "Local",
+])("%j is none", (name) => {
+  expect(isTimeZone(name)).toBe(false);
+});
+
+test.each([
+  ["America/New_York", 2024, ["2024-03-10T07:00:00.000Z", "2024-11-03T06:00:00.000Z"]],
+  [
+    "America/Noronha",
+    2000,
+    ["2000-02-27T01:00:00.000Z", "2000-10-08T02:00:00.000Z", "2000-10-15T01:00:00.000Z"],
+  ],
+  ["Africa/Monrovia", 1972, ["1972-01-07T00:44:30.000Z"]],
+  ["Asia/Kolkata", 2024, []],
+])("the changes of %s in %i, to the second", (zone, year, expected) => {
+  const [, ...changed] = [...spans(zone, Date.UTC(year, 0), Date.UTC(year + 1, 0) - 1)];
+  expect(changed.map(({ start }) => new Date(start).toISOString())).toEqual(expected);
+});
+
+test("spans meet without a hole, also across years, and remember what an overlap repeats", () => {
+  const from = Date.UTC(2023, 5);
+  const until = Date.UTC(2025, 5);
+  const all = [...spans("Europe/Brussels", from, until)];
+  expect(all.map(({ start }) => start)).toEqual([from, ...all.slice(0, -1).map(({ end }) => end)]);
+  expect(all.at(-1)?.end).toBe(until + 1);
+  const jumps = all.map(({ start, offset, seen }) => (start + offset - seen) / 3_600_000);
+  expect(jumps).toEqual([0, -1, 0, 1, -1, 0, 1]);
+});
