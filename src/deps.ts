@@ -1,6 +1,4 @@
 /** What every use case works with. */
-
-import { v7 as uuidv7 } from "uuid";
 import type { KnownToken } from "./access/authenticate.ts";
 import type { Caller } from "./access/rules/grants.ts";
 import type { SecretKeys } from "./access/secret-keys.ts";
@@ -39,8 +37,3 @@ export function as(deps: Deps, caller: Caller): CallerDeps {
 }
 
 export type { Tx };
-
-/** A new id; later ones sort after earlier ones. */
-export function newId(): string {
-  return uuidv7();
-}

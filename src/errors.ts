@@ -1,5 +1,21 @@
 /** The one catalogue of errors: every stable code, its HTTP status and title, and the class that carries it. */
 
+export function jobNotFound(name: string): CarillonError {
+  return new CarillonError("job_not_found", `there is no job ${name}`);
+}
+
+export function jobDisabled(name: string): CarillonError {
+  return new CarillonError("job_disabled", `job ${name} is disabled: save it with enabled: true first`);
+}
+
+export function runNotFound(id: string): CarillonError {
+  return new CarillonError("run_not_found", `there is no run ${id}`);
+}
+
+export function deliveryNotFound(id: string): CarillonError {
+  return new CarillonError("delivery_not_found", `there is no delivery ${id}`);
+}
+
 const CATALOGUE = {
   bad_request: { status: 400, title: "The request is malformed" },
   malformed_body: { status: 400, title: "The body cannot be parsed" },

@@ -1,5 +1,4 @@
 /** One Carillon process: its parts started in order, and stopped in reverse. */
-
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -23,7 +22,7 @@ import { applyMigrations } from "./postgres/migrations.ts";
 import { SESSION_OPTIONS } from "./postgres/session.ts";
 import { openEngine } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
-import { startRecovery } from "./runs/recovery.ts";
+import { startRecovery } from "./runs/recover.ts";
 import { type Retention, type Swept, startRetention } from "./runs/retain.ts";
 import { type SchedulerNumbers, watchScheduler } from "./scheduler/overdue.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";

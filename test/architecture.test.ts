@@ -1,4 +1,4 @@
-/** Holds the tree to ARCHITECTURE.md: who imports whom, what core may call, how files open, which states lead where. */
+/** Holds the tree to ARCHITECTURE.md: who imports whom, what rules may call, how files open, which states lead where. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -7,53 +7,109 @@ import { lint } from "./support/linter.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
-const LOWER = ["src/core/y.ts", "src/db/y.ts", "src/engine/y.ts", "src/orchestrator/y.ts"];
-const ROLES = ["src/api/y.ts", "src/scheduler/y.ts", "src/worker/y.ts", "src/notify/y.ts"];
+/** The rooms, from the bottom up: each may import those before it, but for the pairs that stand side by side. */
+const ROOMS = [
+  "time",
+  "text",
+  "postgres",
+  "queue",
+  "jobs",
+  "access",
+  "deliveries",
+  "logs",
+  "runs",
+  "schedules",
+];
+const PROCESSES = ["scheduler", "worker"];
+const RULES = ["jobs", "access", "deliveries", "logs", "runs"];
 const NODE = ["node:fs/promises", "node:net"];
 const FASTIFY = ["@fastify/swagger", "fastify"];
+const TOP = ["src/errors.ts", "src/infra.ts", "src/lifecycle.ts"];
+
+const file = (room: string) => `src/${room}/y.ts`;
+const rule = (room: string) => `src/${room}/rules/y.ts`;
+/** What a room offers to those above it. */
+const offered = (rooms: readonly string[]) =>
+  rooms.flatMap((room) => (RULES.includes(room) ? [file(room), rule(room)] : [file(room)]));
+const roomsBelow = (room: string) => ROOMS.slice(0, ROOMS.indexOf(room));
 
 /** All that a file may try to import. */
 const TARGETS = [
-  ...[
-    ...LOWER,
-    "src/db/generated/client.ts",
-    ...ROLES,
-    "src/worker/runner/y.ts",
-    "src/config.ts",
-    "src/service.ts",
-    "src/main.ts",
-  ],
+  ...offered([...ROOMS, ...PROCESSES, "api"]),
+  ...TOP,
+  ...["src/postgres/generated/client.ts", "src/postgres/embedded/y.ts", "src/worker/runner/y.ts"],
+  ...["src/config.ts", "src/service.ts", "src/main.ts"],
   ...[...NODE, "node:child_process", "node:process"],
-  ...[...FASTIFY, "@prisma/adapter-pg", "got", "node-cron", "pg", "pg-boss", "pino", "not-a-dependency"],
+  ...[
+    ...FASTIFY,
+    "@prisma/adapter-pg",
+    "got",
+    "node-cron",
+    "pg",
+    "pg-boss",
+    "pino",
+    "yaml",
+    "not-a-dependency",
+  ],
+];
+
+const GENERATED = "src/postgres/generated/client.ts";
+/** A room of verbs: all that stands below it, itself, and the libraries that are its own. */
+const verbs = (room: string, below: readonly string[], ...libraries: string[]) => [
+  ...offered([...below, room]),
+  ...TOP,
+  GENERATED,
+  ...NODE,
+  ...libraries,
+];
+const rules = (room: string, ...below: string[]) => [
+  rule(room),
+  ...["src/errors.ts", file("time"), file("text")],
+  ...below.map(rule),
 ];
 
 /** What each place may import, of TARGETS. */
 const ALLOWED: Record<string, string[]> = {
-  "src/core/x.ts": ["src/core/y.ts"],
-  "src/core/cron.ts": ["src/core/y.ts", "node-cron"],
-  "src/db/x.ts": [
-    ...["src/core/y.ts", "src/db/y.ts", "src/db/generated/client.ts"],
-    ...[...NODE, "@prisma/adapter-pg", "pg"],
+  "src/errors.ts": [],
+  "src/infra.ts": [file("postgres"), file("queue")],
+  "src/lifecycle.ts": ["src/errors.ts", ...NODE, "pino"],
+  "src/time/x.ts": [file("time")],
+  "src/time/cron.ts": [file("time"), "node-cron"],
+  "src/text/x.ts": [file("text"), "src/errors.ts", "yaml"],
+  "src/postgres/x.ts": verbs(
+    "postgres",
+    ["time", "text"],
+    "src/postgres/embedded/y.ts",
+    "@prisma/adapter-pg",
+    "pg",
+  ),
+  "src/postgres/embedded/x.ts": [
+    ...[file("postgres"), "src/postgres/embedded/y.ts", "src/errors.ts"],
+    ...[...NODE, "node:child_process", "pg"],
   ],
-  "src/db/embedded/x.ts": ["src/core/y.ts", "src/db/y.ts", ...NODE, "node:child_process", "pg"],
-  "src/engine/x.ts": ["src/core/y.ts", "src/engine/y.ts", ...NODE, "pg", "pg-boss"],
-  "src/orchestrator/x.ts": [...LOWER, ...NODE],
-  "src/api/x.ts": [...LOWER, "src/api/y.ts", ...NODE, ...FASTIFY, "pino"],
-  "src/api/routes/x.ts": [...LOWER, "src/api/y.ts", ...NODE, ...FASTIFY, "pino"],
-  "src/scheduler/x.ts": [...LOWER, "src/scheduler/y.ts", ...NODE, "node-cron", "pino"],
-  "src/worker/x.ts": [
-    ...LOWER,
-    "src/worker/y.ts",
-    "src/worker/runner/y.ts",
-    ...NODE,
-    "node:child_process",
-    "pino",
-  ],
+  "src/queue/x.ts": verbs("queue", ["time", "text", "postgres"], "pg", "pg-boss"),
+  "src/jobs/x.ts": verbs("jobs", roomsBelow("jobs")),
+  "src/jobs/rules/x.ts": rules("jobs"),
+  "src/access/x.ts": verbs("access", roomsBelow("access")),
+  "src/access/rules/x.ts": rules("access", "jobs"),
+  "src/deliveries/x.ts": verbs("deliveries", roomsBelow("deliveries"), "got", "pino"),
+  "src/deliveries/rules/x.ts": rules("deliveries", "jobs", "access"),
+  "src/logs/x.ts": verbs("logs", roomsBelow("deliveries")),
+  "src/logs/rules/x.ts": rules("logs", "jobs", "access"),
+  "src/runs/x.ts": verbs("runs", roomsBelow("runs")),
+  "src/runs/rules/x.ts": rules("runs", "jobs", "access", "deliveries", "logs"),
+  "src/schedules/x.ts": verbs("schedules", roomsBelow("schedules")),
+  "src/scheduler/x.ts": verbs("scheduler", ROOMS, "pino"),
+  "src/worker/x.ts": verbs("worker", ROOMS, "src/worker/runner/y.ts", "node:child_process", "pino"),
   "src/worker/runner/x.ts": ["src/worker/runner/y.ts", ...NODE, "node:child_process"],
-  "src/notify/x.ts": [...LOWER, "src/notify/y.ts", ...NODE, "got", "pino"],
-  "src/config.ts": ["src/core/y.ts", ...NODE, "node:process"],
-  "src/service.ts": [...LOWER, ...ROLES, "src/config.ts", ...NODE, "pino"],
-  "src/main.ts": ["src/core/y.ts", "src/config.ts", "src/service.ts", ...NODE, "pino"],
+  "src/api/x.ts": verbs("api", [...ROOMS, ...PROCESSES], ...FASTIFY, "pino"),
+  "src/api/routes/x.ts": verbs("api", [...ROOMS, ...PROCESSES], ...FASTIFY, "pino"),
+  "src/config.ts": ["src/errors.ts", file("time"), rule("jobs"), ...NODE, "node:process"],
+  "src/service.ts": [
+    ...offered([...ROOMS, ...PROCESSES, "api"]),
+    ...[...TOP, "src/postgres/embedded/y.ts", "src/config.ts", ...NODE, "pino"],
+  ],
+  "src/main.ts": ["src/errors.ts", "src/config.ts", "src/service.ts", ...NODE, "pino"],
   "src/new-part/x.ts": [],
 };
 
@@ -89,10 +145,11 @@ describe("the linter on imports", () => {
   });
 });
 
-describe("the linter on core", () => {
+describe("the linter on rules", () => {
   const pure = ["new Date(0);", "Date.UTC(2000, 1);", "Math.floor(1.5);", 'new Intl.NumberFormat("en");'];
   const clocks = ["Date.now();", "new Date();", "Date();", "[].map(Date.now);", "performance.now();"];
   const chance = ["Math.random();", "crypto.randomUUID();"];
+  const PURE = ["src/time/x.ts", "src/text/x.ts", ...RULES.map((room) => `src/${room}/rules/x.ts`)];
   const effects = [
     "process.exit();",
     "setTimeout(String, 1);",
@@ -103,10 +160,11 @@ describe("the linter on core", () => {
   it("refuses clocks, chance and I/O there, and nowhere else", async () => {
     const lines = [...pure, ...clocks, ...chance, ...effects];
     const accepted = await lint(
-      { "src/core/x.ts": lines, "src/db/x.ts": lines },
+      Object.fromEntries([...PURE, "src/jobs/x.ts"].map((place) => [place, lines])),
       /^plugin$|noRestrictedGlobals$/,
     );
-    expect(accepted).toEqual({ "src/core/x.ts": pure, "src/db/x.ts": lines });
+    const refused = PURE.map((place) => [place, pure]);
+    expect(accepted).toEqual({ ...Object.fromEntries(refused), "src/jobs/x.ts": lines });
   });
 });
 
@@ -137,7 +195,7 @@ describe("the pictures of ARCHITECTURE.md", () => {
   it.each([
     { what: "runs", index: 0, transitions: RUN_TRANSITIONS, starts: ["queued", "skipped", "missed"] },
     { what: "attempts", index: 1, transitions: ATTEMPT_TRANSITIONS, starts: ["running"] },
-  ])("show the states of $what as core has them", async ({ index, transitions, starts }) => {
+  ])("show the states of $what as the rules have them", async ({ index, transitions, starts }) => {
     const arrows = Object.entries(transitions).flatMap(([from, targets]: [string, readonly string[]]) =>
       targets.map((to) => `${from} --> ${to}`),
     );
@@ -161,7 +219,7 @@ async function sources(...folders: string[]): Promise<string[]> {
       return files.map((file) => posix.join(folder, file));
     }),
   );
-  return found.flat().filter((file) => /\.m?ts$/.test(file) && !file.startsWith("src/db/generated/"));
+  return found.flat().filter((file) => /\.m?ts$/.test(file) && !file.startsWith("src/postgres/generated/"));
 }
 
 function read(file: string): Promise<string> {

@@ -1,10 +1,9 @@
 /** Looks up what a token lets its holder do, without a query for each call. */
-
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Deps } from "../deps.ts";
+import type { Tx } from "../postgres/client.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import { type Grant, SCOPES } from "./rules/grants.ts";
-import { findUsableToken, noteUse, type UsableToken } from "./token-rows.ts";
 
 /** How long a node believes what it has read: a token that is revoked on another one, or expires, works so long. */
 const FRESH_MS = 1_000;
@@ -67,4 +66,31 @@ async function readToken({ db }: Deps, hash: string): Promise<UsableToken | unde
   // Nobody waits for it; the next look tries again.
   if (row?.unnoted) noteUse(db.prisma, row.id).catch(() => undefined);
   return row;
+}
+
+/** What a call with a token needs to know of it. */
+export interface UsableToken {
+  id: string;
+  name: string;
+  hash: string;
+  scopes: string[];
+  jobs: string[];
+  /** Its last use was noted a minute ago, or never was. */
+  unnoted: boolean;
+}
+
+/** The token with this hash (SHA-256, hex) unless it has expired by the database's clock. */
+export async function findUsableToken(tx: Tx, hash: string): Promise<UsableToken | undefined> {
+  const [row] = await tx.$queryRaw<UsableToken[]>`
+    SELECT id, name, hash, scopes, jobs,
+      last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS unnoted
+    FROM token WHERE hash = ${hash} AND (expires_at IS NULL OR expires_at > now())`;
+  return row;
+}
+
+/** Notes that a token is used now, unless another node has done so within this minute. */
+export async function noteUse(tx: Tx, id: string): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE token SET last_used_at = now()
+    WHERE id = ${id}::uuid AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`;
 }

@@ -1,10 +1,7 @@
 /** What callers may do to which job and run, beyond what the route already knows. */
-
-import type { CallerDeps, Deps } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
-import { jobOfRun } from "../runs/history.ts";
-import { runNotFound } from "../runs/read.ts";
 import { allows, mayTrigger } from "./rules/grants.ts";
 
 /** Throws forbidden unless the caller may trigger this job, whether or not there is one of this name. */
@@ -15,22 +12,6 @@ export function requireTrigger({ caller }: Deps, job: string): void {
     caller.scopes.includes("trigger")
       ? `The token ${caller.name} has the scope trigger for other jobs than ${job}`
       : `The token ${caller.name} lacks the scope trigger`,
-  );
-}
-
-/**
- * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
- * triggers a job waits for its result.
- */
-export async function requireRun({ caller, db }: CallerDeps, id: string): Promise<void> {
-  if (allows(caller, "read")) return;
-  const job = await jobOfRun(db.prisma, id);
-  if (job === undefined) throw runNotFound(id);
-  if (mayTrigger(caller, job)) return;
-  // Which job that is, is not for them either.
-  throw new CarillonError(
-    "forbidden",
-    `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,
   );
 }
 

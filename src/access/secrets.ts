@@ -1,22 +1,13 @@
 /** Secrets: values that go in and never come out, but into the commands and signatures that name them. */
-
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { CarillonError, invalidDocument } from "../errors.ts";
-import { lockDefinitions } from "../jobs/find.ts";
+import { lockDefinitions } from "../jobs/locks.ts";
+import { secretTarget } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
+import type { Prisma } from "../postgres/generated/client.ts";
+import { newId } from "../postgres/ids.ts";
 import { audit } from "./audit.ts";
-import { SecretUnreadable } from "./secret-keys.ts";
-import {
-  deleteSecretRow,
-  findSecrets,
-  insertSecret,
-  type ListedSecret,
-  lockKeyIds,
-  lockSecret,
-  type SecretRow,
-  updateSecret,
-  whoUsesSecret,
-} from "./secret-rows.ts";
+import { type Sealed, SecretUnreadable } from "./secret-keys.ts";
 
 /** Stores a value under a name, in place of the one before. Throws secret_unreadable on a node that has another key file. */
 export async function putSecret(
@@ -127,4 +118,63 @@ async function readable(deps: Deps, secret: SecretRow): Promise<string> {
     if (!(error instanceof SecretUnreadable)) throw error;
     throw new CarillonError("secret_unreadable", `secret ${secret.name} cannot be read: ${error.message}`);
   }
+}
+
+/** What anybody may know of a secret. */
+export interface ListedSecret {
+  name: string;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export type SecretRow = Prisma.SecretGetPayload<object>;
+
+/** The secrets of these names, or all, by name. */
+export async function findSecrets(tx: Tx, names?: readonly string[]): Promise<SecretRow[]> {
+  const where = names === undefined ? {} : { name: { in: [...names] } };
+  return tx.secret.findMany({ where, orderBy: { name: "asc" } });
+}
+
+/** Locks the choice of a key against other nodes, and reads which keys the secrets are under. */
+export async function lockKeyIds(tx: Tx): Promise<string[]> {
+  await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('keys of secrets', 0))::text`;
+  const used = await tx.secret.findMany({ distinct: ["keyId"], select: { keyId: true } });
+  return used.map(({ keyId }) => keyId);
+}
+
+/** Locks one secret's name against other writers, and reads its row. */
+export async function lockSecret(tx: Tx, name: string): Promise<SecretRow | undefined> {
+  await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('secret ' || ${name}, 0))::text`;
+  return (await tx.secret.findUnique({ where: { name } })) ?? undefined;
+}
+
+export async function insertSecret(
+  tx: Tx,
+  secret: { id: string; name: string; now: Date } & Sealed,
+): Promise<void> {
+  const { now, ...row } = secret;
+  await tx.secret.create({ data: { ...row, createdAt: now, updatedAt: now } });
+}
+
+/** @param now when the value changed; unset: only its key did */
+export async function updateSecret(tx: Tx, id: string, sealed: Sealed, now?: Date): Promise<void> {
+  await tx.secret.update({ where: { id }, data: { ...sealed, ...(now && { updatedAt: now }) } });
+}
+
+export async function deleteSecretRow(tx: Tx, id: string): Promise<void> {
+  await tx.secret.delete({ where: { id } });
+}
+
+/** The live jobs and schedules whose current documents name a secret: as `job NAME` and `schedule NAME`. */
+export async function whoUsesSecret(tx: Tx, name: string): Promise<string[]> {
+  const rows = await tx.$queryRaw<{ user: string }[]>`
+    SELECT DISTINCT 'job ' || j.name AS user
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id LEFT JOIN event_action a ON a.job_revision_id = r.id
+    WHERE j.deleted_at IS NULL
+      AND (a.options->'secrets' ? ${name} OR a.url = ${secretTarget(name)} OR EXISTS (SELECT 1 FROM jsonb_each_text(r.secret_env) WHERE value = ${name}))
+    UNION SELECT 'schedule ' || s.name
+    FROM schedule s JOIN event_action a ON a.schedule_id = s.id
+    WHERE s.deleted_at IS NULL AND (a.options->'secrets' ? ${name} OR a.url = ${secretTarget(name)})
+    ORDER BY 1`;
+  return rows.map((row) => row.user);
 }

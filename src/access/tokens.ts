@@ -1,12 +1,13 @@
 /** Makes, lists and revokes tokens. */
 import { createHash, randomBytes } from "node:crypto";
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { CarillonError, invalidDocument } from "../errors.ts";
-import { liveJobIds } from "../jobs/targets.ts";
+import { liveJobIds } from "../jobs/find.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
+import type { Prisma } from "../postgres/generated/client.ts";
+import { newId } from "../postgres/ids.ts";
 import { audit } from "./audit.ts";
 import { ADMIN, type Scope } from "./rules/grants.ts";
-import { deleteTokenRow, findToken, insertToken, listTokens, type TokenRow } from "./token-rows.ts";
 
 const BYTES = 32;
 
@@ -105,4 +106,34 @@ function expiryAt(expiry: TokenRequest["expiry"], now: Date): Date | null {
 
 function tokenNotFound(name: string): CarillonError {
   return new CarillonError("token_not_found", `there is no token ${name}`);
+}
+
+export type TokenRow = Prisma.TokenGetPayload<object>;
+
+/** Inserts a token; answers false when there is one of its name. */
+export async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): Promise<boolean> {
+  const { count } = await tx.token.createMany({ data: [token], skipDuplicates: true });
+  return count > 0;
+}
+
+/** The tokens by name, expired ones included. */
+export async function listTokens(
+  tx: Tx,
+  page: { after: string | undefined; limit: number },
+): Promise<TokenRow[]> {
+  return tx.token.findMany({
+    where: page.after === undefined ? {} : { name: { gt: page.after } },
+    orderBy: { name: "asc" },
+    take: page.limit,
+  });
+}
+
+export async function findToken(tx: Tx, name: string): Promise<TokenRow | undefined> {
+  return (await tx.token.findUnique({ where: { name } })) ?? undefined;
+}
+
+/** Deletes a token; answers its hash, or undefined when there is none of this name. */
+export async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined> {
+  const [row] = await tx.$queryRaw<{ hash: string }[]>`DELETE FROM token WHERE name = ${name} RETURNING hash`;
+  return row?.hash;
 }

@@ -1,40 +1,6 @@
-/** Queries of run events, deliveries and their tries: creating, sending, and the named transitions. */
-import type { ActionOptions, EventName, NotifyAction } from "../jobs/rules/definition.ts";
+/** Queries of pending deliveries: reading, locking, and giving them other messages. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
-
-export async function insertRunEvent(
-  tx: Tx,
-  event: {
-    id: string;
-    runId: string;
-    attemptId: string;
-    attempt: number;
-    event: EventName;
-    body: string;
-    refusals: { name: string; reason: string }[];
-    createdAt: Date;
-  },
-): Promise<void> {
-  await tx.runEvent.create({ data: event });
-}
-
-export async function insertDeliveries(
-  tx: Tx,
-  deliveries: {
-    id: string;
-    eventId: string;
-    action: NotifyAction;
-    url: string;
-    options: ActionOptions;
-    messageId: string;
-    createdAt: Date;
-    nextTryAt: Date;
-  }[],
-): Promise<void> {
-  const data = deliveries.map((delivery) => ({ ...delivery, options: { ...delivery.options } }));
-  if (data.length > 0) await tx.delivery.createMany({ data });
-}
 
 const SENDABLE = { event: { select: { body: true, runId: true } } } as const;
 export type SendableDelivery = Prisma.DeliveryGetPayload<{ include: typeof SENDABLE }>;
@@ -50,30 +16,6 @@ export async function lockDelivery(tx: Tx, id: string): Promise<SendableDelivery
   return findDelivery(tx, id);
 }
 
-/** One try as it went; `number` counts from 1. */
-export interface Try {
-  number: number;
-  startedAt: Date;
-  durationMs: number;
-  status: number | null;
-  error: string | null;
-  response: string | null;
-}
-
-/** Records a try, and what the delivery is after it. */
-export async function recordTry(
-  tx: Tx,
-  deliveryId: string,
-  made: Try,
-  after:
-    | { state: "pending"; nextTryAt: Date; messageId: string }
-    | { state: "delivered" | "failed" | "blocked"; finishedAt: Date },
-): Promise<void> {
-  await tx.deliveryTry.create({ data: { deliveryId, ...made } });
-  const over = after.state === "pending" ? {} : { nextTryAt: null, messageId: null };
-  await tx.delivery.update({ where: { id: deliveryId }, data: { ...over, ...after, tries: made.number } });
-}
-
 /** Gives a pending delivery another message; `nextTryAt` too when it is not to be tried when it was. */
 export async function replaceDeliveryMessage(
   tx: Tx,
@@ -81,19 +23,6 @@ export async function replaceDeliveryMessage(
   message: { messageId: string; nextTryAt?: Date },
 ): Promise<void> {
   await tx.delivery.update({ where: { id }, data: message });
-}
-
-/** Makes a locked delivery that is over pending again; its next try is the first of a new schedule. */
-export async function reopenDelivery(
-  tx: Tx,
-  delivery: { id: string; tries: number; messageId: string; nextTryAt: Date },
-): Promise<void> {
-  const { id, tries, ...data } = delivery;
-  const { count } = await tx.delivery.updateMany({
-    where: { id, state: { not: "pending" } },
-    data: { ...data, state: "pending", finishedAt: null, earlierTries: tries },
-  });
-  if (count !== 1) throw new Error(`delivery ${id} cannot become pending again: it is so, or is gone`);
 }
 
 /** Pending deliveries with their messages, oldest first, after `afterId`. */

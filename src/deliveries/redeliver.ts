@@ -1,13 +1,25 @@
 /** Tries a delivery again because somebody asks for it. */
-
 import { audit } from "../access/audit.ts";
-import { type Deps, newId } from "../deps.ts";
-import { CarillonError } from "../errors.ts";
-import { databaseNow } from "../postgres/client.ts";
-import { DELIVERY_QUEUE } from "../queue/messages.ts";
+import type { Deps } from "../deps.ts";
+import { deliveryNotFound } from "../errors.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { newId } from "../postgres/ids.ts";
+import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { publish } from "../queue/signals.ts";
-import { deliveryMessage } from "../runs/settle.ts";
-import { lockDelivery, reopenDelivery, replaceDeliveryMessage } from "./delivery-rows.ts";
+import { lockDelivery, replaceDeliveryMessage } from "./delivery-rows.ts";
+
+/** Makes a locked delivery that is over pending again; its next try is the first of a new schedule. */
+export async function reopenDelivery(
+  tx: Tx,
+  delivery: { id: string; tries: number; messageId: string; nextTryAt: Date },
+): Promise<void> {
+  const { id, tries, ...data } = delivery;
+  const { count } = await tx.delivery.updateMany({
+    where: { id, state: { not: "pending" } },
+    data: { ...data, state: "pending", finishedAt: null, earlierTries: tries },
+  });
+  if (count !== 1) throw new Error(`delivery ${id} cannot become pending again: it is so, or is gone`);
+}
 
 /**
  * Has a delivery tried at once, with the body that it always had. One that is over begins a new schedule of tries
@@ -36,8 +48,4 @@ export async function redeliver(deps: Deps, id: string): Promise<void> {
     await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
     await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
-}
-
-export function deliveryNotFound(id: string): CarillonError {
-  return new CarillonError("delivery_not_found", `there is no delivery ${id}`);
 }

@@ -1,25 +1,46 @@
 /** One try of a delivery: what to send, and what follows from how it went. */
-
 import { secretValues } from "../access/secrets.ts";
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
 import { type ActionOptions, type NotifyAction, secretOfTarget } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
-import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
+import { newId } from "../postgres/ids.ts";
+import { DELIVERY_QUEUE, type DeliveryMessage, deliveryMessage } from "../queue/messages.ts";
 import type { Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { deliveryMessage } from "../runs/settle.ts";
 import { redactionPatterns } from "../text/redaction.ts";
 import {
   findDelivery,
   lockDelivery,
-  recordTry,
   replaceDeliveryMessage,
   type SendableDelivery,
-  type Try,
 } from "./delivery-rows.ts";
 import { deliveryBody } from "./rules/payloads.ts";
 import { deliveryDelayMs } from "./rules/retry-schedule.ts";
+
+/** One try as it went; `number` counts from 1. */
+export interface Try {
+  number: number;
+  startedAt: Date;
+  durationMs: number;
+  status: number | null;
+  error: string | null;
+  response: string | null;
+}
+
+/** Records a try, and what the delivery is after it. */
+export async function recordTry(
+  tx: Tx,
+  deliveryId: string,
+  made: Try,
+  after:
+    | { state: "pending"; nextTryAt: Date; messageId: string }
+    | { state: "delivered" | "failed" | "blocked"; finishedAt: Date },
+): Promise<void> {
+  await tx.deliveryTry.create({ data: { deliveryId, ...made } });
+  const over = after.state === "pending" ? {} : { nextTryAt: null, messageId: null };
+  await tx.delivery.update({ where: { id: deliveryId }, data: { ...over, ...after, tries: made.number } });
+}
 
 /** A shorter part of a path is a word that may stand anywhere. */
 const MIN_PART_LENGTH = 16;

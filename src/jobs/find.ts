@@ -1,6 +1,6 @@
-/** Queries of jobs, their current revisions and event actions. */
-
-import { randomUUID } from "node:crypto";
+/** Reads jobs: by name, by schedule, page by page, and by the ids behind names. */
+import type { Deps } from "../deps.ts";
+import { CarillonError } from "../errors.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import {
@@ -12,6 +12,14 @@ import {
   type EventAction,
   type JobDefinition,
 } from "./rules/definition.ts";
+
+/** Throws job_not_found for names that no job ever had. */
+export async function requireKnownJobs(deps: Deps, names: readonly string[] = []): Promise<void> {
+  const known = new Set((await jobsNamed(deps.db.prisma, names)).map(({ name }) => name));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown === undefined) return;
+  throw new CarillonError("job_not_found", `there is no job ${unknown} and never was one`);
+}
 
 /** A live job with its current revision, its own actions and those of its schedule. */
 export interface StoredJob {
@@ -45,16 +53,6 @@ type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
 type ActionRow = Prisma.EventActionGetPayload<{ include: (typeof ACTION_ROWS)["include"] }>;
 type RevisionRow = Prisma.JobRevisionGetPayload<object>;
 
-/**
- * One writer of definitions at a time, so that names, targets and cycles are checked against the truth; and
- * a new version number, by which schedulers see that something has changed.
- */
-export async function lockDefinitions(tx: Tx): Promise<void> {
-  await tx.$executeRaw`
-    INSERT INTO definition_version (id, version) VALUES (1, 1)
-    ON CONFLICT (id) DO UPDATE SET version = definition_version.version + 1`;
-}
-
 /** The live jobs that match, by name. */
 export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: Page): Promise<StoredJob[]> {
   const rows = await tx.job.findMany({
@@ -76,116 +74,6 @@ export interface Page {
 export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefined> {
   const [job] = await findJobs(tx, { name });
   return job;
-}
-
-/** Rows for new jobs, which are to get their first revision in the same transaction. */
-export async function insertJobs(
-  tx: Tx,
-  scheduleId: string,
-  names: readonly string[],
-  now: Date,
-): Promise<void> {
-  await tx.job.createMany({
-    data: names.map((name) => ({ name, scheduleId, createdAt: now, updatedAt: now })),
-  });
-}
-
-/** The next revision of a job. */
-export interface NextRevision {
-  jobId: string;
-  number: number;
-  definition: JobDefinition;
-}
-
-/** Writes revisions of jobs and makes them the current ones, in so many statements however many there are. */
-export async function writeRevisions(
-  tx: Tx,
-  scheduleId: string,
-  next: readonly NextRevision[],
-  jobIds: ReadonlyMap<string, string>,
-  now: Date,
-): Promise<void> {
-  if (next.length === 0) return;
-  const revisions = next.map((revision) => ({ id: randomUUID(), ...revision }));
-  await tx.jobRevision.createMany({
-    data: revisions.map(({ definition, ...keys }) => ({
-      ...keys,
-      createdAt: now,
-      ...revisionColumns(definition),
-    })),
-  });
-  await tx.eventAction.createMany({
-    data: revisions.flatMap(({ id, definition }) =>
-      actionRows(definition.actions, jobIds).map((row) => ({ ...row, jobRevisionId: id })),
-    ),
-  });
-  await tx.$executeRaw`
-    UPDATE job SET current_revision_id = r.id, concurrency_limit = r.concurrency_limit,
-      schedule_id = ${scheduleId}::uuid, updated_at = r.created_at
-    FROM job_revision r WHERE r.id = ANY(${revisions.map(({ id }) => id)}::uuid[]) AND job.id = r.job_id`;
-}
-
-/** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */
-export async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
-  await tx.job.update({
-    where: { id: jobId },
-    data: {
-      pausedAt: pause?.at ?? null,
-      pausedBy: pause?.by ?? null,
-      pauseReason: pause?.reason ?? null,
-      updatedAt: now,
-    },
-  });
-}
-
-/** Hides jobs; their history stays. */
-export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date): Promise<void> {
-  await tx.job.updateMany({ where: { id: { in: [...jobIds] } }, data: { deletedAt: now, updatedAt: now } });
-}
-
-/** Rows of actions, but for whose they are. */
-export function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
-  return actions.map((one, position) => {
-    const { event, action, target } = one;
-    if (action !== "trigger_job")
-      return { event, action, position, url: target, options: { ...actionOptions(one) } };
-    const targetJobId = jobIds.get(target);
-    if (targetJobId === undefined) throw new Error(`trigger_job target ${target} has no row`);
-    return { event, action, position, targetJobId };
-  });
-}
-
-function revisionColumns(d: JobDefinition) {
-  return {
-    shell: d.command.kind === "shell",
-    command: d.command.kind === "shell" ? [d.command.text] : [...d.command.argv],
-    cron: [...d.cron],
-    timezone: d.timezone,
-    env: d.env,
-    secretEnv: d.secretEnv,
-    params: [...d.params],
-    workingDirectory: d.workingDirectory,
-    user: d.user,
-    retryLimit: d.retry.limit,
-    retryDelayMs: d.retry.delayMs,
-    retryBackoff: d.retry.backoff,
-    retryMaxDelayMs: d.retry.maxDelayMs,
-    retryJitter: d.retry.jitter,
-    retryExitCodes: [...d.retry.exitCodes],
-    timeoutMs: d.timeoutMs,
-    concurrencyLimit: d.concurrency.limit,
-    concurrencyPolicy: d.concurrency.policy,
-    missedRuns: d.missedRuns.policy,
-    catchupWindowMs: d.missedRuns.windowMs,
-    jitterMs: d.jitterMs,
-    pool: d.pool,
-    logLimitBytes: d.logLimitBytes,
-    logRetentionMs: d.logRetentionMs,
-    allowCycle: d.allowCycle,
-    enabled: d.enabled,
-    description: d.description,
-    labels: d.labels,
-  };
 }
 
 /** What a revision says, without its name, schedule and actions. */
@@ -261,4 +149,24 @@ export function eventAction(row: ActionRow): EventAction {
 /** A whole number that Postgres keeps as bigint. */
 export function numberOrNull(value: bigint | null): number | null {
   return value === null ? null : Number(value);
+}
+
+export async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
+  const job = await findJob(tx, name);
+  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
+  return job;
+}
+
+/** Ids of the live jobs of these names. */
+export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.job.findMany({
+    where: { name: { in: [...names] }, deletedAt: null },
+    select: { id: true, name: true },
+  });
+  return new Map(rows.map((row) => [row.name, row.id]));
+}
+
+/** The jobs of these names, deleted ones included. */
+export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
+  return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
 }

@@ -1,10 +1,16 @@
-/** Queries of how many runs of a job go on, and which wait for a place. */
-
+/** Locks definitions and jobs, in the one order that all transactions keep. */
 import type { Tx } from "../postgres/client.ts";
-import type { Standing } from "../runs/rules/admission.ts";
-import type { RunState } from "../runs/rules/states.ts";
-import type { WaitingRun } from "../runs/transitions.ts";
 import type { Concurrency } from "./rules/definition.ts";
+
+/**
+ * One writer of definitions at a time, so that names, targets and cycles are checked against the truth; and
+ * a new version number, by which schedulers see that something has changed.
+ */
+export async function lockDefinitions(tx: Tx): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO definition_version (id, version) VALUES (1, 1)
+    ON CONFLICT (id) DO UPDATE SET version = definition_version.version + 1`;
+}
 
 /** What a new run needs to know of its job. */
 export interface Admitting {
@@ -72,77 +78,9 @@ export async function lockFully(tx: Tx, jobIds: readonly string[]): Promise<void
   await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${[...jobIds]}::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
 }
 
-/**
- * The jobs that a settlement of this run touches: its own if that has a limit, and those that its actions may
- * trigger. To be locked together, before the run.
- */
-export async function jobsOfSettlement(
-  tx: Tx,
-  runId: string,
-): Promise<{ own: string | undefined; targets: string[] }> {
-  const rows = await tx.$queryRaw<{ id: string; own: boolean }[]>`
-    SELECT j.id, true AS own FROM run JOIN job j ON j.id = run.job_id
-    WHERE run.id = ${runId}::uuid AND j.concurrency_limit IS NOT NULL
-    UNION ALL SELECT DISTINCT a.target_job_id, false FROM run JOIN job j ON j.id = run.job_id
-    JOIN event_action a ON a.job_revision_id = run.revision_id OR a.schedule_id = j.schedule_id
-    WHERE run.id = ${runId}::uuid AND a.target_job_id IS NOT NULL`;
-  return {
-    own: rows.find((row) => row.own)?.id,
-    targets: rows.filter((row) => !row.own).map((row) => row.id),
-  };
-}
-
-/** Locks the job of a run if it has a limit; answers its id then. To be called before the run is locked. */
-export async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
-  const [row] = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
-    FOR NO KEY UPDATE`;
-  return row?.id;
-}
-
 /** Locks a job; answers its limit (null: none), or undefined when there is no such live job. */
 export async function lockJobLimit(tx: Tx, jobId: string): Promise<number | null | undefined> {
   const [row] = await tx.$queryRaw<{ limit: number | null }[]>`
     SELECT concurrency_limit AS limit FROM job WHERE id = ${jobId}::uuid AND deleted_at IS NULL FOR NO KEY UPDATE`;
   return row?.limit;
-}
-
-/** The standing of each job that has runs which have not ended. */
-export async function standings(tx: Tx, jobIds: readonly string[]): Promise<Map<string, Standing>> {
-  const rows = await tx.$queryRaw<(Standing & { jobId: string })[]>`
-    SELECT job_id AS "jobId",
-      (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
-      (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
-      (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
-    FROM run WHERE job_id = ANY(${[...jobIds]}::uuid[]) AND state IN ('queued', 'running', 'retrying')
-    GROUP BY job_id`;
-  return new Map(rows.map(({ jobId, ...standing }) => [jobId, standing]));
-}
-
-/** A run that holds a place of its job. */
-export interface Holder extends WaitingRun {
-  state: RunState;
-  cancelRequestedAt: Date | null;
-}
-
-/** Locks the runs of a job that hold its places, and reads them, oldest first. */
-export async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
-  return tx.$queryRaw`
-    SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
-    FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ${jobId}::uuid AND run.state IN ('queued', 'running', 'retrying')
-      AND (run.state <> 'queued' OR run.message_id IS NOT NULL)
-    ORDER BY run.id FOR UPDATE OF run`;
-}
-
-/** The runs of a job that wait for a place, oldest first, and where they are to run. */
-export async function waitingForPlace(
-  tx: Tx,
-  jobId: string,
-  limit: number,
-): Promise<{ id: string; pool: string }[]> {
-  return tx.$queryRaw`
-    SELECT run.id, r.pool FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ${jobId}::uuid AND run.state = 'queued' AND run.message_id IS NULL
-    ORDER BY run.id LIMIT ${limit} FOR UPDATE OF run`;
 }

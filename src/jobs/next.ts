@@ -1,9 +1,24 @@
 /** Reads the slots to come: of all jobs, in the order of time. */
-
 import type { Deps } from "../deps.ts";
+import type { Tx } from "../postgres/client.ts";
 import { type AgendaItem, createAgenda } from "../time/agenda.ts";
 import { parseCron } from "../time/cron.ts";
-import { type ScheduledJob, scheduledJobs } from "./cron-jobs.ts";
+import type { CronJob } from "./cron-jobs.ts";
+
+/** A job that will have slots, with the zones that count. */
+export type ScheduledJob = Pick<CronJob, "cron" | "timezone" | "scheduleTimezone"> & {
+  name: string;
+  schedule: string;
+};
+
+/** The jobs of {@link cronJobs} that are not paused, by name, after the name `after`. */
+export async function scheduledJobs(tx: Tx, after: string, limit: number): Promise<ScheduledJob[]> {
+  return tx.$queryRaw`
+    SELECT j.name, s.name AS schedule, r.cron, r.timezone, s.tz_location AS "scheduleTimezone"
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
+    WHERE j.deleted_at IS NULL AND j.paused_at IS NULL AND r.enabled AND cardinality(r.cron) > 0
+      AND j.name > ${after} ORDER BY j.name LIMIT ${limit}`;
+}
 
 const JOBS_AT_ONCE = 500;
 

@@ -1,10 +1,8 @@
 /** Reads the output of a run, from any place in it, as far as it has come or until the run has ended. */
-
 import type { Deps } from "../deps.ts";
-import { CarillonError } from "../errors.ts";
+import { CarillonError, runNotFound } from "../errors.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
-import { runNotFound } from "../runs/read.ts";
-import { isFinal, type RunState } from "../runs/rules/states.ts";
+import type { RunState } from "../postgres/generated/enums.ts";
 import type { LogProgress } from "./pieces.ts";
 import type { LogReader } from "./reader.ts";
 
@@ -116,8 +114,8 @@ async function* readOn(
   }
 }
 
-function hasEnded({ state, attempts }: LogProgress, last: number | undefined): boolean {
-  if (isFinal(state)) return true;
+function hasEnded({ ended, attempts }: LogProgress, last: number | undefined): boolean {
+  if (ended) return true;
   const attempt = last === undefined ? undefined : attempts[last];
   return attempt !== undefined && attempt.state !== "running";
 }

@@ -1,7 +1,7 @@
 /** Queries of what attempts print: pieces written while they run, completed at their end, read from any position. */
 
 import type { Tx } from "../postgres/client.ts";
-import type { AttemptState, RunState } from "../runs/rules/states.ts";
+import type { AttemptState, RunState } from "../postgres/generated/enums.ts";
 import type { FinalOutput, OutputPiece } from "./rules/output.ts";
 
 /** What is new of one attempt. */
@@ -132,6 +132,8 @@ export async function readPieces(
 export interface LogProgress {
   state: RunState;
   status: number | null;
+  /** Whether the run has ended. */
+  ended: boolean;
   attempts: { id: string; number: number; state: AttemptState }[];
 }
 
@@ -140,7 +142,7 @@ export async function logProgress(tx: Tx, runId: string): Promise<LogProgress | 
   const attempts = { select: { id: true, number: true, state: true }, orderBy: { id: "asc" } } as const;
   const run = await tx.run.findUnique({
     where: { id: runId },
-    select: { state: true, status: true, attempts },
+    select: { state: true, status: true, finishedAt: true, attempts },
   });
-  return run ?? undefined;
+  return run === null ? undefined : { ...run, ended: run.finishedAt !== null };
 }

@@ -1,4 +1,10 @@
-/** Bounds of time as bounds of ids, so that a list of a time range reads no rows outside of it. */
+/** Ids that sort by time (UUIDv7), and bounds of time as bounds of ids. */
+import { v7 as uuidv7 } from "uuid";
+
+/** A new id; later ones sort after earlier ones. */
+export function newId(): string {
+  return uuidv7();
+}
 
 /** From `since` on, and before `until`. */
 export interface TimeRange {

@@ -1,5 +1,16 @@
-/** The queues: their names, what their messages carry, and how pg-boss is to treat them. */
+/** The queues and their messages: what each carries, how pg-boss treats it, and how long a claim is good. */
 import type { QueueOptions } from "pg-boss";
+import type { Deps } from "../deps.ts";
+import type { Tx } from "../postgres/client.ts";
+
+/** The message that lets any node make the next try of a delivery, now or from a time on. */
+export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
+  return {
+    id: messageId,
+    data: { delivery_id: deliveryId, message_id: messageId },
+    ...(startAfter && { startAfter }),
+  };
+}
 
 /** Messages carry ids only; the tables are the truth. */
 export interface AttemptMessage {
@@ -55,3 +66,20 @@ export const ATTEMPT_OPTIONS: QueueOptions & { deadLetter: string } = {
   expireInSeconds: 86_400,
   deadLetter: LOST_QUEUE,
 };
+
+/** The message that lets a worker of the run's pool start its next attempt, now or from a time on. */
+export function attemptMessage(run: { id: string; pool: string }, messageId: string, startAfter?: Date) {
+  const data: AttemptMessage = { run_id: run.id, message_id: messageId };
+  return { pool: run.pool, id: messageId, data, ...(startAfter && { startAfter }) };
+}
+
+/** Sends messages that let workers start attempts, pool by pool. */
+export async function sendAttempts(
+  deps: Deps,
+  tx: Tx,
+  messages: readonly ReturnType<typeof attemptMessage>[],
+): Promise<void> {
+  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
+    await deps.engine.send(tx, attemptQueue(pool), ofPool);
+  }
+}

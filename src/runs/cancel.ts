@@ -1,13 +1,62 @@
-/** Cancels runs: the one that somebody names, and those of jobs that go. */
+/** Cancels runs: those that wait at once, a running one by way of its worker. */
 import { audit } from "../access/audit.ts";
 import type { Deps } from "../deps.ts";
-import { CarillonError } from "../errors.ts";
-import { lockLimitedJob } from "../jobs/locks.ts";
-import type { Tx } from "../postgres/client.ts";
-import { cancelRunning, cancelWaiting } from "./end-runs.ts";
-import { runNotFound } from "./read.ts";
+import { CarillonError, runNotFound } from "../errors.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { attemptQueue } from "../queue/messages.ts";
+import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
-import { findCancelRequests, lockRun, lockWaitingRuns } from "./transitions.ts";
+import { lockRun, moveRun } from "./transitions.ts";
+
+/** Cancels a run that waits; the status of an earlier attempt stays. */
+export async function cancelWaitingRun(
+  tx: Tx,
+  run: { id: string; finishedAt: Date; reason: string },
+): Promise<void> {
+  const { id, ...data } = run;
+  await moveRun(tx, id, "cancelled", { ...data, messageId: null, nextAttemptAt: null });
+}
+
+/** Notes that a running run is to be ended, and why; what was noted before stays. */
+export async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
+  await tx.run.updateMany({
+    where: { id: run.id, state: "running", cancelRequestedAt: null },
+    data: { cancelRequestedAt: run.at, reason: run.reason },
+  });
+}
+
+/** Those of these runs whose end has been asked for while they run. */
+export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.run.findMany({
+    where: { id: { in: [...ids] }, state: "running", cancelRequestedAt: { not: null } },
+    select: { id: true },
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
+export async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
+  return tx.$queryRaw`
+    SELECT run.id, run.message_id AS "messageId", r.pool
+    FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ANY(${[...jobIds]}::uuid[]) AND run.state IN ('queued', 'retrying')
+    ORDER BY run.id FOR UPDATE OF run`;
+}
+
+/** A run that has not begun, and where its message is, if it has one. */
+export interface WaitingRun {
+  id: string;
+  messageId: string | null;
+  pool: string;
+}
+
+/** Locks the job of a run if it has a limit; answers its id then. To be called before the run is locked. */
+export async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
+  const [row] = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
+    FOR NO KEY UPDATE`;
+  return row?.id;
+}
 
 const ON_REQUEST = "cancelled on request";
 
@@ -55,4 +104,32 @@ export async function cancelRequests(deps: Deps, ids: readonly string[]): Promis
 /** Cancels the queued and retrying runs of jobs that are being deleted. */
 export async function cancelRunsOfJobs(deps: Deps, tx: Tx, jobIds: readonly string[]): Promise<void> {
   await cancelWaiting(deps, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
+}
+
+/** Cancels locked runs that are queued or retrying, and takes their messages back. */
+export async function cancelWaiting(
+  deps: Deps,
+  tx: Tx,
+  waiting: readonly WaitingRun[],
+  reason: string,
+): Promise<void> {
+  const finishedAt = await databaseNow(tx);
+  for (const { id } of waiting) {
+    await cancelWaitingRun(tx, { id, finishedAt, reason });
+    await publish(tx, { type: "run_changed", run: id });
+  }
+  for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
+    const ids = ofPool.flatMap((run) => run.messageId ?? []);
+    await deps.engine.withdraw(tx, attemptQueue(pool), ids);
+  }
+}
+
+/**
+ * Has a locked, running run ended by its worker, on whichever node; it holds its place until then. A second request
+ * changes nothing, and is signalled again.
+ */
+export async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
+  await requestCancel(tx, { id, at: await databaseNow(tx), reason });
+  await publish(tx, { type: "cancel", run: id });
+  await publish(tx, { type: "run_changed", run: id });
 }

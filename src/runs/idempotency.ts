@@ -1,5 +1,21 @@
-/** Queries of idempotency keys. */
+/** Idempotency keys: the same key with the same trigger gives the same run for a day. */
+import { createHash } from "node:crypto";
+import { ADMIN } from "../access/rules/grants.ts";
+import type { Deps } from "../deps.ts";
 import type { Tx } from "../postgres/client.ts";
+import type { ApiTrigger } from "./trigger.ts";
+
+/** Callers have keys of their own, so that none gets another one's run; keys that are sent have no space in them. */
+export function keyOf({ caller }: Deps, { idempotencyKey: key }: ApiTrigger): string | undefined {
+  if (key === undefined || caller === undefined || caller.id === ADMIN) return key;
+  return `${caller.id} ${key}`;
+}
+
+/** What a trigger asks for, as a digest: env in any order is the same. */
+export function fingerprintOf({ job, triggeredBy, env = {}, events }: ApiTrigger): string {
+  const asked = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
+  return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+}
 
 /** How long a key stands for its run: DESIGN 5. */
 const KEPT_MS = 24 * 3_600_000;

@@ -1,17 +1,13 @@
 /** Reads runs and their logs, and waits for runs to end. */
-
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import type { CallerDeps, Deps } from "../deps.ts";
-import { CarillonError } from "../errors.ts";
+import { CarillonError, runNotFound } from "../errors.ts";
 import { storedPieces } from "../logs/pieces.ts";
 import { renderOutput } from "../logs/rules/output.ts";
-import { findRun, type RunDetail, type RunSummary, runState } from "./history.ts";
-import { isFinal, type RunState } from "./rules/states.ts";
-import { jobsNamed, listRuns, type RunFilter, type RunPage } from "./run-list.ts";
-
-/** A waiting caller looks at the truth this often, whatever the signals say. */
-const POLL_MS = 1_000;
+import type { Tx } from "../postgres/client.ts";
+import type { Prisma } from "../postgres/generated/client.ts";
+import type { RunState } from "./rules/states.ts";
 
 /** A run with the output of its latest attempt. */
 export interface FullRun {
@@ -29,11 +25,11 @@ export async function readRun(deps: CallerDeps, id: string): Promise<FullRun> {
   const { text: log, omittedBytes } = renderOutput(
     latest ? await storedPieces(deps.db.prisma, latest.id) : [],
   );
-  return { run: shown(deps, run), log, omittedBytes };
+  return { run: shownRun(deps, run), log, omittedBytes };
 }
 
 /** Values in env and the paths of webhooks are for admins, and what is told of other runs and of receivers for readers. */
-function shown({ caller }: CallerDeps, run: RunDetail): RunDetail {
+function shownRun({ caller }: CallerDeps, run: RunDetail): RunDetail {
   if (allows(caller, "admin")) return run;
   const events = run.events.map((event) => ({
     ...event,
@@ -61,43 +57,6 @@ function withoutOthers(caller: Caller, run: RunDetail): RunDetail {
   return { ...run, events, triggeredBy, parentEvent: null };
 }
 
-/** Runs newest first. Throws job_not_found for a job that never was. */
-export async function readRuns(deps: Deps, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
-  const runs = await listRuns(deps.db.prisma, filter, page);
-  if (runs.length === 0) await requireJobs(deps, filter.jobs);
-  return runs;
-}
-
-/** Throws job_not_found for names that no job ever had. */
-export async function requireJobs(deps: Deps, names: readonly string[] = []): Promise<void> {
-  const known = new Set((await jobsNamed(deps.db.prisma, names)).map(({ name }) => name));
-  const unknown = names.find((name) => !known.has(name));
-  if (unknown === undefined) return;
-  throw new CarillonError("job_not_found", `there is no job ${unknown} and never was one`);
-}
-
-/** Waits until the run has ended or the service stops, at most `patienceMs`. Throws run_not_found. */
-export async function waitForRun(deps: Deps, id: string, patienceMs: number): Promise<void> {
-  const deadline = performance.now() + patienceMs;
-  let wake = () => {};
-  const unsubscribe = deps.signals.subscribe((signal) => {
-    if (signal.type === "missed" || (signal.type === "run_changed" && signal.run === id)) wake();
-  });
-  try {
-    for (;;) {
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      const state = await readRunState(deps, id);
-      const left = deadline - performance.now();
-      if (isFinal(state) || left <= 0 || deps.closing.aborted) return;
-      await Promise.race([woken, timeout(Math.min(left, POLL_MS))]);
-    }
-  } finally {
-    unsubscribe();
-  }
-}
-
 /** Throws run_not_found. */
 export async function readRunState(deps: Deps, id: string): Promise<RunState> {
   const state = await runState(deps.db.prisma, id);
@@ -105,12 +64,71 @@ export async function readRunState(deps: Deps, id: string): Promise<RunState> {
   return state;
 }
 
-export function runNotFound(id: string): CarillonError {
-  return new CarillonError("run_not_found", `there is no run ${id}`);
+/**
+ * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
+ * triggers a job waits for its result.
+ */
+export async function requireRun({ caller, db }: CallerDeps, id: string): Promise<void> {
+  if (allows(caller, "read")) return;
+  const job = await jobOfRun(db.prisma, id);
+  if (job === undefined) throw runNotFound(id);
+  if (mayTrigger(caller, job)) return;
+  // Which job that is, is not for them either.
+  throw new CarillonError(
+    "forbidden",
+    `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,
+  );
 }
 
-function timeout(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
+const CHILDREN = {
+  select: { id: true, state: true, job: { select: { name: true } } },
+  orderBy: { id: "asc" },
+} as const;
+
+/** What a run in a list shows. */
+export const SUMMARY = {
+  job: { select: { name: true, schedule: { select: { name: true } } } },
+  revision: { select: { retryLimit: true, number: true } },
+  events: {
+    select: { event: true, attempt: true, refusals: true, children: CHILDREN },
+    orderBy: { id: "asc" },
+  },
+  parentEvent: {
+    select: {
+      event: true,
+      attempt: true,
+      ofAttempt: { select: { status: true } },
+      run: { select: { id: true, triggeredAt: true, triggeredBy: true, job: { select: { name: true } } } },
+    },
+  },
+} as const;
+export type RunSummary = Prisma.RunGetPayload<{ include: typeof SUMMARY }>;
+
+const DETAIL = {
+  ...SUMMARY,
+  events: {
+    select: {
+      ...SUMMARY.events.select,
+      deliveries: { include: { history: { orderBy: { number: "asc" } } }, orderBy: { id: "asc" } },
+    },
+    orderBy: { id: "asc" },
+  },
+  parentEvent: { select: { ...SUMMARY.parentEvent.select, body: true } },
+  attempts: { orderBy: { id: "asc" } },
+} as const;
+export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
+
+export async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
+  return (await tx.run.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
+}
+
+/** The name of a run's job; undefined when there is no such run. */
+export async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> {
+  const run = await tx.run.findUnique({ where: { id }, select: { job: { select: { name: true } } } });
+  return run?.job.name;
+}
+
+/** The state of a run; undefined when there is none. */
+export async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
+  return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
 }

@@ -1,15 +1,40 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
-
+import { setTimeout as delay } from "node:timers/promises";
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import type { Tx } from "../postgres/client.ts";
-import { attemptMessage, sendAttempts } from "../queue/attempt-messages.ts";
-import { type AttemptMessage, DELIVERY_QUEUE, LOST_QUEUE } from "../queue/messages.ts";
-import type { Message } from "../queue/queue.ts";
+import { newId } from "../postgres/ids.ts";
+import { startClaimLoop } from "../queue/claim-loop.ts";
+import {
+  type AttemptMessage,
+  attemptMessage,
+  DELIVERY_QUEUE,
+  deliveryMessage,
+  LOST_QUEUE,
+  sendAttempts,
+} from "../queue/messages.ts";
+import { ClaimLost, type Message } from "../queue/queue.ts";
 import { releaseWaiting } from "./release.ts";
 import { isFinal } from "./rules/states.ts";
-import { deliveryMessage, settleAttempt } from "./settle.ts";
-import { activeRuns, type LockedRun, lockRun, replaceMessages } from "./transitions.ts";
+import { settleAttempt } from "./settle.ts";
+import { type LockedRun, lockRun, replaceMessages } from "./transitions.ts";
+
+/** Runs that have not ended, oldest first, after `afterId`. */
+export async function activeRuns(
+  tx: Tx,
+  afterId: string | undefined,
+  limit: number,
+): Promise<{ id: string; jobId: string; messageId: string | null }[]> {
+  return tx.run.findMany({
+    where: {
+      state: { in: ["queued", "running", "retrying"] },
+      ...(afterId === undefined ? {} : { id: { gt: afterId } }),
+    },
+    select: { id: true, jobId: true, messageId: true },
+    orderBy: { id: "asc" },
+    take: limit,
+  });
+}
 
 const BATCH = 500;
 const LOST_REASON = "the worker fell silent; what the command did is not known";
@@ -97,4 +122,39 @@ async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: Locke
   const message = attemptMessage({ id, pool: revision.pool }, newId(), nextAttemptAt ?? undefined);
   await replaceMessages(tx, [{ id, messageId: message.id }]);
   await sendAttempts(deps, tx, [message]);
+}
+
+const EVERY_MS = 60_000;
+const CONCURRENCY = 4;
+
+export interface Recovery {
+  stop(): Promise<void>;
+}
+
+export function startRecovery(deps: Deps, onError: (error: Error) => void): Recovery {
+  const { engine, signals } = deps;
+  const loop = startClaimLoop<AttemptMessage>({
+    engine,
+    signals,
+    queue: LOST_QUEUE,
+    concurrency: CONCURRENCY,
+    handle: (message) => settleLost(deps, message),
+    onError: (error) => {
+      // Another node has settled it.
+      if (!(error instanceof ClaimLost)) onError(error);
+    },
+  });
+  const stopping = new AbortController();
+  const recovering = (async () => {
+    while (!stopping.signal.aborted) {
+      await recoverRuns(deps).catch(onError);
+      await delay(EVERY_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await Promise.all([loop.stop(), recovering]);
+    },
+  };
 }

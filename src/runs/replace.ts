@@ -1,11 +1,26 @@
 /** Lets the newest run of a job whose policy is `replace` take the place of the oldest one that goes on. */
-
 import type { Deps } from "../deps.ts";
-import { lockHolders, waitingForPlace } from "../jobs/locks.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
-import { cancelRunning, cancelWaiting } from "./end-runs.ts";
-import { releaseWaiting } from "./release.ts";
+import { cancelRunning, cancelWaiting, type WaitingRun } from "./cancel.ts";
+import { releaseWaiting, waitingForPlace } from "./release.ts";
+import type { RunState } from "./rules/states.ts";
+
+/** A run that holds a place of its job. */
+export interface Holder extends WaitingRun {
+  state: RunState;
+  cancelRequestedAt: Date | null;
+}
+
+/** Locks the runs of a job that hold its places, and reads them, oldest first. */
+export async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
+  return tx.$queryRaw`
+    SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
+    FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ${jobId}::uuid AND run.state IN ('queued', 'running', 'retrying')
+      AND (run.state <> 'queued' OR run.message_id IS NOT NULL)
+    ORDER BY run.id FOR UPDATE OF run`;
+}
 
 /**
  * To be called in the transaction that made a run wait, with its job locked. Of the runs that wait only the newest

@@ -1,30 +1,28 @@
 /** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
-
-import { insertDeliveries, insertRunEvent } from "../deliveries/delivery-rows.ts";
+import { insertDeliveries } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { definitionOf } from "../jobs/find.ts";
-import { holdJobs, jobsOfSettlement } from "../jobs/locks.ts";
+import { holdJobs } from "../jobs/locks.ts";
+import { type ActionOptions, actionOptions, type EventName } from "../jobs/rules/definition.ts";
 import { completeOutput, storedPieces } from "../logs/pieces.ts";
 import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/output.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
-import { attemptMessage, sendAttempts } from "../queue/attempt-messages.ts";
-import { type AttemptMessage, DELIVERY_QUEUE } from "../queue/messages.ts";
+import type { Prisma } from "../postgres/generated/client.ts";
+import { newId } from "../postgres/ids.ts";
+import {
+  type AttemptMessage,
+  attemptMessage,
+  DELIVERY_QUEUE,
+  deliveryMessage,
+  sendAttempts,
+} from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { settlingActions } from "./actions.ts";
 import { releaseWaiting } from "./release.ts";
-import { type SettledEvent, type Settlement, settle } from "./rules/settlement.ts";
+import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
 import { type AttemptOutcome, isFinal } from "./rules/states.ts";
-import {
-  finishAttempt,
-  finishRun,
-  type LockedRun,
-  lockRun,
-  requeueRun,
-  retryRun,
-  runningAttempt,
-} from "./transitions.ts";
+import { finishAttempt, type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
 import { createRuns } from "./trigger.ts";
 
 /** How an attempt ended and what it printed. */
@@ -67,7 +65,7 @@ export async function settleAttempt(
       reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
     });
     if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
-    await moveRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
+    await applyRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
     if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, jobs.own);
     for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
     await deps.engine.acknowledge(tx, message);
@@ -109,7 +107,7 @@ async function decide(
   });
 }
 
-async function moveRun(
+async function applyRun(
   deps: Deps,
   tx: Tx,
   run: { id: string; pool: string },
@@ -185,11 +183,101 @@ async function fireEvent(
   );
 }
 
-/** The message that lets any node make the next try of a delivery, now or from a time on. */
-export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
+export async function finishRun(
+  tx: Tx,
+  run: {
+    id: string;
+    state: "succeeded" | "failed" | "cancelled";
+    status: number;
+    retriesExhausted: boolean;
+    finishedAt: Date;
+  },
+): Promise<void> {
+  const { id, state, ...data } = run;
+  // A run that was done before its cancel reached it has not ended for that reason.
+  const reason = state === "cancelled" ? {} : { reason: null };
+  await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
+}
+
+export async function retryRun(
+  tx: Tx,
+  run: { id: string; status: number; nextAttempt: number; nextAttemptAt: Date; messageId: string },
+): Promise<void> {
+  const { status, nextAttempt, nextAttemptAt, messageId } = run;
+  await moveRun(tx, run.id, "retrying", { status, attempt: nextAttempt, nextAttemptAt, messageId });
+}
+
+export async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
+  await moveRun(tx, run.id, "queued", { messageId: run.messageId });
+}
+
+export async function insertRunEvent(
+  tx: Tx,
+  event: {
+    id: string;
+    runId: string;
+    attemptId: string;
+    attempt: number;
+    event: EventName;
+    body: string;
+    refusals: { name: string; reason: string }[];
+    createdAt: Date;
+  },
+): Promise<void> {
+  await tx.runEvent.create({ data: event });
+}
+
+/**
+ * The jobs that a settlement of this run touches: its own if that has a limit, and those that its actions may
+ * trigger. To be locked together, before the run.
+ */
+export async function jobsOfSettlement(
+  tx: Tx,
+  runId: string,
+): Promise<{ own: string | undefined; targets: string[] }> {
+  const rows = await tx.$queryRaw<{ id: string; own: boolean }[]>`
+    SELECT j.id, true AS own FROM run JOIN job j ON j.id = run.job_id
+    WHERE run.id = ${runId}::uuid AND j.concurrency_limit IS NOT NULL
+    UNION ALL SELECT DISTINCT a.target_job_id, false FROM run JOIN job j ON j.id = run.job_id
+    JOIN event_action a ON a.job_revision_id = run.revision_id OR a.schedule_id = j.schedule_id
+    WHERE run.id = ${runId}::uuid AND a.target_job_id IS NOT NULL`;
   return {
-    id: messageId,
-    data: { delivery_id: deliveryId, message_id: messageId },
-    ...(startAfter && { startAfter }),
+    own: rows.find((row) => row.own)?.id,
+    targets: rows.filter((row) => !row.own).map((row) => row.id),
   };
+}
+
+const TARGET = {
+  targetJob: {
+    select: { id: true, name: true, deletedAt: true, currentRevision: { select: { enabled: true } } },
+  },
+} as const;
+type ActionRow = Prisma.EventActionGetPayload<{ include: typeof TARGET }>;
+
+/** The actions of a revision, then those that its schedule has now; targets as they are now. */
+export async function settlingActions(
+  tx: Tx,
+  revisionId: string,
+  scheduleId: string,
+): Promise<SettlingAction[]> {
+  const rows = await tx.eventAction.findMany({
+    where: { OR: [{ jobRevisionId: revisionId }, { scheduleId }] },
+    include: TARGET,
+    orderBy: { position: "asc" },
+  });
+  const own = rows.filter((row) => row.jobRevisionId !== null);
+  const shared = rows.filter((row) => row.jobRevisionId === null);
+  return [
+    ...own.map((row) => settlingAction(row, "job")),
+    ...shared.map((row) => settlingAction(row, "schedule")),
+  ];
+}
+
+function settlingAction(row: ActionRow, level: "job" | "schedule"): SettlingAction {
+  const { event, action, targetJob } = row;
+  const options = actionOptions(row.options as ActionOptions);
+  if (targetJob === null) return { level, event, action, target: row.url ?? "", ...options };
+  const { id, name, deletedAt, currentRevision } = targetJob;
+  const job = { id, enabled: currentRevision?.enabled ?? false, deleted: deletedAt !== null };
+  return { level, event, action, target: name, job };
 }

@@ -1,15 +1,27 @@
 /** A claimed message becomes a running attempt: what the worker is to run, or nothing when the message is stale. */
-
 import { secretValues } from "../access/secrets.ts";
-import { type Deps, newId } from "../deps.ts";
+import type { Deps } from "../deps.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
 import { definitionOf } from "../jobs/find.ts";
 import type { Command } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
+import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { beginRun, insertAttempt, type LockedRun, lockRun, runningAttempt } from "./transitions.ts";
+import { type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
+
+export async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
+  await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
+}
+
+export async function insertAttempt(
+  tx: Tx,
+  attempt: { id: string; runId: string; number: number; worker: string; startedAt: Date },
+): Promise<void> {
+  const claim = await tx.attempt.count({ where: { runId: attempt.runId, number: attempt.number } });
+  await tx.attempt.create({ data: { ...attempt, claim } });
+}
 
 /** What a worker runs. */
 export interface AttemptOrder {

@@ -1,14 +1,9 @@
 /** Reads what goes on, in numbers. */
-
 import type { Deps } from "../deps.ts";
+import type { Tx } from "../postgres/client.ts";
+import type { DeliveryState } from "../postgres/generated/client.ts";
+import { idRange } from "../postgres/ids.ts";
 import type { RunState } from "./rules/states.ts";
-import {
-  type ActiveRuns,
-  countActiveRuns,
-  countDeliveries,
-  countEndedRuns,
-  countJobs,
-} from "./stats-rows.ts";
 
 const RECENT_MS = 24 * 3_600_000;
 
@@ -29,4 +24,62 @@ export async function readStats({ db }: Deps): Promise<Stats> {
   const ended = await countEndedRuns(db.prisma, since);
   const deliveries = await countDeliveries(db.prisma, since);
   return { now, active, ended, deliveries, jobs: await countJobs(db.prisma) };
+}
+
+/** Runs that have not ended. */
+export interface ActiveRuns {
+  queued: number;
+  running: number;
+  retrying: number;
+  /** Queued ones that wait because their job runs as often as it may. */
+  waitingForPlace: number;
+  /** When the oldest queued one was triggered. */
+  oldestQueued: Date | null;
+}
+
+export async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
+  const [row] = await tx.$queryRaw<ActiveRuns[]>`
+    SELECT (count(*) FILTER (WHERE state = 'queued'))::int AS queued,
+      (count(*) FILTER (WHERE state = 'running'))::int AS running,
+      (count(*) FILTER (WHERE state = 'retrying'))::int AS retrying,
+      (count(*) FILTER (WHERE state = 'queued' AND message_id IS NULL))::int AS "waitingForPlace",
+      min(triggered_at) FILTER (WHERE state = 'queued') AS "oldestQueued"
+    FROM run WHERE state IN ('queued', 'running', 'retrying')`;
+  return only(row);
+}
+
+/** How many runs have ended since a time, by state; a state without any is left out. Asked job by job, as the index is. */
+export async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number>> {
+  const rows = await tx.$queryRaw<{ state: RunState; count: number }[]>`
+    SELECT ended.state, sum(ended.count)::int AS count
+    FROM job CROSS JOIN LATERAL (
+      SELECT state, count(*) AS count FROM run WHERE job_id = job.id AND finished_at >= ${since} GROUP BY state
+    ) AS ended GROUP BY ended.state`;
+  return new Map(rows.map(({ state, count }) => [state, count]));
+}
+
+/** Deliveries: all pending ones, and of the others those made since a time. */
+export async function countDeliveries(tx: Tx, since: Date): Promise<Record<DeliveryState, number>> {
+  const { from } = idRange({ since });
+  const [row] = await tx.$queryRaw<Record<DeliveryState, number>[]>`
+    SELECT (SELECT count(*)::int FROM delivery WHERE state = 'pending') AS pending,
+      (count(*) FILTER (WHERE state = 'delivered'))::int AS delivered,
+      (count(*) FILTER (WHERE state = 'failed'))::int AS failed,
+      (count(*) FILTER (WHERE state = 'blocked'))::int AS blocked
+    FROM delivery WHERE id >= ${from}::uuid AND created_at >= ${since}`;
+  return only(row);
+}
+
+export async function countJobs(tx: Tx): Promise<{ enabled: number; paused: number; disabled: number }> {
+  const [row] = await tx.$queryRaw<{ enabled: number; paused: number; disabled: number }[]>`
+    SELECT (count(*) FILTER (WHERE r.enabled AND j.paused_at IS NULL))::int AS enabled,
+      (count(*) FILTER (WHERE r.enabled AND j.paused_at IS NOT NULL))::int AS paused,
+      (count(*) FILTER (WHERE NOT r.enabled))::int AS disabled
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id WHERE j.deleted_at IS NULL`;
+  return only(row);
+}
+
+function only<T>(row: T | undefined): T {
+  if (row === undefined) throw new Error("a count answers one row");
+  return row;
 }

@@ -1,61 +1,7 @@
-/** Queries of runs, attempts and their output: creating, locking, and the named transitions. */
-
+/** Locks runs and changes their states: each change is guarded by the table of transitions. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
-import {
-  type AttemptOutcome,
-  type AttemptState,
-  type RunState,
-  runStatesBefore,
-  type Trigger,
-} from "./rules/states.ts";
-
-/** A run to insert. */
-export interface NewRun {
-  id: string;
-  jobId: string;
-  revisionId: string;
-  trigger: Trigger;
-  triggeredBy: string;
-  triggeredAt: Date;
-  /** `skipped` and `missed` never run. */
-  state: "queued" | "skipped" | "missed";
-  /** null: it waits for a place, or never runs. */
-  messageId: string | null;
-  /** Why it never runs, or what was left out before it. */
-  reason?: string | undefined;
-  scheduledFor?: Date | undefined;
-  /** Not to start before; unset: at once. */
-  nextAttemptAt?: Date | undefined;
-  env?: Readonly<Record<string, string>> | undefined;
-  fireEvents?: boolean | undefined;
-  parentEventId?: string | undefined;
-  depth?: number | undefined;
-  rerunOfId?: string | undefined;
-}
-
-/** Inserts runs; answers the ids of those that are new: a slot that has its run already is left out (promise 1). */
-export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
-  const data = runs.map((run) => ({
-    ...run,
-    env: run.env ?? {},
-    fireEvents: run.fireEvents ?? true,
-    depth: run.depth ?? 1,
-    finishedAt: run.state === "queued" ? null : run.triggeredAt,
-  }));
-  // One parameter for all of them: there is a limit to how many a statement has, and each one costs.
-  const rows = await tx.$queryRaw<{ id: string }[]>`
-    INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
-      fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
-    SELECT id, "jobId", "revisionId", state, trigger, "triggeredBy", "triggeredAt", "scheduledFor", env,
-      "fireEvents", "parentEventId", depth, "rerunOfId", "finishedAt", "nextAttemptAt", "messageId", reason
-    FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS run (id uuid, "jobId" uuid, "revisionId" uuid,
-      state run_state, trigger trigger_type, "triggeredBy" text, "triggeredAt" timestamptz, "scheduledFor" timestamptz,
-      env jsonb, "fireEvents" boolean, "parentEventId" uuid, depth int, "rerunOfId" uuid, "finishedAt" timestamptz,
-      "nextAttemptAt" timestamptz, "messageId" uuid, reason text)
-    ON CONFLICT DO NOTHING RETURNING id`;
-  return new Set(rows.map((row) => row.id));
-}
+import { type AttemptOutcome, type AttemptState, type RunState, runStatesBefore } from "./rules/states.ts";
 
 const LOCKED_RUN = {
   job: { select: { id: true, name: true, scheduleId: true, deletedAt: true } },
@@ -76,7 +22,7 @@ class TransitionRefused extends Error {
 }
 
 /** The only way to change a run's state: guarded by the transition table. */
-async function moveRun(
+export async function moveRun(
   tx: Tx,
   id: string,
   to: RunState,
@@ -88,64 +34,6 @@ async function moveRun(
     data: { ...data, state: to },
   });
   if (count !== 1) throw new TransitionRefused(`run ${id} cannot become ${to}`);
-}
-
-export async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
-  await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
-}
-
-export async function finishRun(
-  tx: Tx,
-  run: {
-    id: string;
-    state: "succeeded" | "failed" | "cancelled";
-    status: number;
-    retriesExhausted: boolean;
-    finishedAt: Date;
-  },
-): Promise<void> {
-  const { id, state, ...data } = run;
-  // A run that was done before its cancel reached it has not ended for that reason.
-  const reason = state === "cancelled" ? {} : { reason: null };
-  await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
-}
-
-/** Cancels a run that waits; the status of an earlier attempt stays. */
-export async function cancelWaitingRun(
-  tx: Tx,
-  run: { id: string; finishedAt: Date; reason: string },
-): Promise<void> {
-  const { id, ...data } = run;
-  await moveRun(tx, id, "cancelled", { ...data, messageId: null, nextAttemptAt: null });
-}
-
-/** Notes that a running run is to be ended, and why; what was noted before stays. */
-export async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
-  await tx.run.updateMany({
-    where: { id: run.id, state: "running", cancelRequestedAt: null },
-    data: { cancelRequestedAt: run.at, reason: run.reason },
-  });
-}
-
-/** Those of these runs whose end has been asked for while they run. */
-export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
-  const rows = await tx.run.findMany({
-    where: { id: { in: [...ids] }, state: "running", cancelRequestedAt: { not: null } },
-    select: { id: true },
-  });
-  return rows.map(({ id }) => id);
-}
-
-export async function retryRun(
-  tx: Tx,
-  run: { id: string; status: number; nextAttempt: number; nextAttemptAt: Date; messageId: string },
-): Promise<void> {
-  const { status, nextAttempt, nextAttemptAt, messageId } = run;
-  await moveRun(tx, run.id, "retrying", { status, attempt: nextAttempt, nextAttemptAt, messageId });
-}
-
-export async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
-  await moveRun(tx, run.id, "queued", { messageId: run.messageId });
 }
 
 /** Gives runs other messages, their states unchanged. */
@@ -160,30 +48,6 @@ export async function replaceMessages(
     WHERE run.id = next.id`;
 }
 
-/** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
-export async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
-  return tx.$queryRaw`
-    SELECT run.id, run.message_id AS "messageId", r.pool
-    FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ANY(${[...jobIds]}::uuid[]) AND run.state IN ('queued', 'retrying')
-    ORDER BY run.id FOR UPDATE OF run`;
-}
-
-/** A run that has not begun, and where its message is, if it has one. */
-export interface WaitingRun {
-  id: string;
-  messageId: string | null;
-  pool: string;
-}
-
-export async function insertAttempt(
-  tx: Tx,
-  attempt: { id: string; runId: string; number: number; worker: string; startedAt: Date },
-): Promise<void> {
-  const claim = await tx.attempt.count({ where: { runId: attempt.runId, number: attempt.number } });
-  await tx.attempt.create({ data: { ...attempt, claim } });
-}
-
 /** The attempt of this run that is running; there is at most one. */
 export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: string } | undefined> {
   return (
@@ -191,6 +55,7 @@ export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: strin
   );
 }
 
+/** Ends the running attempt. Throws TransitionRefused when it is not running any more. */
 export async function finishAttempt(
   tx: Tx,
   attempt: { id: string; outcome: AttemptOutcome; finishedAt: Date; reason?: string | undefined },
@@ -206,21 +71,4 @@ export async function finishAttempt(
     },
   });
   if (count !== 1) throw new TransitionRefused(`attempt ${attempt.id} cannot become ${state}`);
-}
-
-/** Runs that have not ended, oldest first, after `afterId`. */
-export async function activeRuns(
-  tx: Tx,
-  afterId: string | undefined,
-  limit: number,
-): Promise<{ id: string; jobId: string; messageId: string | null }[]> {
-  return tx.run.findMany({
-    where: {
-      state: { in: ["queued", "running", "retrying"] },
-      ...(afterId === undefined ? {} : { id: { gt: afterId } }),
-    },
-    select: { id: true, jobId: true, messageId: true },
-    orderBy: { id: "asc" },
-    take: limit,
-  });
 }

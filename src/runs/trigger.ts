@@ -1,25 +1,20 @@
 /** The one door to a new run: for the API, cron slots, chains and reruns alike. */
-
-import { createHash } from "node:crypto";
 import { audit } from "../access/audit.ts";
 import { requireParams, requireTrigger } from "../access/permissions.ts";
-import { ADMIN } from "../access/rules/grants.ts";
-import { type Deps, newId } from "../deps.ts";
-import { CarillonError } from "../errors.ts";
-import { slotKey, takenSlots } from "../jobs/cron-jobs.ts";
+import type { Deps } from "../deps.ts";
+import { CarillonError, jobDisabled, jobNotFound } from "../errors.ts";
 import { findJob, type StoredJob } from "../jobs/find.ts";
-import { type Admitting, holdJobs, lockJobs, standings } from "../jobs/locks.ts";
+import { type Admitting, holdJobs, lockJobs } from "../jobs/locks.ts";
 import { DEFAULT_POOL, MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
-import { attemptMessage, sendAttempts } from "../queue/attempt-messages.ts";
-import { findAsked } from "./history.ts";
-import { insertKey, lockKey } from "./idempotency.ts";
-import { runNotFound } from "./read.ts";
+import { newId } from "../postgres/ids.ts";
+import { attemptMessage, sendAttempts } from "../queue/messages.ts";
+import { fingerprintOf, insertKey, keyOf, lockKey } from "./idempotency.ts";
+import { standings } from "./release.ts";
 import { replaceRuns } from "./replace.ts";
-import { type Admission, admitRun, standingAfter } from "./rules/admission.ts";
-import { slotJitterMs } from "./rules/jitter.ts";
+import { type Admission, admitRun, slotJitterMs, standingAfter } from "./rules/admission.ts";
 import { pausedReason } from "./rules/missed.ts";
-import { insertRuns, type NewRun } from "./transitions.ts";
+import type { Trigger } from "./rules/states.ts";
 
 /** A trigger by whoever calls the API. */
 export interface ApiTrigger {
@@ -73,12 +68,6 @@ async function triggerOnce(deps: Deps, tx: Tx, trigger: ApiTrigger): Promise<Tri
   return { id, replayed: false };
 }
 
-/** Callers have keys of their own, so that none gets another one's run; keys that are sent have no space in them. */
-function keyOf({ caller }: Deps, { idempotencyKey: key }: ApiTrigger): string | undefined {
-  if (key === undefined || caller === undefined || caller.id === ADMIN) return key;
-  return `${caller.id} ${key}`;
-}
-
 async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): Promise<string> {
   const job = await askedJob(deps, tx, trigger);
   const [id] = await createRuns(deps, tx, [
@@ -105,47 +94,6 @@ async function askedJob(deps: Deps, tx: Tx, { job: name, env = {} }: ApiTrigger)
   const held = (await findJob(tx, name)) ?? job;
   requireParams(deps, held.definition, env);
   return held;
-}
-
-/** What a trigger asks for, as a digest: env in any order is the same. */
-function fingerprintOf({ job, triggeredBy, env = {}, events }: ApiTrigger): string {
-  const asked = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
-  return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
-}
-
-function jobNotFound(name: string): CarillonError {
-  return new CarillonError("job_not_found", `there is no job ${name}`);
-}
-
-function jobDisabled(name: string): CarillonError {
-  return new CarillonError("job_disabled", `job ${name} is disabled: save it with enabled: true first`);
-}
-
-/**
- * Runs the job of a run once more, as the job is now and with the same env. Throws run_not_found, job_not_found,
- * job_disabled, queue_full.
- */
-export async function rerun(deps: Deps, id: string): Promise<string> {
-  return deps.db.transaction(async (tx) => {
-    const run = await findAsked(tx, id);
-    if (run === undefined) throw runNotFound(id);
-    const { job, env, fireEvents } = run;
-    if (job.deletedAt !== null) throw new CarillonError("job_not_found", `job ${job.name} has been deleted`);
-    const [again] = await createRuns(deps, tx, [
-      {
-        jobId: job.id,
-        trigger: "rerun",
-        triggeredBy: "rerun",
-        triggeredAt: await databaseNow(tx),
-        env: env as Record<string, string>,
-        fireEvents,
-        rerunOfId: id,
-      },
-    ]);
-    if (again === undefined) throw jobDisabled(job.name);
-    await audit(deps, tx, "run.rerun", id, { job: job.name, run: again });
-    return again;
-  });
 }
 
 /** A slot of a job that has come. */
@@ -243,4 +191,73 @@ function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "r
     case "refuse":
       throw new CarillonError("queue_full", `${MAX_WAITING} runs of this job wait already: try again later`);
   }
+}
+
+/** A run to insert. */
+export interface NewRun {
+  id: string;
+  jobId: string;
+  revisionId: string;
+  trigger: Trigger;
+  triggeredBy: string;
+  triggeredAt: Date;
+  /** `skipped` and `missed` never run. */
+  state: "queued" | "skipped" | "missed";
+  /** null: it waits for a place, or never runs. */
+  messageId: string | null;
+  /** Why it never runs, or what was left out before it. */
+  reason?: string | undefined;
+  scheduledFor?: Date | undefined;
+  /** Not to start before; unset: at once. */
+  nextAttemptAt?: Date | undefined;
+  env?: Readonly<Record<string, string>> | undefined;
+  fireEvents?: boolean | undefined;
+  parentEventId?: string | undefined;
+  depth?: number | undefined;
+  rerunOfId?: string | undefined;
+}
+
+/** Inserts runs; answers the ids of those that are new: a slot that has its run already is left out (promise 1). */
+export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
+  const data = runs.map((run) => ({
+    ...run,
+    env: run.env ?? {},
+    fireEvents: run.fireEvents ?? true,
+    depth: run.depth ?? 1,
+    finishedAt: run.state === "queued" ? null : run.triggeredAt,
+  }));
+  // One parameter for all of them: there is a limit to how many a statement has, and each one costs.
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
+      fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
+    SELECT id, "jobId", "revisionId", state, trigger, "triggeredBy", "triggeredAt", "scheduledFor", env,
+      "fireEvents", "parentEventId", depth, "rerunOfId", "finishedAt", "nextAttemptAt", "messageId", reason
+    FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS run (id uuid, "jobId" uuid, "revisionId" uuid,
+      state run_state, trigger trigger_type, "triggeredBy" text, "triggeredAt" timestamptz, "scheduledFor" timestamptz,
+      env jsonb, "fireEvents" boolean, "parentEventId" uuid, depth int, "rerunOfId" uuid, "finishedAt" timestamptz,
+      "nextAttemptAt" timestamptz, "messageId" uuid, reason text)
+    ON CONFLICT DO NOTHING RETURNING id`;
+  return new Set(rows.map((row) => row.id));
+}
+
+export interface Slot {
+  jobId: string;
+  scheduledFor?: Date | undefined;
+}
+
+/** What a slot is called in the set of {@link takenSlots}. */
+export function slotKey({ jobId, scheduledFor }: Slot): string {
+  return `${jobId} ${scheduledFor?.toISOString()}`;
+}
+
+/** Those of these slots that have their row. */
+export async function takenSlots(tx: Tx, slots: readonly Slot[]): Promise<Set<string>> {
+  const asked = slots.filter((slot) => slot.scheduledFor !== undefined);
+  if (asked.length === 0) return new Set();
+  const [jobIds, times] = [asked.map((s) => s.jobId), asked.map((s) => s.scheduledFor?.toISOString())];
+  const taken = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
+    SELECT run.job_id AS "jobId", run.scheduled_for AS "scheduledFor"
+    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS slot (job_id, scheduled_for)
+    JOIN run ON run.job_id = slot.job_id AND run.scheduled_for = slot.scheduled_for`;
+  return new Set(taken.map(slotKey));
 }

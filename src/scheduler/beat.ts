@@ -1,11 +1,11 @@
 /** One beat: the slots that have come become runs, those that came while nobody was up become what their job says. */
 import type { Logger } from "pino";
 import type { Deps } from "../deps.ts";
-import { type Clock, cronJobs, readClock } from "../jobs/cron-jobs.ts";
+import { cronJobs } from "../jobs/cron-jobs.ts";
 import { triggerSlots } from "../runs/trigger.ts";
 import { createDueTable } from "./due-table.ts";
 import { missedByPause, recordGap } from "./missed-slots.ts";
-import { advanceProgress, turnBackProgress } from "./progress.ts";
+import { advanceProgress, type Clock, readClock, turnBackProgress } from "./progress.ts";
 
 /**
  * A time without beats that is longer (ms) is a gap. A restart takes less, and its slots are ordinary runs, a little

@@ -1,17 +1,8 @@
 /** Looks after slots that make no run of their own: those of a gap between beats, and those of paused jobs. */
-
 import { setImmediate as letOthersRun } from "node:timers/promises";
 import type { Deps } from "../deps.ts";
-import {
-  type CronJob,
-  caughtUpNear,
-  cronJobs,
-  missedInPause,
-  type RevisionInForce,
-  revisionsInForce,
-  slotKey,
-} from "../jobs/cron-jobs.ts";
-import { databaseNow } from "../postgres/client.ts";
+import { type CronJob, cronJobs, type RevisionInForce, revisionsInForce } from "../jobs/cron-jobs.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
 import {
   decideMissed,
   decidePaused,
@@ -21,10 +12,35 @@ import {
   type PassedSlots,
   pausedReason,
 } from "../runs/rules/missed.ts";
-import { createRuns, type DueSlot } from "../runs/trigger.ts";
+import { createRuns, type DueSlot, type Slot, slotKey } from "../runs/trigger.ts";
 import { parseCron } from "../time/cron.ts";
 import { newestSlots } from "../time/slots.ts";
 import { lockProgress } from "./progress.ts";
+
+/** How many slots of each job have been recorded as missed since it was paused. */
+export async function missedInPause(
+  tx: Tx,
+  paused: readonly { jobId: string; pausedAt: Date }[],
+): Promise<Map<string, number>> {
+  const [jobIds, times] = [paused.map((p) => p.jobId), paused.map((p) => p.pausedAt.toISOString())];
+  const counts = await tx.$queryRaw<{ jobId: string; count: number }[]>`
+    SELECT paused.job_id AS "jobId", count(*)::int AS count
+    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS paused (job_id, since)
+    JOIN run ON run.job_id = paused.job_id AND run.scheduled_for > paused.since AND run.state = 'missed'
+    GROUP BY 1`;
+  return new Map(counts.map(({ jobId, count }) => [jobId, count]));
+}
+
+/** Those of these slots shortly before which, or at which, a run of the same job has been made up for. */
+export async function caughtUpNear(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
+  const [jobIds, times] = [slots.map((s) => s.jobId), slots.map((s) => s.scheduledFor?.toISOString())];
+  const near = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
+    SELECT DISTINCT slot.job_id AS "jobId", slot.scheduled_for AS "scheduledFor"
+    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS slot (job_id, scheduled_for)
+    JOIN run ON run.job_id = slot.job_id AND run.trigger = 'catch_up' AND run.scheduled_for <= slot.scheduled_for
+      AND run.scheduled_for >= slot.scheduled_for - ${nearMs} * interval '1 millisecond'`;
+  return new Set(near.map(slotKey));
+}
 
 /** A time in which no scheduler made runs: its slots are those with after < slot <= until. */
 export interface Gap {

@@ -1,9 +1,9 @@
 /** Tells whether slots are made in time, from any process: by the beats of its own, and by how far all have come. */
-
 import type { Deps } from "../deps.ts";
-import { cronJobs, readClock } from "../jobs/cron-jobs.ts";
+import { cronJobs } from "../jobs/cron-jobs.ts";
 import { parseCron } from "../time/cron.ts";
 import { dueSlots, nextSlots } from "../time/slots.ts";
+import { readClock } from "./progress.ts";
 
 /** In ms; null where it is not known, or there is none. */
 export interface SchedulerNumbers {

@@ -1,6 +1,24 @@
 /** Queries of how far the schedulers have come: the time up to which every slot has its row. */
 import type { Tx } from "../postgres/client.ts";
 
+/** What a beat goes by. */
+export interface Clock {
+  /** The database's. */
+  now: Date;
+  /** Grows with every save of a definition. */
+  version: bigint;
+  /** Every slot up to here has its row; null: no scheduler has ever been up. */
+  slotsUntil: Date | null;
+}
+
+export async function readClock(tx: Tx): Promise<Clock> {
+  const [row] = await tx.$queryRaw<Clock[]>`
+    SELECT now() AS now, coalesce((SELECT version FROM definition_version), 0) AS version,
+      (SELECT slots_until FROM scheduler_progress) AS "slotsUntil"`;
+  if (row === undefined) throw new Error("the database did not tell its time");
+  return row;
+}
+
 /** Lets one scheduler at a time look after what was missed, until its transaction ends. */
 export async function lockProgress(tx: Tx): Promise<void> {
   await tx.$queryRaw`SELECT id FROM scheduler_progress FOR UPDATE`;

@@ -1,11 +1,10 @@
 /** Saves, changes and deletes single jobs. */
-
 import { audit } from "../access/audit.ts";
 import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
-import { findJob, type StoredJob, writePause } from "../jobs/find.ts";
+import { findJob, requireJob, type StoredJob } from "../jobs/find.ts";
 import { lockFully } from "../jobs/locks.ts";
-import { changedJobFields } from "../jobs/rules/changed-fields.ts";
+import { changedJobFields } from "../jobs/rules/changes.ts";
 import { DEFAULT_SCHEDULE, type JobDefinition } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
@@ -65,33 +64,6 @@ export async function deleteJob(deps: Deps, name: string): Promise<void> {
   });
 }
 
-/** Takes a job's cron slots from it; a job that is paused already stays as it is. Throws job_not_found. */
-export async function pauseJob(
-  deps: Deps,
-  name: string,
-  { by = null, reason = null }: { by?: string | null | undefined; reason?: string | null | undefined },
-): Promise<StoredJob> {
-  return save(deps, {}, async (tx) => {
-    const job = await requireJob(tx, name);
-    await audit(deps, tx, "job.pause", name, { changed: job.paused === null });
-    if (job.paused !== null) return job;
-    const at = await databaseNow(tx);
-    await writePause(tx, job.id, { at, by, reason }, at);
-    return requireJob(tx, name);
-  });
-}
-
-/** Gives a job its cron slots back, from now on. Throws job_not_found. */
-export async function resumeJob(deps: Deps, name: string): Promise<StoredJob> {
-  return save(deps, {}, async (tx) => {
-    const job = await requireJob(tx, name);
-    await audit(deps, tx, "job.resume", name, { changed: job.paused !== null });
-    if (job.paused === null) return job;
-    await writePause(tx, job.id, null, await databaseNow(tx));
-    return requireJob(tx, name);
-  });
-}
-
 async function saveJob(
   deps: Deps,
   tx: Tx,
@@ -111,11 +83,5 @@ async function saveJob(
       ? { created: true, schedule }
       : { fields: changedJobFields(before.definition, job.definition) };
   await audit(deps, tx, "job.save", name, changes);
-  return job;
-}
-
-async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
-  const job = await findJob(tx, name);
-  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
   return job;
 }

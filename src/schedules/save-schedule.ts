@@ -1,17 +1,17 @@
 /** Saves, changes and deletes whole schedules; what is saved is whole, or nothing is. */
-
 import { isDeepStrictEqual } from "node:util";
 import { audit } from "../access/audit.ts";
 import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
-import { findJobs, markDeleted, type StoredJob } from "../jobs/find.ts";
+import { findJobs, type StoredJob } from "../jobs/find.ts";
 import { lockFully } from "../jobs/locks.ts";
-import { changedScheduleFields } from "../jobs/rules/changed-fields.ts";
+import { changedScheduleFields } from "../jobs/rules/changes.ts";
 import type { JobDefinition, ScheduleDefinition } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { findScheduleState, type ScheduleState } from "./read.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "./schedule-rows.ts";
+import { markDeleted } from "./write-revisions.ts";
 
 /** A schedule as it is now, its jobs in the order of the document, and as it was before. */
 export interface SavedSchedule {

@@ -1,16 +1,17 @@
 /** How definitions are saved: one writer at a time, and the whole is checked before it is committed. */
-
 import { isDeepStrictEqual } from "node:util";
 import { requireSecrets } from "../access/secrets.ts";
 import type { Deps } from "../deps.ts";
-import { CarillonError, invalidDocument } from "../errors.ts";
-import { insertJobs, lockDefinitions, markDeleted, type StoredJob, writeRevisions } from "../jobs/find.ts";
+import { CarillonError } from "../errors.ts";
+import type { StoredJob } from "../jobs/find.ts";
+import { lockDefinitions } from "../jobs/locks.ts";
 import { findCycle } from "../jobs/rules/chains.ts";
-import { type EventAction, type JobDefinition, secretOfTarget } from "../jobs/rules/definition.ts";
-import { checkedEdges, liveJobIds, whoTriggers } from "../jobs/targets.ts";
+import type { JobDefinition } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 import { cancelRunsOfJobs } from "../runs/cancel.ts";
 import { releaseWaiting } from "../runs/release.ts";
+import { checkedEdges, namedJobs, type Placed, placedSecrets, refuseCycle, whoTriggers } from "./check.ts";
+import { insertJobs, markDeleted, writeRevisions } from "./write-revisions.ts";
 
 export interface SaveOptions {
   /** Do all of it, say what came of it, and take it back. */
@@ -75,13 +76,6 @@ export interface Saving {
   now: Date;
 }
 
-/** What names other things, and where it stands in the document, such as `jobs.coffee.` */
-export interface Placed {
-  path: string;
-  actions: readonly EventAction[];
-  secretEnv?: Readonly<Record<string, string>>;
-}
-
 /**
  * Writes a revision of each job that does not say and is all this already. To be called with the jobs that are
  * there locked. Answers the ids of the jobs and of all that the actions trigger; throws invalid_document where
@@ -128,40 +122,6 @@ function required(ids: ReadonlyMap<string, string>, name: string): string {
   return id;
 }
 
-/** Ids of these jobs and of those that the actions trigger. */
-async function namedJobs(
-  tx: Tx,
-  jobs: readonly JobDefinition[],
-  placed: readonly Placed[],
-): Promise<Map<string, string>> {
-  const targets = placed
-    .flatMap(({ path, actions }) => placedActions(path, actions))
-    .filter(({ action }) => action === "trigger_job");
-  const names = new Set([...jobs.map((job) => job.name), ...targets.map(({ target }) => target)]);
-  const ids = await liveJobIds(tx, [...names]);
-  const dangling = targets.filter(({ target }) => !ids.has(target));
-  if (dangling.length === 0) return ids;
-  throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
-}
-
-function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path: string; name: string }[] {
-  const ofCommand = Object.entries(secretEnv).map(([variable, name]) => ({
-    path: `${path}env.${variable}.secret`,
-    name,
-  }));
-  const ofActions = placedActions(path, actions).flatMap(({ path, target, secrets = [] }) => {
-    const url = secretOfTarget(target);
-    const signing = secrets.map((name) => ({ path: `${path}.secret`, name }));
-    return url === undefined ? signing : [{ path: `${path}.url.secret`, name: url }, ...signing];
-  });
-  return [...ofCommand, ...ofActions];
-}
-
-function placedActions(path: string, actions: readonly EventAction[]): (EventAction & { path: string })[] {
-  const lists = Map.groupBy(actions, ({ event, action }) => `${path}${event}.${action}`);
-  return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
-}
-
 /** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */
 export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
   const ids = jobs.map((job) => job.id);
@@ -176,12 +136,4 @@ export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly StoredJob[],
     );
   }
   await cancelRunsOfJobs(deps, tx, ids);
-}
-
-function refuseCycle(cycle: readonly string[] | undefined): void {
-  if (cycle === undefined) return;
-  const message =
-    `these jobs would trigger each other in a circle: ${cycle.join(" -> ")}; ` +
-    "where that is meant, one of them says allow_cycle: true";
-  throw invalidDocument([{ path: "trigger_job", message }]);
 }

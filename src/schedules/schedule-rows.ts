@@ -1,9 +1,9 @@
 /** Queries of schedules and of what they say beside their jobs. */
-
-import { ACTION_ROWS, actionRows, eventAction, numberOrNull, type Page } from "../jobs/find.ts";
+import { ACTION_ROWS, eventAction, numberOrNull, type Page } from "../jobs/find.ts";
 import { DEFAULT_SCHEDULE, type EventAction, type ScheduleDefinition } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
+import { actionRows } from "./write-revisions.ts";
 
 export interface StoredSchedule {
   id: string;

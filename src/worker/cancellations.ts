@@ -1,5 +1,4 @@
 /** Tells a worker which of its runs are to be cancelled, whichever node was asked for it. */
-
 import type { Deps } from "../deps.ts";
 import { RENEW_EVERY_MS } from "../queue/messages.ts";
 import { cancelRequests } from "../runs/cancel.ts";

@@ -1,6 +1,6 @@
 /** The calls on schedules beside the plain PUT: list, patch, try, delete, and saving back what was read. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { expiries } from "../../src/runs/retention-rows.ts";
+import { expiries } from "../../src/runs/retain.ts";
 import { caller } from "../support/calls.ts";
 import { DAY_MS, saveRun } from "../support/old-runs.ts";
 import { startTestService, type TestService } from "../support/service.ts";

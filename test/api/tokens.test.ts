@@ -1,7 +1,7 @@
 /** Tokens: shown once, known by their hash, and of no use once they have expired or been revoked. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findUsableToken, noteUse } from "../../src/access/token-rows.ts";
+import { findUsableToken, noteUse } from "../../src/access/authenticate.ts";
 import { createClient } from "../support/client.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { makeToken } from "../support/tokens.ts";

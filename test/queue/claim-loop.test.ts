@@ -1,6 +1,6 @@
 /** A burst of messages spreads over the loops that claim: each takes what it has room for, and no more. */
 import { expect, it } from "vitest";
-import { newId } from "../../src/deps.ts";
+import { newId } from "../../src/postgres/ids.ts";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { attemptQueue } from "../../src/queue/messages.ts";
 import type { Message } from "../../src/queue/queue.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openDatabase } from "../../src/postgres/client.ts";
 import { Prisma } from "../../src/postgres/generated/client.ts";
-import { type RunFilter, runIds } from "../../src/runs/run-list.ts";
+import { type RunFilter, runIds } from "../../src/runs/list.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 
 interface Plan {

@@ -1,7 +1,6 @@
 /** Sweeps: what goes and what stays, in batches, by one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Swept, startRetention, sweep } from "../../src/runs/retain.ts";
-import { tryRetentionLock } from "../../src/runs/retention-rows.ts";
+import { type Swept, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import {
   DAY_MS,

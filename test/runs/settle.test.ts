@@ -7,7 +7,8 @@ import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
 import { type AttemptResult, settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
-import { deleteJob, pauseJob, putJob } from "../../src/schedules/save-job.ts";
+import { pauseJob } from "../../src/schedules/pause.ts";
+import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
 

@@ -1,7 +1,8 @@
 /** Slots that are handed in: one that has its row, and one of a job that was paused a moment ago. */
 import { expect, it } from "vitest";
 import { triggerSlots } from "../../src/runs/trigger.ts";
-import { pauseJob, putJob, resumeJob } from "../../src/schedules/save-job.ts";
+import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
+import { putJob } from "../../src/schedules/save-job.ts";
 import { testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
 

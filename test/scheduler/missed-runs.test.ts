@@ -1,7 +1,8 @@
 /** Gaps between beats: what becomes of their slots, for each policy, and of jobs that changed meanwhile. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGap } from "../../src/scheduler/missed-slots.ts";
-import { deleteJob, pauseJob, resumeJob } from "../../src/schedules/save-job.ts";
+import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
+import { deleteJob } from "../../src/schedules/save-job.ts";
 import { type TestScheduler, testScheduler } from "../support/scheduler.ts";
 
 const at = (time: string, day = "07") => new Date(`2030-01-${day}T${time}Z`);

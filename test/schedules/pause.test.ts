@@ -1,9 +1,11 @@
 /** The scheduler's view of a pause: its slots make no runs while it lasts, nor once it is over. */
 import { expect, it } from "vitest";
 import { jobDefinition } from "../../src/api/schemas/job.ts";
-import { cronJobs, readClock } from "../../src/jobs/cron-jobs.ts";
+import { cronJobs } from "../../src/jobs/cron-jobs.ts";
 import { createDueTable } from "../../src/scheduler/due-table.ts";
-import { pauseJob, putJob, resumeJob } from "../../src/schedules/save-job.ts";
+import { readClock } from "../../src/scheduler/progress.ts";
+import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
+import { putJob } from "../../src/schedules/save-job.ts";
 import { testDeps } from "../support/deps.ts";
 
 const HOUR = 3_600_000;

@@ -6,7 +6,7 @@ import { temporaryFolder } from "./folder.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BIOME = join(ROOT, "node_modules/@biomejs/biome/bin/biome");
-const SETTINGS = ["biome.json", "scripts/pure-core.grit", ".gitignore"];
+const SETTINGS = ["biome.json", "scripts/pure-rules.grit", ".gitignore"];
 
 interface Report {
   diagnostics: { category: string; location: { path: string; start: { line: number } } }[];

@@ -1,8 +1,8 @@
 /** A scheduler whose clock the test sets, on a database of its own, and what it has made of each slot. */
 import pino from "pino";
 import { jobDefinition, putJobSchema } from "../../src/api/schemas/job.ts";
-import { readClock } from "../../src/jobs/cron-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
+import { readClock } from "../../src/scheduler/progress.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { type TestDeps, testDeps } from "./deps.ts";
 

@@ -1,7 +1,7 @@
 /** Durations in words: what cheek's documentation shows, and what is none. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { formatHumanDuration, parseHumanDuration } from "../../src/time/human-duration.ts";
+import { formatHumanDuration, parseHumanDuration } from "../../src/time/duration.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -1,7 +1,7 @@
 /** Local times name the same instant as the slot that they stand beside. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { formatLocalTime } from "../../src/time/local-time.ts";
+import { formatLocalTime } from "../../src/time/zones.ts";
 
 it.each([
   ["2026-03-29T00:59:59Z", "Europe/Brussels", "2026-03-29T01:59:59+01:00"],

@@ -1,10 +1,8 @@
 /** How often who may call: so many calls a second for each token, and few wrong tokens from one address. */
-
 import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
-import { loginAttempts } from "./login-attempts.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -129,4 +127,31 @@ function isWrongToken(error: unknown): boolean {
 
 function digest(text: string): string {
   return createHash("sha256").update(text).digest("base64");
+}
+
+/**
+ * Waits for a place among the logins from an address; resolves with what gives it back.
+ * @param mayFail how many from there may still fail; asked again whenever one has ended, and may refuse by throwing
+ */
+export type BeginLogin = (from: string, mayFail: () => Promise<number>) => Promise<() => void>;
+
+/** The places of all addresses. */
+export function loginAttempts(): BeginLogin {
+  const underWay = new Map<string, Set<Promise<void>>>();
+  return async (from, mayFail) => {
+    for (;;) {
+      const most = await mayFail();
+      const others = underWay.get(from) ?? new Set();
+      if (others.size < most) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        underWay.set(from, others.add(promise));
+        return () => {
+          others.delete(promise);
+          if (others.size === 0) underWay.delete(from);
+          resolve();
+        };
+      }
+      await Promise.race(others);
+    }
+  };
 }

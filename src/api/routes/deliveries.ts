@@ -1,10 +1,10 @@
 /** The calls on deliveries: list them, read one with its tries, have one tried again. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { readDeliveries, readOneDelivery } from "../../deliveries/read-deliveries.ts";
+import { readDeliveries, readOneDelivery } from "../../deliveries/list.ts";
 import { redeliver } from "../../deliveries/redeliver.ts";
 import { as, type Deps } from "../../deps.ts";
+import { readRunState } from "../../runs/read.ts";
 import {
   deliveryDetailSchema,
   deliveryDetailView,
@@ -36,6 +36,7 @@ export const deliveryRoutes =
       async (request, reply) => {
         const { state: states, run: runId, job: jobs, limit, cursor, ...range } = request.query;
         const filter = { states, runId, jobs, ...(await rangeOf(range, deps.db.now)) };
+        if (runId !== undefined) await readRunState(deps, runId);
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
         const deliveries = await readDeliveries(as(deps, request.caller), filter, page);
         return answerPage(request, reply, deliveries, limit, deliverySummaryView);

@@ -1,9 +1,8 @@
 /** The calls that take a job's cron slots from it and give them back. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { as, type Deps } from "../../deps.ts";
-import { pauseJob, resumeJob } from "../../schedules/save-job.ts";
+import { pauseJob, resumeJob } from "../../schedules/pause.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobView, jobViewSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";

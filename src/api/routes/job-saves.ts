@@ -1,12 +1,11 @@
 /** The calls that save and delete single jobs. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { as, type Deps } from "../../deps.ts";
 import { CarillonError, invalidDocument } from "../../errors.ts";
 import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
-import { patchJobDocument } from "../../jobs/rules/patch-document.ts";
+import { patchJobDocument } from "../../jobs/rules/patch.ts";
 import { triggerRun } from "../../runs/trigger.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
 import { parseDocument } from "../plugins/validation.ts";

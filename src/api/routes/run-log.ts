@@ -1,17 +1,15 @@
 /** The call that reads what a run printed: as it is now, in part, or as it comes. */
-
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { whileGranted } from "../../access/authenticate.ts";
-import { requireRun } from "../../access/permissions.ts";
 import { ADMIN } from "../../access/rules/grants.ts";
 import { as, type Deps } from "../../deps.ts";
 import { CarillonError } from "../../errors.ts";
 import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../logs/follow.ts";
 import { createLogReader, type LogReader } from "../../logs/reader.ts";
 import { tailPlace } from "../../logs/tail.ts";
-import { isFinal } from "../../runs/rules/states.ts";
+import { requireRun } from "../../runs/read.ts";
 import { readCredential } from "../plugins/authentication.ts";
 import { problems } from "../schemas/problem.ts";
 import { LOG_ANSWERS, logHeadersSchema, logQuerySchema } from "../schemas/run-log.ts";
@@ -88,7 +86,7 @@ async function answerRange(
 ): Promise<FastifyReply> {
   // Asked before the text: what has ended then does not grow any more.
   const progress = await reader.progress(id);
-  const hasEnded = progress === undefined || isFinal(progress.state);
+  const hasEnded = progress === undefined || progress.ended;
   const { first, bytes, seen } = await cutRange(plainText(readLog(reader, id, part)), range, hasEnded);
   if (bytes.length === 0) {
     reply.header("content-range", `bytes */${seen}`);

@@ -1,12 +1,10 @@
 /** The calls on runs: list them, read one, cancel one. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { requireRun } from "../../access/permissions.ts";
 import { as, type Deps } from "../../deps.ts";
 import { cancelRun } from "../../runs/cancel.ts";
-import { readRuns } from "../../runs/read.ts";
-import type { RunFilter } from "../../runs/run-list.ts";
+import { type RunFilter, readRuns } from "../../runs/list.ts";
+import { requireRun } from "../../runs/read.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";

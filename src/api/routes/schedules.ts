@@ -1,9 +1,8 @@
 /** The calls on schedules: make the database equal to a document, change it, read it back, delete it. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { as, type Deps } from "../../deps.ts";
-import { patchScheduleDocument } from "../../jobs/rules/patch-document.ts";
+import { patchScheduleDocument } from "../../jobs/rules/patch.ts";
 import { readSchedule, readSchedules, type ScheduleState } from "../../schedules/read.ts";
 import { deleteSchedule, editSchedule, putSchedule } from "../../schedules/save-schedule.ts";
 import { parseDocument } from "../plugins/validation.ts";

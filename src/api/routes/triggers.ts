@@ -2,7 +2,8 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { as, type Deps } from "../../deps.ts";
-import { rerun, triggerRun } from "../../runs/trigger.ts";
+import { rerun } from "../../runs/rerun.ts";
+import { triggerRun } from "../../runs/trigger.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";

@@ -1,6 +1,6 @@
 /** Entries of the audit as the API answers them, and which of them to list. */
 import { z } from "zod";
-import type { AuditRow } from "../../access/audit-rows.ts";
+import type { AuditRow } from "../../access/audit.ts";
 import { pageQuerySchema } from "../views/paging.ts";
 import { rangeFields } from "./run-query.ts";
 

@@ -1,7 +1,7 @@
 /** What a save did to jobs, or would do, field by field. */
 import { z } from "zod";
 import type { StoredJob } from "../../jobs/find.ts";
-import { documentDiff } from "../../jobs/rules/document-diff.ts";
+import { documentDiff } from "../../jobs/rules/changes.ts";
 import type { ScheduleState } from "../../schedules/read.ts";
 import { jobDocument } from "./job.ts";
 import { settingsDocument } from "./schedule.ts";

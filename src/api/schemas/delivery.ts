@@ -1,7 +1,6 @@
 /** Deliveries as the API answers them, alone and within their run. */
-
 import { z } from "zod";
-import type { DeliveryDetail } from "../../deliveries/delivery-list.ts";
+import type { DeliveryDetail } from "../../deliveries/list.ts";
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import { DELIVERY, DELIVERY_SUMMARY } from "./examples.ts";
 

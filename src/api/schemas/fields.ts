@@ -3,8 +3,7 @@ import { z } from "zod";
 import { POOL_NAME } from "../../jobs/rules/definition.ts";
 import { formatSize, parseSize } from "../../text/sizes.ts";
 import { CronError, parseCron } from "../../time/cron.ts";
-import { parseDuration } from "../../time/duration.ts";
-import { parseHumanDuration } from "../../time/human-duration.ts";
+import { parseDuration, parseHumanDuration } from "../../time/duration.ts";
 import { isTimeZone } from "../../time/zones.ts";
 
 const MAX_RETENTION_MS = 100 * 365 * 86_400_000;

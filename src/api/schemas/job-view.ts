@@ -2,8 +2,8 @@
 import { z } from "zod";
 import type { StoredJob } from "../../jobs/find.ts";
 import { parseCron } from "../../time/cron.ts";
-import { formatLocalTime } from "../../time/local-time.ts";
 import { nextSlots } from "../../time/slots.ts";
+import { formatLocalTime } from "../../time/zones.ts";
 import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
 import { wholeNumberSchema } from "./fields.ts";

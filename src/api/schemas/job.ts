@@ -10,8 +10,7 @@ import {
   MAX_TIMEOUT_MS,
 } from "../../jobs/rules/definition.ts";
 import { formatSize } from "../../text/sizes.ts";
-import { formatDuration } from "../../time/duration.ts";
-import { formatHumanDuration } from "../../time/human-duration.ts";
+import { formatDuration, formatHumanDuration } from "../../time/duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { JOB } from "./examples.ts";
 import {

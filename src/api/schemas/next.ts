@@ -1,7 +1,7 @@
 /** The slots to come of all jobs, as the API answers them. */
 import { z } from "zod";
 import type { readNext } from "../../jobs/next.ts";
-import { formatLocalTime } from "../../time/local-time.ts";
+import { formatLocalTime } from "../../time/zones.ts";
 import { durationSchema, wholeNumberSchema } from "./fields.ts";
 
 const MAX_WITHIN_MS = 7 * 86_400_000;

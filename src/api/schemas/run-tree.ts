@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { EVENTS } from "../../jobs/rules/definition.ts";
 import { RUN_STATES } from "../../runs/rules/states.ts";
-import type { ChainRun } from "../../runs/run-tree.ts";
+import type { ChainRun } from "../../runs/tree.ts";
 import { RUN_TREE, RUN_TREE_DRAWN, RUN_TREE_MERMAID } from "./examples.ts";
 
 const fields = {

@@ -1,8 +1,7 @@
 /** Runs of the history as the wire has them. */
 import type { z } from "zod";
 import { type EventBody, thawBody } from "../../deliveries/rules/payloads.ts";
-import type { RunDetail, RunSummary } from "../../runs/history.ts";
-import type { FullRun } from "../../runs/read.ts";
+import type { FullRun, RunDetail, RunSummary } from "../../runs/read.ts";
 import { endInBytes } from "../../text/cuts.ts";
 import { deliveryView } from "./delivery.ts";
 import type { ParentRun, runSchema, runSummarySchema } from "./run.ts";

@@ -4,7 +4,7 @@ import { invalidDocument } from "../../errors.ts";
 import type { ScheduleDefinition } from "../../jobs/rules/definition.ts";
 import type { ScheduleState } from "../../schedules/read.ts";
 import type { ListedSchedule, StoredSchedule } from "../../schedules/schedule-rows.ts";
-import { formatHumanDuration } from "../../time/human-duration.ts";
+import { formatHumanDuration } from "../../time/duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { SCHEDULE, SCHEDULE_LISTED, SCHEDULE_VIEW } from "./examples.ts";
 import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSchema } from "./fields.ts";

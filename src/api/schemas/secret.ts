@@ -1,6 +1,6 @@
 /** Secrets in and out: the value goes in, and everything but the value comes out. */
 import { z } from "zod";
-import type { ListedSecret } from "../../access/secret-rows.ts";
+import type { ListedSecret } from "../../access/secrets.ts";
 import { MIN_SECRET_BYTES } from "../../text/redaction.ts";
 
 const MAX_SECRET_BYTES = 16_384;

@@ -1,8 +1,7 @@
 /** Tokens in and out: the token itself comes out once, when it is made. */
 import { z } from "zod";
 import { SCOPES, type Scope } from "../../access/rules/grants.ts";
-import type { TokenRow } from "../../access/token-rows.ts";
-import type { TokenRequest } from "../../access/tokens.ts";
+import type { TokenRequest, TokenRow } from "../../access/tokens.ts";
 import { durationSchema, nameSchema } from "./fields.ts";
 
 const MAX_EXPIRY_MS = 3_650 * 86_400_000;

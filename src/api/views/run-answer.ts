@@ -1,10 +1,10 @@
 /** Answers one run, waiting for its end where the caller asks for it. */
-
 import type { FastifyReply } from "fastify";
 import type { CallerDeps } from "../../deps.ts";
 import { CarillonError } from "../../errors.ts";
-import { readRun, waitForRun } from "../../runs/read.ts";
+import { readRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
+import { waitForRun } from "../../runs/wait.ts";
 import { LOCATION, REPLAYED, RUN_HEADERS } from "../schemas/answer-headers.ts";
 import { logSchema, runSchema } from "../schemas/run.ts";
 import { runView } from "../schemas/run-view.ts";

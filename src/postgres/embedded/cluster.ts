@@ -2,8 +2,7 @@
 import { existsSync } from "node:fs";
 import { lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import type { Account } from "./postgres-account.ts";
-import { runProgram } from "./program.ts";
+import { type Account, runProgram } from "./program.ts";
 
 /** The database's owner and its name. */
 export const NAME = "carillon";

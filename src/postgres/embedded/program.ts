@@ -2,7 +2,16 @@
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
-import type { Account } from "./postgres-account.ts";
+
+/** As whom a program runs, and who owns what it writes. */
+export interface Account {
+  uid: number;
+  gid: number;
+  /** Whether the program has to be switched to that user: it is not the one who starts it. */
+  switchUser: boolean;
+  /** The command that the program is started through. */
+  wrapper: readonly string[];
+}
 
 // Nothing of the service's own: it holds secrets, and Postgres would heed PGPORT and the like.
 const ENVIRONMENT = {

@@ -1,13 +1,11 @@
 /** Runs the server of the embedded Postgres. */
-
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { OperatorError } from "../../errors.ts";
 import { NAME, readPidFile } from "./cluster.ts";
-import type { Account } from "./postgres-account.ts";
-import { startProgram } from "./program.ts";
+import { type Account, startProgram } from "./program.ts";
 import { PORT } from "./socket-folder.ts";
 
 const POLL_MS = 10;

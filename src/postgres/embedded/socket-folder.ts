@@ -4,7 +4,7 @@ import { chmod, chown, lstat, mkdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { OperatorError } from "../../errors.ts";
-import type { Account } from "./postgres-account.ts";
+import type { Account } from "./program.ts";
 
 /** The port: a part of the socket's name, and nothing else. */
 export const PORT = 5432;

@@ -1,5 +1,5 @@
 /** The runner: a process that does nothing but start commands for a worker, and end them when the worker is gone. */
-
+import { closeSync, readdirSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import {
@@ -14,7 +14,6 @@ import {
   type SignalOrder,
   type StartOrder,
 } from "./frames.ts";
-import { closeInheritedFiles } from "./inherited-files.ts";
 import { NO_JOURNAL, openJournal } from "./journal.ts";
 import { type CommandControl, runCommand } from "./run-command.ts";
 import { createSweeper } from "./sweeper.ts";
@@ -100,4 +99,26 @@ function leave(): void {
 function exit(): never {
   journal.remove();
   process.exit(0);
+}
+
+const CLOSE_ON_EXEC = 0o2000000;
+
+/** Closes all that would pass on to a child, but stdin, stdout, stderr and `ours`. Node's own files never pass on. */
+export function closeInheritedFiles(ours: number): void {
+  if (process.platform !== "linux") return;
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (fd > 2 && fd !== ours && passesOn(fd)) closeSync(fd);
+  }
+}
+
+function passesOn(fd: number): boolean {
+  try {
+    const info = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
+    const flags = /^flags:\s+([0-7]+)$/m.exec(info)?.[1];
+    return flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0;
+  } catch {
+    // The one that the folder was read with.
+    return false;
+  }
 }

@@ -1,12 +1,11 @@
 /** Finds all that a command has started, and kills it so that nothing slips away meanwhile. */
-
-import { signalGroup } from "./process-group.ts";
 import {
   environmentOf,
   isAlive,
   listProcesses,
   type ProcessEntry,
   type ProcessId,
+  signalGroup,
   signalProcess,
 } from "./processes.ts";
 

@@ -1,5 +1,4 @@
 /** One command in the runner: started, its output passed on as far as there is credit, ended with all it has started. */
-
 import { setTimeout as delay } from "node:timers/promises";
 import {
   CREDIT_BYTES,
@@ -11,9 +10,8 @@ import {
 } from "./frames.ts";
 import type { Journal } from "./journal.ts";
 import { type OutputReader, readOutput } from "./output-pipe.ts";
-import { groupIsAlive, signalGroup } from "./process-group.ts";
 import type { ProcessTree } from "./process-tree.ts";
-import { readProcess } from "./processes.ts";
+import { groupIsAlive, readProcess, signalGroup } from "./processes.ts";
 import { type Spawned, spawnCommand } from "./spawn-command.ts";
 import { explainStartFailure } from "./start-failure.ts";
 import type { Sweeper } from "./sweeper.ts";

@@ -1,10 +1,8 @@
 /** Starts one process in a group of its own, with stdout and stderr on one pipe. */
-
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync } from "node:fs";
-import { constants } from "node:os";
-import { type Account, accountOf } from "./account.ts";
+import { closeSync, readFileSync } from "node:fs";
+import { constants, userInfo } from "node:os";
 import type { ProcessEnd, StartOrder } from "./frames.ts";
 import { takeOutputPipe } from "./output-pipe.ts";
 
@@ -55,4 +53,27 @@ function endOf(child: ChildProcess): Promise<ProcessEnd> {
       else resolve({ kind: "exited", code: code ?? -1 });
     });
   });
+}
+
+/** Whom a command runs as, with what an account's own programs find in their environment. */
+export interface Account {
+  /** Absent: as we do. */
+  ids?: { uid: number; gid: number };
+  env: Record<string, string>;
+}
+
+/** Throws an error for people where there is no such account, or where we may not act for it. */
+export function accountOf(name: string): Account {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith(`${name}:`));
+  // passwd(5): name:password:uid:gid:comment:home:shell
+  const [, , uid, gid, , home = "/", shell = ""] = line?.split(":") ?? [];
+  if (uid === undefined || gid === undefined)
+    throw new Error(`/etc/passwd of this machine has no account ${name}`);
+  const env = { HOME: home, USER: name, LOGNAME: name, SHELL: shell || "/bin/sh" };
+  const own = userInfo().uid;
+  if (own === Number(uid)) return { env };
+  if (own !== 0) throw new Error(`only root may run commands as ${name}, and the service is not root`);
+  return { ids: { uid: Number(uid), gid: Number(gid) }, env };
 }

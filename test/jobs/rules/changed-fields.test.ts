@@ -1,6 +1,6 @@
 /** The names of the fields in which two definitions differ. */
 import { expect, it } from "vitest";
-import { changedJobFields, changedScheduleFields } from "../../../src/jobs/rules/changed-fields.ts";
+import { changedJobFields, changedScheduleFields } from "../../../src/jobs/rules/changes.ts";
 import { jobDefinition } from "../../support/job.ts";
 
 it("are none where nothing has changed", () => {

@@ -1,8 +1,8 @@
 /** Merge patches do what RFC 7396 says, and together with diffs they say all of a change. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { documentDiff } from "../../../src/jobs/rules/document-diff.ts";
-import { mergePatch } from "../../../src/jobs/rules/merge-patch.ts";
+import { documentDiff } from "../../../src/jobs/rules/changes.ts";
+import { mergePatch } from "../../../src/jobs/rules/patch.ts";
 
 it.each([
   [{ a: "b" }, { a: "c" }, { a: "c" }],

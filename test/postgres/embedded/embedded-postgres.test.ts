@@ -8,11 +8,11 @@ import path from "node:path";
 import type { Readable } from "node:stream";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { findBinaries } from "../../../src/postgres/embedded/binaries.ts";
 import { ensureCluster } from "../../../src/postgres/embedded/cluster.ts";
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
+  findBinaries,
   startEmbeddedPostgres,
 } from "../../../src/postgres/embedded/embedded-postgres.ts";
 import { chooseAccount } from "../../../src/postgres/embedded/postgres-account.ts";

@@ -1,7 +1,7 @@
 /** Jitter stays within its bound, is the same on every node, and spreads jobs and slots. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { slotJitterMs } from "../../../src/runs/rules/jitter.ts";
+import { slotJitterMs } from "../../../src/runs/rules/admission.ts";
 
 const SLOT = new Date("2026-03-01T09:00:00Z");
 

@@ -1,10 +1,18 @@
 /** Queries that list runs by filters, newest first. */
-
+import type { Deps } from "../deps.ts";
+import { jobsNamed, requireKnownJobs } from "../jobs/find.ts";
 import type { Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { idRange, type TimeRange } from "../postgres/ids.ts";
-import { type RunSummary, SUMMARY } from "./history.ts";
+import { type RunSummary, SUMMARY } from "./read.ts";
 import type { RunState, Trigger } from "./rules/states.ts";
+
+/** Runs newest first. Throws job_not_found for a job that never was. */
+export async function readRuns(deps: Deps, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
+  const runs = await listRuns(deps.db.prisma, filter, page);
+  if (runs.length === 0) await requireKnownJobs(deps, filter.jobs);
+  return runs;
+}
 
 /** Which runs to list: all conditions together; of the values of one, any. */
 export interface RunFilter extends TimeRange {
@@ -92,9 +100,4 @@ function hasLabels(labels: NonNullable<RunFilter["labels"]>): Prisma.Sql {
     ([name, value]) => Prisma.sql`labels @> ${JSON.stringify({ [name]: value })}::jsonb`,
   );
   return Prisma.join(each, " AND ");
-}
-
-/** The jobs of these names, deleted ones included. */
-export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
-  return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
 }

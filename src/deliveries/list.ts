@@ -1,5 +1,9 @@
-/** Queries that read deliveries with their run and tries: one, or a list by filters. */
-
+/** Lists deliveries, newest first, and reads one with all its tries. */
+import { allows } from "../access/rules/grants.ts";
+import { maskUrl } from "../access/rules/masks.ts";
+import type { CallerDeps } from "../deps.ts";
+import { deliveryNotFound } from "../errors.ts";
+import { requireKnownJobs } from "../jobs/find.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { DeliveryState, Prisma } from "../postgres/generated/client.ts";
 import { idRange, type TimeRange } from "../postgres/ids.ts";
@@ -50,4 +54,28 @@ export async function listDeliveries(
     orderBy: { id: "desc" },
     take: page.limit,
   });
+}
+
+/** A delivery with all its tries. Throws delivery_not_found. */
+export async function readOneDelivery(deps: CallerDeps, id: string): Promise<DeliveryDetail> {
+  const delivery = await readDelivery(deps.db.prisma, id);
+  if (delivery === undefined) throw deliveryNotFound(id);
+  return shownDelivery(deps, delivery);
+}
+
+/** The paths of webhooks are for admins. */
+function shownDelivery({ caller }: CallerDeps, delivery: DeliveryDetail): DeliveryDetail {
+  return allows(caller, "admin") ? delivery : { ...delivery, url: maskUrl(delivery.url) };
+}
+
+/** Deliveries newest first, each with its last try. Throws job_not_found for the name of no job. */
+export async function readDeliveries(
+  deps: CallerDeps,
+  filter: DeliveryFilter,
+  page: { beforeId?: string | undefined; limit: number },
+): Promise<DeliveryDetail[]> {
+  await requireKnownJobs(deps, filter.jobs);
+  return (await listDeliveries(deps.db.prisma, filter, page)).map((delivery) =>
+    shownDelivery(deps, delivery),
+  );
 }

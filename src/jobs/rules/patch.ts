@@ -1,5 +1,19 @@
-/** Makes the document that a merge patch asks for, of the document that a job or schedule is. */
-import { mergePatch } from "./merge-patch.ts";
+/** Applies a JSON Merge Patch (RFC 7396) to the document of a job or schedule. */
+
+/** The document that a patch makes of a target; neither is changed. */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch;
+  const merged = new Map(isObject(target) ? Object.entries(target) : []);
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, mergePatch(merged.get(key), value));
+  }
+  return Object.fromEntries(merged);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 type Fields = Record<string, unknown>;
 

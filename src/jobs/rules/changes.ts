@@ -1,6 +1,5 @@
-/** Names the fields in which two definitions differ, as documents call them and without their values. */
+/** Says field by field in what two documents or definitions differ. */
 import { EVENTS, type EventAction, type JobDefinition, type ScheduleDefinition } from "./definition.ts";
-import { documentDiff } from "./document-diff.ts";
 
 const JOB_FIELDS = {
   schedule: "schedule",
@@ -63,4 +62,26 @@ function field(definition: object, key: string): unknown {
 
 function actionsOf({ actions }: { actions: readonly EventAction[] }, event: EventAction["event"]) {
   return actions.filter((action) => action.event === event);
+}
+
+/** One field that differs; null stands for one that is not there. */
+export interface FieldChange {
+  /** `retry.limit`; lists count as one value. */
+  path: string;
+  before: unknown;
+  after: unknown;
+}
+
+/** The fields in which two JSON values differ, those of the first one first. */
+export function documentDiff(before: unknown, after: unknown, path: readonly string[] = []): FieldChange[] {
+  if (isObject(before) && isObject(after)) {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].flatMap((key) => documentDiff(before[key], after[key], [...path, key]));
+  }
+  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  return [{ path: path.join("."), before: before ?? null, after: after ?? null }];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,46 @@
+/** Takes a job's cron slots from it, and gives them back. */
+import { audit } from "../access/audit.ts";
+import type { Deps } from "../deps.ts";
+import { type Pause, requireJob, type StoredJob } from "../jobs/find.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
+import { save } from "./save.ts";
+
+/** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */
+export async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
+  await tx.job.update({
+    where: { id: jobId },
+    data: {
+      pausedAt: pause?.at ?? null,
+      pausedBy: pause?.by ?? null,
+      pauseReason: pause?.reason ?? null,
+      updatedAt: now,
+    },
+  });
+}
+
+/** Takes a job's cron slots from it; a job that is paused already stays as it is. Throws job_not_found. */
+export async function pauseJob(
+  deps: Deps,
+  name: string,
+  { by = null, reason = null }: { by?: string | null | undefined; reason?: string | null | undefined },
+): Promise<StoredJob> {
+  return save(deps, {}, async (tx) => {
+    const job = await requireJob(tx, name);
+    await audit(deps, tx, "job.pause", name, { changed: job.paused === null });
+    if (job.paused !== null) return job;
+    const at = await databaseNow(tx);
+    await writePause(tx, job.id, { at, by, reason }, at);
+    return requireJob(tx, name);
+  });
+}
+
+/** Gives a job its cron slots back, from now on. Throws job_not_found. */
+export async function resumeJob(deps: Deps, name: string): Promise<StoredJob> {
+  return save(deps, {}, async (tx) => {
+    const job = await requireJob(tx, name);
+    await audit(deps, tx, "job.resume", name, { changed: job.paused !== null });
+    if (job.paused === null) return job;
+    await writePause(tx, job.id, null, await databaseNow(tx));
+    return requireJob(tx, name);
+  });
+}
