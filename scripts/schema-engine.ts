@@ -4,7 +4,7 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";
 import * as wasm from "@prisma/schema-engine-wasm/schema_engine_bg";
 import pg from "pg";
-import { SESSION_OPTIONS } from "../src/postgres/session.ts";
+import { sessionConfig } from "../src/postgres/session.ts";
 
 // Neither the ES library nor Node's types declare it.
 declare const WebAssembly: {
@@ -52,7 +52,7 @@ export async function withSchemaEngine<T>(
  * engine does not read: the pool calls the one the other, and CatalogueAdapter calls it by its name again.
  */
 function cataloguePool(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, options: SESSION_OPTIONS });
+  const pool = new pg.Pool(sessionConfig(connectionString));
   const query = pool.query.bind(pool) as (config: pg.QueryArrayConfig) => Promise<pg.QueryArrayResult>;
   const retyped = async (config: pg.QueryArrayConfig): Promise<pg.QueryArrayResult> => {
     const result = await query(config);

@@ -38,6 +38,12 @@ const Environment = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "must begin with postgres:// or postgresql://")
+    .refine(isReadableUrl, {
+      abort: true,
+      error:
+        "is not a valid URL: write it as postgres://user:password@host:5432/name, and percent-encode what stands in " +
+        "the user or password beside letters and digits (%2F for /, %40 for @, %3A for :)",
+    })
     // It would replace the options that every session needs.
     .refine((url) => !new URL(url).searchParams.has("options"), "must not set options")
     .optional(),
@@ -79,6 +85,19 @@ const Environment = z.object({
     .default("25s")
     .transform((text, context) => parseDuration(text) ?? wrongDuration(context)),
 });
+
+/** Messages about a URL that is not readable must not quote it: it holds a password. */
+function isReadableUrl(text: string): boolean {
+  const url = URL.parse(text);
+  try {
+    return (
+      url !== null &&
+      [url.username, url.password, url.pathname].every((part) => decodeURIComponent(part) !== null)
+    );
+  } catch {
+    return false; // %zz
+  }
+}
 
 function wrongDuration(context: z.core.$RefinementCtx): never {
   context.issues.push({

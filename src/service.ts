@@ -19,7 +19,6 @@ import type { Deps } from "./deps.ts";
 import { type Database, openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
-import { SESSION_OPTIONS } from "./postgres/session.ts";
 import { openEngine } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
 import { startRecovery } from "./runs/recover.ts";
@@ -117,7 +116,6 @@ async function openDeps(
   cleanup.defer(() => db.close());
   const engine = await openEngine({
     connectionString,
-    sessionOptions: SESSION_OPTIONS,
     pools: config.workerPools,
     onError: logError(log, "the engine had an error"),
   });

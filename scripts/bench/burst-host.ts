@@ -49,14 +49,12 @@ type Take = () => Pick<Seen, "statements" | "lateMs">;
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
   const { openDatabase } = await import("../../src/postgres/client.ts");
-  const { SESSION_OPTIONS } = await import("../../src/postgres/session.ts");
   const { openEngine } = await import("../../src/queue/queue.ts");
   const { startScheduler } = await import("../../src/scheduler/scheduler.ts");
   const beats = await countStatements();
   const log = pino({ level: "warn" }, process.stderr);
   const engine = await openEngine({
     connectionString,
-    sessionOptions: SESSION_OPTIONS,
     pools: ["default"],
     onError: (error) => log.error(error),
   });

@@ -24,7 +24,7 @@ export const flood: Campaign = {
 
 export async function floodOnce(world: World, { floodMib }: { floodMib: number }): Promise<Findings> {
   const checks = createChecks();
-  const db = openDatabase(world.connectionString, 1);
+  const db = openDatabase(world.connectionString, { maxConnections: 1 });
   await using service = await startNode(world, "node");
   try {
     await service.client.putJob("warm-up", { command: "head -c 1000000 /dev/urandom" });

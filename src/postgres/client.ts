@@ -5,7 +5,7 @@ import pg from "pg";
 import { isConflict } from "./failures.ts";
 import { type Prisma, PrismaClient } from "./generated/client.ts";
 import { pendingMigrations } from "./migrations.ts";
-import { SESSION_OPTIONS } from "./session.ts";
+import { sessionConfig } from "./session.ts";
 
 /** What a transaction hands to its work: inside, nothing else may be awaited. */
 export type Tx = Prisma.TransactionClient;
@@ -26,13 +26,17 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** A database that hangs must fail like one that refuses: nothing waits for it for ever. */
-const PATIENCE = { keepAlive: true, connectionTimeoutMillis: 5_000, query_timeout: 35_000 };
 const CONFLICT_TRIES = 4;
 
-/** Connects lazily; the first query fails when nothing answers. */
-export function openDatabase(connectionString: string, maxConnections = 10): Database {
-  const pool = new pg.Pool({ connectionString, max: maxConnections, options: SESSION_OPTIONS, ...PATIENCE });
+/**
+ * Connects lazily; the first query fails when nothing answers.
+ * @param options `silenceMs` as in `sessionConfig`
+ */
+export function openDatabase(
+  connectionString: string,
+  { maxConnections = 10, silenceMs }: { maxConnections?: number; silenceMs?: number } = {},
+): Database {
+  const pool = new pg.Pool({ ...sessionConfig(connectionString, silenceMs), max: maxConnections });
   // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
   pool.on("error", () => undefined);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });

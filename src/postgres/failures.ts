@@ -13,20 +13,23 @@ const PRISMA_CODES = new Set([
   "P2028",
   "P2037",
 ]);
-/** Postgres' classes of the same: connection, authorization, catalog, resources, operator intervention; and Node's for sockets. */
+/**
+ * Postgres' classes of the same: connection, authorization, catalog, resources, operator intervention, and the limits of
+ * session.ts (25P03 idle in a transaction, 55P03 lock, 57014 statement); and Node's for sockets.
+ */
 const OTHER_CODES =
-  /^(08|28|3D|53|57P)|^(ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
+  /^(08|28|3D|53|57P|25P03|55P03|57014)|^(ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
 
 /** Prisma's code for a deadlock or a conflict, and Postgres' own two. */
 const CONFLICT_CODES = new Set(["P2034", "40P01", "40001"]);
 
-/** What the driver's pool says, without a code, when no connection became free or could be made in time. */
-const POOL_TIMEOUT =
-  /timeout exceeded when trying to connect|Connection terminated due to connection timeout/;
+/** What the driver says, without a code, when no connection became free or could be made in time, or one broke off. */
+const DRIVER_FAILURES =
+  /timeout exceeded when trying to connect|Connection terminated|connection error and is not queryable/;
 
 /** Whether an error, or what caused it, means that the database is away or has no connection for us. */
 export function isDatabaseAway(error: unknown): boolean {
-  if (error instanceof Error && POOL_TIMEOUT.test(error.message)) return true;
+  if (error instanceof Error && DRIVER_FAILURES.test(error.message)) return true;
   return codesOf(error).some((code) => PRISMA_CODES.has(code) || OTHER_CODES.test(code));
 }
 

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import pg from "pg";
 import { OperatorError } from "../errors.ts";
-import { SESSION_OPTIONS } from "./session.ts";
+import { migrationConfig, readingUrl } from "./session.ts";
 
 const DIRECTORY = path.join(import.meta.dirname, "../../prisma/migrations");
 
@@ -58,7 +58,7 @@ export async function applyMigrations(
   connectionString: string,
   migrations: readonly Migration[] = readMigrations(),
 ): Promise<string[]> {
-  const client = new pg.Client({ connectionString, options: SESSION_OPTIONS });
+  const client = readingUrl(() => new pg.Client(migrationConfig(connectionString)));
   // A lost connection also rejects the query under way; without a listener it would end the process.
   client.on("error", () => undefined);
   await client.connect().catch((cause: Error) => {

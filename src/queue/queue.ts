@@ -1,10 +1,16 @@
 /** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
+import { sessionConfig } from "../postgres/session.ts";
 import { ATTEMPT_OPTIONS, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
 import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
+/**
+ * A connection that is silent for so long (ms) is closed. Shorter than for others: a worker renews its claims on these,
+ * and kills its commands when it could not do so for 12 s.
+ */
+const SILENCE_MS = 8_000;
 
 /** A claimed message; `retryCount` is its fence. */
 export interface Message<T> {
@@ -57,13 +63,11 @@ const Response = z.object({ affected: z.number(), settled: z.array(z.string()).n
  */
 export async function openEngine(options: {
   connectionString: string;
-  sessionOptions: string;
   pools: readonly string[];
   onError: (error: Error) => void;
 }): Promise<Engine> {
   const boss = new PgBoss({
-    connectionString: options.connectionString,
-    options: options.sessionOptions,
+    ...sessionConfig(options.connectionString, SILENCE_MS),
     schema: SCHEMA,
     max: 4,
     schedule: false,

@@ -3,6 +3,7 @@
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";
 import { z } from "zod";
+import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
 const RECONNECT_MS = 500;
@@ -80,7 +81,7 @@ async function keepListening(
 }
 
 async function listenUntilLost(connectionString: string, tell: Listener, stop: AbortSignal): Promise<void> {
-  const client = new pg.Client({ connectionString, keepAlive: true, query_timeout: PING_DEADLINE_MS });
+  const client = new pg.Client({ ...sessionConfig(connectionString), query_timeout: PING_DEADLINE_MS });
   const lost = new AbortController();
   client.on("error", (error) => lost.abort(error));
   client.on("end", () => lost.abort(new Error("the listening connection has ended")));

@@ -1,7 +1,6 @@
 /** The engine on real Postgres: transactions, the fence and what lives. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, openEngine } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
@@ -92,7 +91,6 @@ it("tells of no errors once it has stopped: the server may go before its connect
   const errors: Error[] = [];
   const engine = await openEngine({
     connectionString: proxy.connectionString,
-    sessionOptions: SESSION_OPTIONS,
     pools: [],
     onError: (error) => errors.push(error),
   });

@@ -24,7 +24,7 @@ let jobIds: string[];
 
 beforeAll(async () => {
   database = await freshDatabase();
-  db = openDatabase(database.connectionString, 2);
+  db = openDatabase(database.connectionString, { maxConnections: 2 });
   const { prisma } = db;
   await prisma.$executeRaw`INSERT INTO schedule (name) VALUES ('s')`;
   await prisma.$executeRaw`

@@ -10,7 +10,7 @@ let database: TestDatabase;
 let db: Database;
 beforeAll(async () => {
   database = await freshDatabase();
-  db = openDatabase(database.connectionString, 2);
+  db = openDatabase(database.connectionString, { maxConnections: 2 });
 }, 30_000);
 afterAll(async () => {
   await db?.close();

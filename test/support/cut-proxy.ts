@@ -10,7 +10,9 @@ export interface CutProxy extends AsyncDisposable {
   cut(): void;
   /** From now on Postgres does not hear that a client ends its connection. */
   hideEnds(): void;
-  /** What was held back passes, the ends of connections included. */
+  /** The connections that there are fall silent for good, as when a firewall forgets them; new ones pass. */
+  forget(): void;
+  /** What was held back passes, the ends of connections included; those that were forgotten stay silent. */
   heal(): void;
 }
 
@@ -22,6 +24,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
   const target = addressOf(connectionString);
   const sockets = new Set<Socket>();
   const waiting = new Set<Socket>();
+  const forgotten = new WeakSet<Socket>();
   let isCut = false;
   let hidesEnds = false;
 
@@ -38,7 +41,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
       if (!to.write(chunk)) from.pause();
     });
     to.on("drain", () => {
-      if (!isCut) from.resume();
+      if (!isCut && !forgotten.has(from)) from.resume();
     });
     from.once("end", () => {
       if (!hidesEnds) to.end();
@@ -67,6 +70,9 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
       isCut = true;
       for (const socket of sockets) socket.pause();
     },
+    forget() {
+      for (const socket of sockets) forgotten.add(socket.pause());
+    },
     hideEnds() {
       hidesEnds = true;
     },
@@ -74,7 +80,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
       isCut = false;
       for (const client of waiting) link(client);
       waiting.clear();
-      for (const socket of sockets) socket.resume();
+      for (const socket of sockets) if (!forgotten.has(socket)) socket.resume();
     },
     async [Symbol.asyncDispose]() {
       listener.close();

@@ -4,7 +4,6 @@ import { secretKeys } from "../../src/access/secret-keys.ts";
 import type { Deps } from "../../src/deps.ts";
 import { DEFAULT_POOL } from "../../src/jobs/rules/definition.ts";
 import { openDatabase } from "../../src/postgres/client.ts";
-import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
 import { openEngine } from "../../src/queue/queue.ts";
 import { openSignals } from "../../src/queue/signals.ts";
 import { freshDatabase } from "./database.ts";
@@ -22,10 +21,9 @@ export async function testDeps(): Promise<TestDeps> {
   const onError = (error: Error) => {
     throw error;
   };
-  const db = openDatabase(connectionString, 8);
+  const db = openDatabase(connectionString, { maxConnections: 8 });
   failure.defer(() => db.close());
-  const sessionOptions = SESSION_OPTIONS;
-  const engine = await openEngine({ connectionString, sessionOptions, pools: [DEFAULT_POOL], onError });
+  const engine = await openEngine({ connectionString, pools: [DEFAULT_POOL], onError });
   failure.defer(() => engine.stop());
   const signals = openSignals(connectionString, () => undefined);
   failure.defer(() => signals.close());

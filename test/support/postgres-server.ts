@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../../src/postgres/embedded/embedded-postgres.ts";
-import { SESSION_OPTIONS } from "../../src/postgres/session.ts";
+import { migrationConfig } from "../../src/postgres/session.ts";
 
 /** A server; `connectionString` names a database that one may connect to and must not write to. */
 export interface PostgresServer {
@@ -47,7 +47,7 @@ export async function dropDatabase(server: string, name: string): Promise<void> 
 
 /** Runs statements in a session of their own and returns the rows of a single one. */
 export async function execute(connectionString: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString, options: SESSION_OPTIONS });
+  const client = new pg.Client(migrationConfig(connectionString));
   await client.connect();
   try {
     return (await client.query<Record<string, unknown>>(sql)).rows;

@@ -43,7 +43,7 @@ export async function startTestService(
   const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
   const service = await startService(config, log, (error) => log.fatal(error), overrides);
   failure.defer(() => service.stop());
-  const db = openDatabase(config.databaseUrl ?? "", 2);
+  const db = openDatabase(config.databaseUrl ?? "", { maxConnections: 2 });
   failure.defer(() => db.close());
   const url = service.url ?? "";
   const { token } = service.token;

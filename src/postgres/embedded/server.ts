@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { OperatorError } from "../../errors.ts";
+import { sessionConfig } from "../session.ts";
 import { NAME, readPidFile } from "./cluster.ts";
 import { type Account, startProgram } from "./program.ts";
 import { PORT } from "./socket-folder.ts";
@@ -94,7 +95,7 @@ async function isReady({ pid }: Server, cluster: string): Promise<boolean> {
 
 /** Creates the database, if it is not there, on a server that is ready. */
 export async function ensureDatabase(socketFolder: string): Promise<void> {
-  const client = new pg.Client({ connectionString: connectionString(socketFolder, "postgres") });
+  const client = new pg.Client(sessionConfig(connectionString(socketFolder, "postgres")));
   try {
     await client.connect();
     const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [NAME]);
