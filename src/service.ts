@@ -2,6 +2,7 @@
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./access/admin-token.ts";
 import { findGrant } from "./access/authenticate.ts";
@@ -25,7 +26,6 @@ import { startRecovery } from "./runs/recover.ts";
 import { type Retention, type Swept, startRetention } from "./runs/retain.ts";
 import { type SchedulerNumbers, watchScheduler } from "./scheduler/overdue.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
-import { createGate } from "./worker/gate.ts";
 import { createRunner } from "./worker/runner-client.ts";
 import { startWorker } from "./worker/worker.ts";
 
@@ -155,7 +155,7 @@ async function startWork(
     log,
   });
   cleanup.defer(() => runner.close());
-  const gate = createGate(WORKER_CONNECTIONS);
+  const limitDatabase = pLimit(WORKER_CONNECTIONS);
   const workers = config.workerPools.map((pool) =>
     startWorker(deps, {
       name: config.nodeName,
@@ -164,7 +164,7 @@ async function startWork(
       baseEnv: config.commandEnv,
       jobsDir: config.jobsDir,
       runner,
-      gate,
+      limitDatabase,
       log,
     }),
   );

@@ -2,6 +2,7 @@
 
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { LimitFunction } from "p-limit";
 import type { Logger } from "pino";
 import type { Deps } from "../deps.ts";
 import { createLiveLogs, type LiveLog } from "../logs/live.ts";
@@ -15,7 +16,6 @@ import { type AttemptOrder, startAttempt } from "../runs/start.ts";
 import { createCancellations } from "./cancellations.ts";
 import { createClaims } from "./claims.ts";
 import type { CommandEnd, CommandSpec, RunningCommand } from "./command.ts";
-import type { Gate } from "./gate.ts";
 import { attemptOutcome, attemptReason } from "./outcome.ts";
 import type { Runner } from "./runner-client.ts";
 
@@ -37,8 +37,8 @@ export interface WorkerOptions {
   /** Working directories are relative to this. */
   jobsDir: string;
   runner: Runner;
-  /** Starts and settlements pass through it; all workers of a process share one. */
-  gate: Gate;
+  /** Limits how many starts and settlements use the database at once; all workers of a process share it. */
+  limitDatabase: LimitFunction;
   log: Logger;
 }
 
@@ -86,7 +86,7 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
   const record = async <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) => {
     for (let refusals = 0; refusals < TRIES && claims.has(message); ) {
       try {
-        return await options.gate(work);
+        return await options.limitDatabase(work);
       } catch (error) {
         const level = error instanceof ClaimLost ? "info" : "error";
         options.log[level]({ err: error, run_id: message.data.run_id }, `an attempt could not be ${what}`);

@@ -104,7 +104,7 @@ describe("a secret", () => {
     const sign = () => headersOf({ good: SECRET, "shop-key": secret });
     expect(sign).toThrow(UnusableSecret);
     expect(sign).toThrow(
-      /^secret shop-key cannot sign: it has to be 24 to 64 bytes, or whsec_ and such bytes/,
+      /^secret shop-key cannot sign: it must have 24 to 64 bytes, as plain text or as whsec_ followed by base64$/,
     );
     expect(sign).not.toThrow(secret.replace(/^whsec_$/, "no such text"));
   });

@@ -123,7 +123,7 @@ it.each([
   [
     "that cannot sign",
     () => put("second", "too short"),
-    "secret second cannot sign: it has to be 24 to 64 bytes",
+    "secret second cannot sign: it must have 24 to 64 bytes",
   ],
 ])("with a secret %s is not sent: the try fails, says so, and is made again", async (what, spoil, error) => {
   sink.handler = answer(200);

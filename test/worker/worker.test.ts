@@ -1,5 +1,6 @@
 /** A worker and its claims: held from the first moment, begun once, and never more at once than the database takes. */
 import { setImmediate as soon } from "node:timers/promises";
+import pLimit from "p-limit";
 import pino from "pino";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Deps } from "../../src/deps.ts";
@@ -7,7 +8,6 @@ import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import { triggerRun } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import type { CommandEnd, CommandSpec } from "../../src/worker/command.ts";
-import { createGate } from "../../src/worker/gate.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
@@ -42,7 +42,7 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
       baseEnv: {},
       jobsDir: "/",
       log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
-      gate: createGate(PLACES),
+      limitDatabase: pLimit(PLACES),
       runner: {
         start(spec) {
           specs.push(spec);
