@@ -3,12 +3,12 @@ import type { KnownToken } from "./access/authenticate.ts";
 import type { Caller } from "./access/rules/grants.ts";
 import type { SecretKeys } from "./access/secret-keys.ts";
 import type { Database, Tx } from "./postgres/client.ts";
-import type { Engine } from "./queue/queue.ts";
+import type { Queue } from "./queue/queue.ts";
 import type { Signals } from "./queue/signals.ts";
 
 export interface Deps {
   db: Database;
-  engine: Engine;
+  queue: Queue;
   signals: Signals;
   /** The zone of jobs and schedules that name none. */
   defaultTimezone: string;

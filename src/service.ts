@@ -20,7 +20,7 @@ import type { Deps } from "./deps.ts";
 import { type Database, openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
-import { openEngine } from "./queue/queue.ts";
+import { openQueue } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
 import { startRecovery } from "./runs/recover.ts";
 import { type Retention, type Swept, startRetention } from "./runs/retain.ts";
@@ -114,12 +114,12 @@ async function openDeps(
   if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
   const db = openDatabase(connectionString);
   cleanup.defer(() => db.close());
-  const engine = await openEngine({
+  const queue = await openQueue({
     connectionString,
     pools: config.workerPools,
-    onError: logError(log, "the engine had an error"),
+    onError: logError(log, "pg-boss had an error"),
   });
-  cleanup.defer(() => engine.stop());
+  cleanup.defer(() => queue.stop());
   const signals = openSignals(
     connectionString,
     logError(log, "signals are lost for a moment; polling goes on"),
@@ -127,7 +127,7 @@ async function openDeps(
   cleanup.defer(() => signals.close());
   return {
     db,
-    engine,
+    queue,
     signals,
     defaultTimezone: config.defaultTimezone,
     random: Math.random,

@@ -49,18 +49,18 @@ type Take = () => Pick<Seen, "statements" | "lateMs">;
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
   const { openDatabase } = await import("../../src/postgres/client.ts");
-  const { openEngine } = await import("../../src/queue/queue.ts");
+  const { openQueue } = await import("../../src/queue/queue.ts");
   const { startScheduler } = await import("../../src/scheduler/scheduler.ts");
   const beats = await countStatements();
   const log = pino({ level: "warn" }, process.stderr);
-  const engine = await openEngine({
+  const queue = await openQueue({
     connectionString,
     pools: ["default"],
     onError: (error) => log.error(error),
   });
   const db = openDatabase(connectionString);
   emptyHeap = heap();
-  startScheduler({ db, engine, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0], log);
+  startScheduler({ db, queue, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0], log);
   return () => ({ statements: Math.max(...beats.splice(0, beats.length - 1)), lateMs: [] });
 }
 

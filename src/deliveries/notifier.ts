@@ -59,11 +59,11 @@ export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
     if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");
     else log.error({ err: error }, "a delivery had an error; it is tried again");
   };
-  const { engine, signals } = deps;
+  const { queue, signals } = deps;
   const loop = startClaimLoop({
-    engine,
+    queue,
     signals,
-    queue: DELIVERY_QUEUE,
+    queueName: DELIVERY_QUEUE,
     concurrency: CONCURRENCY,
     handle,
     onError,

@@ -42,10 +42,10 @@ export async function redeliver(deps: Deps, id: string): Promise<void> {
         // It is due: its try is under way or about to be.
         if (delivery.nextTryAt === null || delivery.nextTryAt <= now) return;
         await replaceDeliveryMessage(tx, id, { messageId: message.id, nextTryAt: now });
-        if (delivery.messageId !== null) await deps.engine.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);
+        if (delivery.messageId !== null) await deps.queue.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);
         break;
     }
-    await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
+    await deps.queue.send(tx, DELIVERY_QUEUE, [message]);
     await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
 }

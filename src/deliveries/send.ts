@@ -80,7 +80,7 @@ export async function openDelivery(
       hidden: hiddenPatterns(delivery.url, headers, target),
     };
   }
-  await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
+  await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
   return undefined;
 }
 
@@ -141,7 +141,7 @@ export async function postponeDelivery(
     const nextTryAt = new Date((await databaseNow(tx)).getTime() + waitMs);
     const next = deliveryMessage(delivery.id, newId(), nextTryAt);
     await replaceDeliveryMessage(tx, delivery.id, { messageId: next.id, nextTryAt });
-    await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+    await deps.queue.send(tx, DELIVERY_QUEUE, [next]);
   });
 }
 
@@ -167,7 +167,7 @@ export async function closeDelivery(
       const next = deliveryMessage(delivery.id, newId(), nextTryAt);
       const pending = { state: "pending", nextTryAt, messageId: next.id } as const;
       await recordTry(tx, delivery.id, { ...made, number }, pending);
-      await deps.engine.send(tx, DELIVERY_QUEUE, [next]);
+      await deps.queue.send(tx, DELIVERY_QUEUE, [next]);
     }
     await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
@@ -180,7 +180,7 @@ async function takeDelivery(
   message: Message<DeliveryMessage>,
 ): Promise<SendableDelivery | undefined> {
   const delivery = await lockDelivery(tx, message.data.delivery_id);
-  await deps.engine.acknowledge(tx, message);
+  await deps.queue.acknowledge(tx, message);
   return isDue(delivery, message) ? delivery : undefined;
 }
 

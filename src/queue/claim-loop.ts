@@ -1,5 +1,5 @@
 /** Claims messages of one queue whenever there is room, and hands each to its handler. */
-import type { Engine, Message } from "./queue.ts";
+import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
 /** The truth is polled this often, whatever the signals say: promise 7. */
@@ -18,21 +18,22 @@ export interface ClaimLoop {
  * @param handle does the work and acknowledges the message; must not throw for what it expects
  */
 export function startClaimLoop<T>(options: {
-  engine: Engine;
+  queue: Queue;
   signals: Signals;
-  queue: string;
+  /** The one that is claimed from. */
+  queueName: string;
   concurrency: number;
   handle: (message: Message<T>) => Promise<void>;
   onError: (error: Error) => void;
 }): ClaimLoop {
-  const { engine, queue, concurrency, handle, onError } = options;
+  const { queue, queueName, concurrency, handle, onError } = options;
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
 
   const unsubscribe = options.signals.subscribe((signal) => {
     if (signal.type === "missed") alarm.ring();
-    if (signal.type === "queue" && signal.queue === queue) alarm.ringAt(signal.at ?? 0);
+    if (signal.type === "queue" && signal.queue === queueName) alarm.ringAt(signal.at ?? 0);
   });
   const start = (message: Message<T>) => {
     const work = handle(message).catch(onError);
@@ -44,7 +45,7 @@ export function startClaimLoop<T>(options: {
   };
   const turn = async () => {
     const room = concurrency - working.size;
-    const messages = room > 0 ? await engine.claim<T>(queue, room) : [];
+    const messages = room > 0 ? await queue.claim<T>(queueName, room) : [];
     for (const message of messages) start(message);
   };
   const run = async () => {

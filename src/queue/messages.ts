@@ -80,6 +80,6 @@ export async function sendAttempts(
   messages: readonly ReturnType<typeof attemptMessage>[],
 ): Promise<void> {
   for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
-    await deps.engine.send(tx, attemptQueue(pool), ofPool);
+    await deps.queue.send(tx, attemptQueue(pool), ofPool);
   }
 }

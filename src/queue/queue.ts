@@ -14,7 +14,7 @@ const SILENCE_MS = 8_000;
 
 /** A claimed message; `retryCount` is its fence. */
 export interface Message<T> {
-  queue: string;
+  queueName: string;
   id: string;
   retryCount: number;
   data: T;
@@ -35,21 +35,21 @@ export class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-export interface Engine {
+export interface Queue {
   /** Makes the queues of pools where they are missing. Not to be called in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;
   /** Whether this process has seen to the queue of a pool. */
   hasPool(pool: string): boolean;
   /** Sends in the caller's transaction; listeners are told when it commits. */
-  send(tx: PrismaTransactionLike, queue: string, messages: readonly Outgoing[]): Promise<void>;
+  send(tx: PrismaTransactionLike, queueName: string, messages: readonly Outgoing[]): Promise<void>;
   /** Takes up to `count` due messages. */
-  claim<T>(queue: string, count: number): Promise<Message<T>[]>;
+  claim<T>(queueName: string, count: number): Promise<Message<T>[]>;
   /** Renews claims in one call; answers the ids that are still ours. */
-  renew(queue: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
+  renew(queueName: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
   /** Ends a message in the caller's transaction; throws ClaimLost when it is no longer ours. */
   acknowledge(tx: PrismaTransactionLike, message: Message<unknown>): Promise<void>;
   /** Takes back messages that nobody has claimed. */
-  withdraw(tx: PrismaTransactionLike, queue: string, ids: readonly string[]): Promise<void>;
+  withdraw(tx: PrismaTransactionLike, queueName: string, ids: readonly string[]): Promise<void>;
   /** Which of these messages are queued or claimed, or wait as dead letters, as the transaction sees it. */
   living(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
   stop(): Promise<void>;
@@ -61,13 +61,17 @@ const Response = z.object({ affected: z.number(), settled: z.array(z.string()).n
  * Starts pg-boss, making its tables and the queues where they are missing.
  * @param onError told of errors in pg-boss' own maintenance
  */
-export async function openEngine(options: {
+export async function openQueue({
+  connectionString,
+  pools,
+  onError,
+}: {
   connectionString: string;
   pools: readonly string[];
   onError: (error: Error) => void;
-}): Promise<Engine> {
+}): Promise<Queue> {
   const boss = new PgBoss({
-    ...sessionConfig(options.connectionString, SILENCE_MS),
+    ...sessionConfig(connectionString, SILENCE_MS),
     schema: SCHEMA,
     max: 4,
     schedule: false,
@@ -75,32 +79,32 @@ export async function openEngine(options: {
     monitorIntervalSeconds: 3,
     maintenanceIntervalSeconds: 60,
   });
-  boss.on("error", options.onError);
+  boss.on("error", onError);
   await boss.start();
-  for (const [name, queue] of COMMON_QUEUES) await openQueue(boss, name, queue);
-  const engine = bossEngine(boss);
-  await engine.openPools(options.pools);
-  return engine;
+  for (const [name, options] of COMMON_QUEUES) await createQueue(boss, name, options);
+  const queue = queueOf(boss);
+  await queue.openPools(pools);
+  return queue;
 }
 
-async function openQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
+async function createQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
   await boss.createQueue(name, options);
   // One that an earlier release has made has its options.
   await boss.updateQueue(name, options);
 }
 
-function bossEngine(boss: PgBoss): Engine {
+function queueOf(boss: PgBoss): Queue {
   const opened = new Set<string>();
   return {
     async openPools(pools) {
       for (const pool of pools) {
         if (opened.has(pool)) continue;
-        await openQueue(boss, attemptQueue(pool), ATTEMPT_OPTIONS);
+        await createQueue(boss, attemptQueue(pool), ATTEMPT_OPTIONS);
         opened.add(pool);
       }
     },
     hasPool: (pool) => opened.has(pool),
-    async send(tx, queue, messages) {
+    async send(tx, queueName, messages) {
       if (messages.length === 0) return;
       const db = fromPrisma(tx);
       const rows = messages.map(({ id, data, startAfter }) => ({
@@ -108,25 +112,25 @@ function bossEngine(boss: PgBoss): Engine {
         data,
         ...(startAfter && { startAfter }),
       }));
-      await boss.insert(queue, rows, { db });
+      await boss.insert(queueName, rows, { db });
       const at = Math.min(...messages.map((m) => m.startAfter?.getTime() ?? 0));
-      await publish(tx, { type: "queue", queue, ...(at > 0 && { at }) });
+      await publish(tx, { type: "queue", queue: queueName, ...(at > 0 && { at }) });
     },
-    async claim<T>(queue: string, count: number) {
+    async claim<T>(queueName: string, count: number) {
       const claimedAt = performance.now();
-      const jobs = await boss.fetch<T>(queue, { batchSize: count });
-      return jobs.map(({ id, retryCount, data }) => ({ queue, id, retryCount, data, claimedAt }));
+      const jobs = await boss.fetch<T>(queueName, { batchSize: count });
+      return jobs.map(({ id, retryCount, data }) => ({ queueName, id, retryCount, data, claimedAt }));
     },
-    async renew(queue, messages) {
+    async renew(queueName, messages) {
       if (messages.length === 0) return new Set();
-      return new Set(Response.parse(await boss.touch(queue, [...messages])).settled ?? []);
+      return new Set(Response.parse(await boss.touch(queueName, [...messages])).settled ?? []);
     },
-    async acknowledge(tx, { queue, id, retryCount }) {
-      const response = await boss.complete(queue, { id, retryCount }, null, { db: fromPrisma(tx) });
+    async acknowledge(tx, { queueName, id, retryCount }) {
+      const response = await boss.complete(queueName, { id, retryCount }, null, { db: fromPrisma(tx) });
       if (Response.parse(response).affected !== 1) throw new ClaimLost(`message ${id} is no longer ours`);
     },
-    async withdraw(tx, queue, ids) {
-      if (ids.length > 0) await boss.cancel(queue, [...ids], { db: fromPrisma(tx) });
+    async withdraw(tx, queueName, ids) {
+      if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: fromPrisma(tx) });
     },
     living: (tx, ids) => livingMessages(tx, ids),
     async stop() {

@@ -120,7 +120,7 @@ export async function cancelWaiting(
   }
   for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
     const ids = ofPool.flatMap((run) => run.messageId ?? []);
-    await deps.engine.withdraw(tx, attemptQueue(pool), ids);
+    await deps.queue.withdraw(tx, attemptQueue(pool), ids);
   }
 }
 

@@ -47,7 +47,7 @@ export async function settleLost(deps: Deps, message: Message<AttemptMessage>): 
     if (run?.state === "running" && run.messageId === messageId) return true;
     // Claimed, but never begun: the run waits for a message that is gone.
     if (run?.messageId === messageId) await resend(deps, tx, run);
-    await deps.engine.acknowledge(tx, message);
+    await deps.queue.acknowledge(tx, message);
     return false;
   });
   if (!running) return;
@@ -75,7 +75,7 @@ async function mend(
   let last: string | undefined;
   for (;;) {
     const batch = await find(deps.db.prisma, last, BATCH);
-    const living = await deps.engine.living(
+    const living = await deps.queue.living(
       deps.db.prisma,
       batch.flatMap((one) => one.messageId ?? []),
     );
@@ -98,7 +98,7 @@ async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting)
   if (run.state === "running") {
     const data = { run_id: id, message_id: run.messageId ?? newId() };
     await replaceMessages(tx, [{ id, messageId: data.message_id }]);
-    await deps.engine.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
+    await deps.queue.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
   } else {
     await resend(deps, tx, run);
   }
@@ -110,12 +110,12 @@ async function recoverDelivery(deps: Deps, tx: Tx, { id }: Waiting): Promise<boo
   if (delivery?.state !== "pending" || (await lives(deps, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);
   await replaceDeliveryMessage(tx, id, { messageId: message.id });
-  await deps.engine.send(tx, DELIVERY_QUEUE, [message]);
+  await deps.queue.send(tx, DELIVERY_QUEUE, [message]);
   return true;
 }
 
 async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<boolean> {
-  return messageId !== null && (await deps.engine.living(tx, [messageId])).has(messageId);
+  return messageId !== null && (await deps.queue.living(tx, [messageId])).has(messageId);
 }
 
 async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
@@ -132,11 +132,11 @@ export interface Recovery {
 }
 
 export function startRecovery(deps: Deps, onError: (error: Error) => void): Recovery {
-  const { engine, signals } = deps;
+  const { queue, signals } = deps;
   const loop = startClaimLoop<AttemptMessage>({
-    engine,
+    queue,
     signals,
-    queue: LOST_QUEUE,
+    queueName: LOST_QUEUE,
     concurrency: CONCURRENCY,
     handle: (message) => settleLost(deps, message),
     onError: (error) => {

@@ -68,7 +68,7 @@ export async function settleAttempt(
     await applyRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
     if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, jobs.own);
     for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
-    await deps.engine.acknowledge(tx, message);
+    await deps.queue.acknowledge(tx, message);
     await publish(tx, { type: "run_changed", run: run.id });
   });
 }
@@ -164,7 +164,7 @@ async function fireEvent(
     nextTryAt: now,
   }));
   await insertDeliveries(tx, deliveries);
-  await deps.engine.send(
+  await deps.queue.send(
     tx,
     DELIVERY_QUEUE,
     deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),

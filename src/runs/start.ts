@@ -74,7 +74,7 @@ async function begin(
     const run = await lockRun(tx, message.data.run_id);
     const attemptId = run?.messageId === message.id ? await attemptOf(tx, run, message, worker) : undefined;
     if (run === undefined || attemptId === undefined) {
-      await deps.engine.acknowledge(tx, message);
+      await deps.queue.acknowledge(tx, message);
       return undefined;
     }
     const definition = definitionOf(run.revision);

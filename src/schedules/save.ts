@@ -63,7 +63,7 @@ async function transactionWithPools<T>(deps: Deps, work: (tx: Tx) => Promise<T>)
     return await deps.db.transactionInTurn(work);
   } catch (error) {
     if (!(error instanceof PoolsMissing)) throw error;
-    await deps.engine.openPools(error.pools);
+    await deps.queue.openPools(error.pools);
     return transactionWithPools(deps, work);
   }
 }
@@ -88,7 +88,7 @@ export async function saveJobs(
   placed: readonly Placed[],
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
-  const unopened = jobs.flatMap(({ pool }) => (deps.engine.hasPool(pool) ? [] : [pool]));
+  const unopened = jobs.flatMap(({ pool }) => (deps.queue.hasPool(pool) ? [] : [pool]));
   if (unopened.length > 0) throw new PoolsMissing(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.

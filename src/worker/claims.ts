@@ -1,7 +1,7 @@
 /** The claims that a worker holds: renewed together, and given up before another worker may take over. */
 
 import { leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
-import type { Engine, Message } from "../queue/queue.ts";
+import type { Message, Queue } from "../queue/queue.ts";
 
 interface Claim {
   message: Message<unknown>;
@@ -21,13 +21,13 @@ export interface Claims {
   close(): void;
 }
 
-export function createClaims(engine: Engine, queue: string, onError: (error: Error) => void): Claims {
+export function createClaims(queue: Queue, queueName: string, onError: (error: Error) => void): Claims {
   const held = new Map<string, Claim>();
   const renew = async () => {
     const startedAt = performance.now();
     const claims = [...held.values()];
-    const renewed = await engine.renew(
-      queue,
+    const renewed = await queue.renew(
+      queueName,
       claims.map(({ message }) => message),
     );
     for (const claim of claims) {

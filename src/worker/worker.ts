@@ -48,9 +48,9 @@ export interface Worker {
 }
 
 export function startWorker(deps: Deps, options: WorkerOptions): Worker {
-  const queue = attemptQueue(options.pool);
+  const queueName = attemptQueue(options.pool);
   const onError = (error: Error) => options.log.error({ err: error }, "the worker had an error");
-  const claims = createClaims(deps.engine, queue, onError);
+  const claims = createClaims(deps.queue, queueName, onError);
   const cancellations = createCancellations(deps, onError);
   const logs = createLiveLogs(deps, onError);
   const running = new Set<RunningCommand>();
@@ -98,8 +98,15 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
     }
     return undefined;
   };
-  const { engine, signals } = deps;
-  const loop = startClaimLoop({ engine, signals, queue, concurrency: options.concurrency, handle, onError });
+  const { queue, signals } = deps;
+  const loop = startClaimLoop({
+    queue,
+    signals,
+    queueName,
+    concurrency: options.concurrency,
+    handle,
+    onError,
+  });
   return {
     async stop(graceMs) {
       const stopped = loop.stop();

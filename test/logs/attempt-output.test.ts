@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(() => deps?.[Symbol.asyncDispose]());
 
 async function claim(queue: string): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.engine.claim<AttemptMessage>(queue, 1);
+  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }

@@ -15,20 +15,20 @@ it("takes no more of a burst than there is room for, and leaves the rest to othe
   const handled: string[] = [];
   const handle = async (message: Message<unknown>) => {
     await gate.promise;
-    await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message));
+    await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
     handled.push(message.id);
   };
   const failures: Error[] = [];
   const onError = (error: Error) => void failures.push(error);
   const [one, two] = [3, 4].map((concurrency) => {
-    const loop = startClaimLoop({ ...deps, queue: QUEUE, concurrency, handle, onError });
+    const loop = startClaimLoop({ ...deps, queueName: QUEUE, concurrency, handle, onError });
     stack.defer(() => loop.stop());
     return loop;
   });
   stack.defer(() => gate.resolve());
   const ids = Array.from({ length: 10 }, newId);
   const messages = ids.map((id) => ({ id, data: {} }));
-  await deps.db.transaction((tx) => deps.engine.send(tx, QUEUE, messages));
+  await deps.db.transaction((tx) => deps.queue.send(tx, QUEUE, messages));
 
   await expect.poll(() => [one?.busy, two?.busy], { timeout: 10_000 }).toEqual([3, 4]);
   const active = await deps.db.prisma.$queryRaw`SELECT count(*)::int FROM pgboss.job WHERE state = 'active'`;

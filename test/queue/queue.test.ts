@@ -1,8 +1,8 @@
-/** The engine on real Postgres: transactions, the fence and what lives. */
+/** The queue on real Postgres: transactions, the fence and what lives. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
-import { ClaimLost, openEngine } from "../../src/queue/queue.ts";
+import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { freshDatabase } from "../support/database.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
@@ -20,36 +20,36 @@ beforeEach(() => {
 
 const send = (queue = QUEUE, startAfter?: Date) =>
   deps.db.transaction((tx) => {
-    return deps.engine.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
+    return deps.queue.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
   });
 
 it("sends with the transaction, or not at all", async () => {
   const rolledBack = deps.db.transaction(async (tx) => {
-    await deps.engine.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
+    await deps.queue.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
     throw new Error("rolled back");
   });
   await expect(rolledBack).rejects.toThrow("rolled back");
-  expect(await deps.engine.claim(QUEUE, 10)).toEqual([]);
+  expect(await deps.queue.claim(QUEUE, 10)).toEqual([]);
 
   await send();
-  const [message] = await deps.engine.claim(QUEUE, 10);
-  expect(message).toMatchObject({ queue: QUEUE, id, data: { message_id: id } });
-  expect(await deps.engine.claim(QUEUE, 10)).toEqual([]);
+  const [message] = await deps.queue.claim(QUEUE, 10);
+  expect(message).toMatchObject({ queueName: QUEUE, id, data: { message_id: id } });
+  expect(await deps.queue.claim(QUEUE, 10)).toEqual([]);
 });
 
 it("keeps a message back until its time", async () => {
   await send(DELIVERY_QUEUE, new Date(Date.now() + 60_000));
-  expect(await deps.engine.claim(DELIVERY_QUEUE, 10)).toEqual([]);
+  expect(await deps.queue.claim(DELIVERY_QUEUE, 10)).toEqual([]);
 });
 
 it("lets a claim be acknowledged once, and rolls back what came with the second time", async () => {
   await send();
-  const [message] = await deps.engine.claim(QUEUE, 1);
+  const [message] = await deps.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
   const acknowledge = () =>
     deps.db.transaction(async (tx) => {
       await tx.schedule.create({ data: { name: `made with ${randomUUID()}` } });
-      await deps.engine.acknowledge(tx, message);
+      await deps.queue.acknowledge(tx, message);
     });
   await acknowledge();
   await expect(acknowledge()).rejects.toThrow(ClaimLost);
@@ -58,28 +58,28 @@ it("lets a claim be acknowledged once, and rolls back what came with the second 
 
 it("refuses a claim whose fence has moved on", async () => {
   await send();
-  const [message] = await deps.engine.claim(QUEUE, 1);
+  const [message] = await deps.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
   const stale = { ...message, retryCount: message.retryCount + 1 };
-  await expect(deps.db.transaction((tx) => deps.engine.acknowledge(tx, stale))).rejects.toThrow(ClaimLost);
-  expect(await deps.engine.renew(QUEUE, [stale])).toEqual(new Set());
-  expect(await deps.engine.renew(QUEUE, [message])).toEqual(new Set([id]));
+  await expect(deps.db.transaction((tx) => deps.queue.acknowledge(tx, stale))).rejects.toThrow(ClaimLost);
+  expect(await deps.queue.renew(QUEUE, [stale])).toEqual(new Set());
+  expect(await deps.queue.renew(QUEUE, [message])).toEqual(new Set([id]));
 });
 
 it("knows which messages live: queued, claimed, but not ended or withdrawn", async () => {
-  const living = () => deps.engine.living(deps.db.prisma, [id, randomUUID()]);
+  const living = () => deps.queue.living(deps.db.prisma, [id, randomUUID()]);
   await send();
   expect(await living()).toEqual(new Set([id]));
-  const [message] = await deps.engine.claim(QUEUE, 1);
+  const [message] = await deps.queue.claim(QUEUE, 1);
   expect(await living()).toEqual(new Set([id]));
-  await deps.db.transaction((tx) => deps.engine.acknowledge(tx, message ?? fail()));
+  await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message ?? fail()));
   expect(await living()).toEqual(new Set());
 
   id = randomUUID();
   await send();
-  await deps.db.transaction((tx) => deps.engine.withdraw(tx, QUEUE, [id]));
+  await deps.db.transaction((tx) => deps.queue.withdraw(tx, QUEUE, [id]));
   expect(await living()).toEqual(new Set());
-  expect(await deps.engine.claim(QUEUE, 1)).toEqual([]);
+  expect(await deps.queue.claim(QUEUE, 1)).toEqual([]);
 });
 
 it("tells of no errors once it has stopped: the server may go before its connections have closed", async () => {
@@ -89,13 +89,13 @@ it("tells of no errors once it has stopped: the server may go before its connect
   await using database = await freshDatabase();
   await using proxy = await startCutProxy(database.connectionString);
   const errors: Error[] = [];
-  const engine = await openEngine({
+  const queue = await openQueue({
     connectionString: proxy.connectionString,
     pools: [],
     onError: (error) => errors.push(error),
   });
   proxy.hideEnds();
-  await engine.stop();
+  await queue.stop();
   await database.drop();
   await expect.poll(openSockets).toBeLessThanOrEqual(before);
   expect(errors.map(({ message }) => message)).toEqual([]);

@@ -60,15 +60,15 @@ it("finds messages by polling when no signal comes (promise 7)", async () => {
   const deaf = { subscribe: () => () => undefined, close: async () => undefined };
   const claimed = Promise.withResolvers<string>();
   const loop = startClaimLoop({
-    engine: deps.engine,
+    queue: deps.queue,
     signals: deaf,
-    queue: DELIVERY_QUEUE,
+    queueName: DELIVERY_QUEUE,
     concurrency: 1,
     handle: async (message) => claimed.resolve(message.id),
     onError: claimed.reject,
   });
   const id = "01890000-0000-7000-8000-000000000001";
-  await deps.db.transaction((tx) => deps.engine.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));
+  await deps.db.transaction((tx) => deps.queue.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));
   expect(await claimed.promise).toBe(id);
   await loop.stop();
 });

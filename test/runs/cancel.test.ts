@@ -43,7 +43,7 @@ async function saveJob(more: Partial<JobDefinition> = {}): Promise<void> {
 }
 
 async function claim(queue = attemptQueue("default")): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.engine.claim<AttemptMessage>(queue, 1);
+  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }
@@ -122,7 +122,7 @@ it("ends the run of a worker that has died: its attempt is lost, and not retried
   await cancelRun(deps, id);
   await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
   await recoverRuns(deps);
-  for (const message of await deps.engine.claim<AttemptMessage>(LOST_QUEUE, 9)) {
+  for (const message of await deps.queue.claim<AttemptMessage>(LOST_QUEUE, 9)) {
     if (message.data.run_id === id) await settleLost(deps, message);
   }
   const attempts = [{ state: "lost" }];

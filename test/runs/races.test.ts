@@ -59,7 +59,7 @@ it("makes every child run", { timeout: 60_000 }, async () => {
   await whileSaving("kid", async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const { id } = await triggerRun(deps, { job: "mum" });
-      for (const message of await deps.engine.claim<AttemptMessage>(QUEUE, 100)) {
+      for (const message of await deps.queue.claim<AttemptMessage>(QUEUE, 100)) {
         if ((await startAttempt(deps, message, "worker")) !== undefined)
           await settleAttempt(deps, message, DONE);
       }
@@ -82,7 +82,7 @@ it("settles chains that cross each other, with saves in between, without giving 
   }
   const work = async () => {
     for (let idle = 0; idle < 3; ) {
-      const messages = await deps.engine.claim<AttemptMessage>(QUEUE, 4);
+      const messages = await deps.queue.claim<AttemptMessage>(QUEUE, 4);
       idle = messages.length === 0 ? idle + 1 : 0;
       await Promise.all(
         messages.map(async (message) => {

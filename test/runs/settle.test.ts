@@ -28,7 +28,7 @@ beforeEach(async () => {
 afterEach(() => deps?.[Symbol.asyncDispose]());
 
 async function claim(queue = QUEUE): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.engine.claim<AttemptMessage>(queue, 1);
+  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }
@@ -119,14 +119,14 @@ it("sends another message for a queued run and a pending delivery that have none
   await dropMessages();
   expect(await recoverRuns(deps)).toBe(2);
   expect((await claim()).data.run_id).toBe(waiting);
-  expect(await deps.engine.claim(DELIVERY_QUEUE, 9)).toHaveLength(1);
+  expect(await deps.queue.claim(DELIVERY_QUEUE, 9)).toHaveLength(1);
   expect(await stateOf(queued)).toBe("failed");
 });
 
 it("queues a run again whose worker died between claim and start, with no attempt used", async () => {
   const { id } = await triggerRun(deps, { job: "job" });
   const { data } = await claim();
-  await deps.db.transaction((tx) => deps.engine.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
+  await deps.db.transaction((tx) => deps.queue.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
   await settleLost(deps, await claim(LOST_QUEUE));
   expect(await stateOf(id)).toBe("queued");
   expect((await claim()).data.run_id).toBe(id);

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => deps?.[Symbol.asyncDispose]());
 
 async function start() {
-  const [message] = await deps.engine.claim<AttemptMessage>(attemptQueue("default"), 1);
+  const [message] = await deps.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
   const order = await startAttempt(deps, message, "worker");
   if (order === undefined) throw new Error("nothing to start");
@@ -81,7 +81,7 @@ it("names the slot of a cron run, and the run that triggered another one", async
 it("does not begin what its claim has no time for: nothing has happened, and it can be begun again", async () => {
   await putJob(deps, jobDefinition({ name: "late" }));
   const { id } = await triggerRun(deps, { job: "late" });
-  const [message] = await deps.engine.claim<AttemptMessage>(attemptQueue("default"), 1);
+  const [message] = await deps.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
   const late = { ...message, claimedAt: performance.now() - RENEW_DEADLINE_MS + 1_000 };
   await expect(startAttempt(deps, late, "worker")).rejects.toThrow(ClaimLost);

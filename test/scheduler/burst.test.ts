@@ -14,7 +14,7 @@ const AFTER = new Date("2040-01-01T12:00:00.001Z");
 
 it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 }, async () => {
   await using deps = await testDeps();
-  await deps.engine.openPools(["gpu"]);
+  await deps.queue.openPools(["gpu"]);
   await saveBurst(deps.connectionString);
   let now = BEFORE;
   const beat = () => createBeat(deps, SILENT, async () => ({ ...(await readClock(deps.db.prisma)), now }));
@@ -38,7 +38,7 @@ it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 
 
 it("makes one run each when two schedulers come at once", { timeout: 30_000 }, async () => {
   await using deps = await testDeps();
-  await deps.engine.openPools(["gpu"]);
+  await deps.queue.openPools(["gpu"]);
   await saveBurst(deps.connectionString);
   let now = BEFORE;
   const beats = [0, 1].map(() =>

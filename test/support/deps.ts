@@ -4,7 +4,7 @@ import { secretKeys } from "../../src/access/secret-keys.ts";
 import type { Deps } from "../../src/deps.ts";
 import { DEFAULT_POOL } from "../../src/jobs/rules/definition.ts";
 import { openDatabase } from "../../src/postgres/client.ts";
-import { openEngine } from "../../src/queue/queue.ts";
+import { openQueue } from "../../src/queue/queue.ts";
 import { openSignals } from "../../src/queue/signals.ts";
 import { freshDatabase } from "./database.ts";
 import { temporaryFolder } from "./folder.ts";
@@ -23,14 +23,14 @@ export async function testDeps(): Promise<TestDeps> {
   };
   const db = openDatabase(connectionString, { maxConnections: 8 });
   failure.defer(() => db.close());
-  const engine = await openEngine({ connectionString, pools: [DEFAULT_POOL], onError });
-  failure.defer(() => engine.stop());
+  const queue = await openQueue({ connectionString, pools: [DEFAULT_POOL], onError });
+  failure.defer(() => queue.stop());
   const signals = openSignals(connectionString, () => undefined);
   failure.defer(() => signals.close());
   const stack = failure.move();
   return {
     db,
-    engine,
+    queue,
     signals,
     connectionString,
     defaultTimezone: "UTC",

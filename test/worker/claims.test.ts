@@ -1,18 +1,20 @@
 /** Claims are renewed together, and given up before anybody else may take over (promise 4). */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
-import type { Engine, Message } from "../../src/queue/queue.ts";
+import type { Message, Queue } from "../../src/queue/queue.ts";
 import { type Claims, createClaims } from "../../src/worker/claims.ts";
 
-let renew: Engine["renew"];
+let renew: Queue["renew"];
 let claims: Claims;
 const errors: Error[] = [];
 const renewed = vi.fn<(leftMs: number) => void>();
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
-  // Only the renewal of the engine is used.
-  const engine = { renew: (queue: string, messages: Message<unknown>[]) => renew(queue, messages) } as Engine;
-  claims = createClaims(engine, "attempt.default", (error) => errors.push(error));
+  // The claims use nothing of the queue but its renewal.
+  const queue = {
+    renew: (queueName: string, messages: Message<unknown>[]) => renew(queueName, messages),
+  } as Queue;
+  claims = createClaims(queue, "attempt.default", (error) => errors.push(error));
 });
 afterEach(() => {
   claims.close();
@@ -23,13 +25,13 @@ afterEach(() => {
 
 const message = (id: string): Message<unknown> => ({
   id,
-  queue: "attempt.default",
+  queueName: "attempt.default",
   retryCount: 0,
   data: {},
   claimedAt: performance.now(),
 });
 
-it("keeps what the engine renews and gives up the rest, once", async () => {
+it("keeps what the queue renews and gives up the rest, once", async () => {
   renew = async (_queue, messages) => new Set(messages.map(({ id }) => id).filter((id) => id !== "taken"));
   const [kept, taken] = [vi.fn(), vi.fn()];
   claims.hold(message("kept"), kept, renewed);
@@ -40,7 +42,7 @@ it("keeps what the engine renews and gives up the rest, once", async () => {
   expect([claims.has(message("kept")), claims.has(message("taken"))]).toEqual([true, false]);
 });
 
-it.each<[string, Engine["renew"]]>([
+it.each<[string, Queue["renew"]]>([
   ["fails", () => Promise.reject(new Error("no database"))],
   ["does not answer", () => new Promise(() => undefined)],
 ])("gives up in time when the database %s", async (_what, broken) => {

@@ -80,8 +80,8 @@ it("holds a claim while its run is locked, for longer than a claim lasts", async
   await locked.promise;
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
   let renewals = 0;
-  const renew: Deps["engine"]["renew"] = async (queue, messages) => {
-    const renewed = await deps.engine.renew(queue, messages);
+  const renew: Deps["queue"]["renew"] = async (queueName, messages) => {
+    const renewed = await deps.queue.renew(queueName, messages);
     renewals += renewed.size;
     return renewed;
   };
@@ -90,7 +90,7 @@ it("holds a claim while its run is locked, for longer than a claim lasts", async
     begun();
     return run();
   });
-  const specs = work({ engine: { ...deps.engine, renew }, db });
+  const specs = work({ queue: { ...deps.queue, renew }, db });
   ending.defer(() => unlock.resolve());
   await expect.poll(() => begun.mock.calls.length, SOON).toBe(1);
   for (let ms = 0, renewed = 1; ms <= RENEW_DEADLINE_MS; ms += RENEW_EVERY_MS, renewed++) {

@@ -127,7 +127,7 @@ export const DEFAULT_POOL = "default";
 /** A pool's name becomes part of a queue's name. */
 export const POOL_NAME = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
 export const DEFAULT_RETRY_DELAY_MS = 5_000;
-/** The engine ends an attempt's message after 24 h, so an attempt ends before that. */
+/** pg-boss ends an attempt's message after 24 h, so an attempt ends before that. */
 export const MAX_TIMEOUT_MS = 23 * 3_600_000;
 export const MAX_RETRIES = 1_000;
 export const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
