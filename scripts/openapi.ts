@@ -23,7 +23,7 @@ const NO_SCHEDULER = { sinceLastBeat: null, beatLateness: null, oldestOverdue: n
 /** The routes of the API, to be looked at and not called. */
 export const describedRoutes = routes(
   noDeps,
-  async () => ({ notReady: [], scheduler: NO_SCHEDULER }),
+  async () => ({ notReady: [], parts: [], scheduler: NO_SCHEDULER }),
   { hostTimezone: "UTC", defaultTimezone: "UTC", refusal: () => undefined },
   { scheduler: async () => NO_SCHEDULER, deleted: () => ({ runs: 0, keys: 0 }) },
 );

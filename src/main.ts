@@ -35,8 +35,7 @@ function stopOnSignals(service: Service): void {
     console.log("Stopping: running commands get their grace; once more ends them at once.");
     service.stop().then(() => process.exit(0), fail);
   };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, stop);
 }
 
 function fail(error: unknown): never {

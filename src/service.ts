@@ -1,47 +1,46 @@
 /** One Carillon process: its parts started in order, and stopped in reverse. */
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./access/admin-token.ts";
 import { findGrant } from "./access/authenticate.ts";
 import { secretKeys } from "./access/secret-keys.ts";
 import { buildApp } from "./api/app.ts";
-import type { Readiness } from "./api/routes/health.ts";
+import { type BoundServer, bindServer } from "./api/bound-server.ts";
+import { createReadiness } from "./api/readiness.ts";
 import { routes } from "./api/routes/index.ts";
-import { readTls, type Tls } from "./api/tls.ts";
+import { readTls } from "./api/tls.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { type AddressGuard, createAddressGuard, parseCidrs } from "./deliveries/address-guard.ts";
 import { startNotifier } from "./deliveries/notifier.ts";
 import { createSender } from "./deliveries/post-webhook.ts";
 import { DELIVERY_DELAYS_MS } from "./deliveries/rules/retry-schedule.ts";
 import type { Deps } from "./deps.ts";
-import { type Database, openDatabase } from "./postgres/client.ts";
+import { createMonitor, createParts, type Monitor, type Parts } from "./lifecycle.ts";
+import { openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
 import { openQueue } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
-import { startRecovery } from "./runs/recover.ts";
-import { type Retention, type Swept, startRetention } from "./runs/retain.ts";
-import { type SchedulerNumbers, watchScheduler } from "./scheduler/overdue.ts";
+import { startRecovery, startSettlingLost } from "./runs/recover.ts";
+import { type Retention, startRetention } from "./runs/retain.ts";
+import { watchScheduler } from "./scheduler/overdue.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { createRunner } from "./worker/runner-client.ts";
 import { startWorker } from "./worker/worker.ts";
 
-/** A beat older than this means that slots are late. */
+/** A part that claims messages is late when it could not ask for any for so long (ms). */
+const LATE_CLAIM_MS = 15_000;
+/** A beat older than this (ms) means that slots are late. */
 const LATE_BEAT_MS = 5_000;
-/** A database that takes longer (ms) does not answer. */
-const READY_PATIENCE_MS = 2_000;
 /** Of the database's ten connections, those that starts and settlements of attempts may take at one time. */
 const WORKER_CONNECTIONS = 6;
-const SILENT = ["database: does not answer"];
 
 export interface Service {
   /** Where the API listens; undefined without the role api. */
   url: string | undefined;
   token: AdminToken;
-  /** Drains and stops; running commands get the configured grace. */
+  /** Drains and stops: running commands get the configured grace. Ends within that grace and 15 s more, in any case. */
   stop(): Promise<void>;
 }
 
@@ -50,8 +49,18 @@ export interface Overrides {
   deliveryDelaysMs?: readonly number[];
 }
 
+/** What all parts are started with. */
+interface Start {
+  config: Config;
+  log: Logger;
+  parts: Parts;
+  guard: AddressGuard;
+  /** The monitor of a part; `lateAfterMs` as in `createMonitor`. */
+  monitor(name: string, lateAfterMs?: number): Monitor;
+}
+
 /**
- * Starts the roles of the configuration.
+ * Starts the roles of the configuration. The port is taken first: when it is in use, nothing else has been started.
  * @param onFatal told when the service cannot go on: its embedded Postgres has ended
  */
 export async function startService(
@@ -60,71 +69,54 @@ export async function startService(
   onFatal: (error: Error) => void,
   overrides: Overrides = {},
 ): Promise<Service> {
-  await using failure = new AsyncDisposableStack();
-  const guard = webhookGuard(config);
-  const tls = config.tls && (await readTls(config.tls.certFile, config.tls.keyFile));
-  const token = await adminToken(config.adminToken, config.dataDir);
-  const connectionString = config.databaseUrl ?? (await embedPostgres(config, log, onFatal, failure));
+  const parts = createParts(log);
+  const monitor = (name: string, lateAfterMs?: number) => createMonitor(name, log, lateAfterMs);
   const closing = new AbortController();
-  const deps = await openDeps(config, connectionString, closing.signal, log, overrides, failure);
-
-  const recovery = startRecovery(deps, logError(log, "recovery had an error"));
-  failure.defer(() => recovery.stop());
-  const retention = startRetention(deps, logSwept(log), logError(log, "retention had an error"));
-  failure.defer(() => retention.stop());
-  let scheduler: Scheduler | undefined;
-  if (config.roles.includes("scheduler")) {
-    scheduler = startScheduler(deps, log);
-    failure.defer(() => scheduler?.stop());
-  }
-  if (config.roles.includes("worker")) await startWork(deps, config, guard, log, failure);
-  const url = config.roles.includes("api")
-    ? await startApi(deps, config, guard, { token: token.token, tls }, log, { scheduler, retention }, failure)
-    : undefined;
-
-  const running = failure.move();
-  const stop = () => {
+  try {
+    const start: Start = { config, log, parts, guard: webhookGuard(config), monitor };
+    const server = await bindPort(start);
+    const token = await adminToken(config.adminToken, config.dataDir);
+    const deps = await openDeps(start, closing.signal, onFatal, overrides);
+    const background = startBackground(start, deps);
+    if (config.roles.includes("worker")) await startWork(start, deps);
+    if (server !== undefined) await startApi(start, deps, { server, token: token.token, ...background });
+    const stop = () => {
+      closing.abort();
+      return parts.stop();
+    };
+    return { url: server?.url, token, stop };
+  } catch (error) {
     closing.abort();
-    return running.disposeAsync();
-  };
-  return { url, token, stop };
+    await parts.stop();
+    throw error;
+  }
 }
 
-async function embedPostgres(
-  config: Config,
-  log: Logger,
-  onFatal: (error: Error) => void,
-  cleanup: AsyncDisposableStack,
-): Promise<string> {
-  const onLog = (line: string) => log.debug({ postgres: line });
-  const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, onLog, onExit: onFatal });
-  cleanup.defer(() => postgres.stop());
-  return postgres.connectionString;
+/** Takes the port of the API, which lets go of it again; a start that fails does so last. */
+async function bindPort({ config, parts }: Start): Promise<BoundServer | undefined> {
+  const { roles, host, port, tls } = config;
+  if (!roles.includes("api")) return undefined;
+  const server = await bindServer({ host, port }, { tls: tls && (await readTls(tls.certFile, tls.keyFile)) });
+  parts.add("storage", server);
+  return server;
 }
 
 async function openDeps(
-  config: Config,
-  connectionString: string,
+  start: Start,
   closing: AbortSignal,
-  log: Logger,
+  onFatal: (error: Error) => void,
   overrides: Overrides,
-  cleanup: AsyncDisposableStack,
 ): Promise<Deps> {
+  const { config, log, parts, monitor } = start;
+  const connectionString = config.databaseUrl ?? (await embedPostgres(start, onFatal));
   const applied = await applyMigrations(connectionString);
   if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
   const db = openDatabase(connectionString);
-  cleanup.defer(() => db.close());
-  const queue = await openQueue({
-    connectionString,
-    pools: config.workerPools,
-    onError: logError(log, "pg-boss had an error"),
-  });
-  cleanup.defer(() => queue.stop());
-  const signals = openSignals(
-    connectionString,
-    logError(log, "signals are lost for a moment; polling goes on"),
-  );
-  cleanup.defer(() => signals.close());
+  parts.add("connections", { name: "database", stopMs: 1_000, stop: () => db.close() });
+  const pools = config.workerPools;
+  const queue = await openQueue({ connectionString, pools, monitor: monitor("queue") });
+  const signals = openSignals(connectionString, monitor("signals"));
+  parts.add("connections", queue, signals);
   return {
     db,
     queue,
@@ -138,23 +130,44 @@ async function openDeps(
   };
 }
 
-async function startWork(
+async function embedPostgres(
+  { config, log, parts }: Start,
+  onFatal: (error: Error) => void,
+): Promise<string> {
+  const onLog = (line: string) => log.debug({ postgres: line });
+  const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, onLog, onExit: onFatal });
+  parts.add("storage", { name: "embedded Postgres", stopMs: 2_000, stop: () => postgres.stop() });
+  return postgres.connectionString;
+}
+
+/** The parts that every node has, and the scheduler. */
+function startBackground(
+  { config, log, parts, monitor }: Start,
   deps: Deps,
-  config: Config,
-  guard: AddressGuard,
-  log: Logger,
-  cleanup: AsyncDisposableStack,
-): Promise<void> {
+): { retention: Retention; scheduler: Scheduler | undefined } {
+  const recovery = startRecovery(deps, monitor("recovery"));
+  const settling = startSettlingLost(deps, monitor("lost attempts", LATE_CLAIM_MS));
+  const retention = startRetention(deps, monitor("retention"), logSweep(log));
+  parts.add("background", recovery, settling);
+  parts.add("intake", retention);
+  if (!config.roles.includes("scheduler")) return { retention, scheduler: undefined };
+  const scheduler = startScheduler(deps, monitor("scheduler", LATE_BEAT_MS), log);
+  parts.add("intake", scheduler);
+  return { retention, scheduler };
+}
+
+/** The notifier, the runner, and a worker for each pool. */
+async function startWork({ config, log, parts, guard, monitor }: Start, deps: Deps): Promise<void> {
   const send = createSender({ guard, userAgent: "Carillon" });
-  const notifier = startNotifier(deps, send, log);
-  cleanup.defer(() => notifier.stop());
+  const notifier = startNotifier(deps, send, monitor("notifier", LATE_CLAIM_MS));
+  parts.add("background", notifier);
   const runner = await createRunner({
     folder: join(config.dataDir, "runners"),
     path: config.commandEnv["PATH"],
     pidNamespace: config.pidNamespace,
     log,
   });
-  cleanup.defer(() => runner.close());
+  parts.add("background", { name: "runner", stopMs: 1_500, stop: () => runner.close() });
   const limitDatabase = pLimit(WORKER_CONNECTIONS);
   const workers = config.workerPools.map((pool) =>
     startWorker(deps, {
@@ -165,12 +178,12 @@ async function startWork(
       jobsDir: config.jobsDir,
       runner,
       limitDatabase,
+      graceMs: config.shutdownGraceMs,
+      monitor: monitor(`worker of pool ${pool}`, LATE_CLAIM_MS),
       log,
     }),
   );
-  cleanup.defer(async () => {
-    await Promise.all(workers.map((worker) => worker.stop(config.shutdownGraceMs)));
-  });
+  parts.add("work", ...workers);
 }
 
 /** Throws ConfigError when WEBHOOK_ALLOW_CIDR cannot be read. */
@@ -183,26 +196,28 @@ function webhookGuard(config: Config): AddressGuard {
 }
 
 async function startApi(
+  { config, log, parts, guard }: Start,
   deps: Deps,
-  config: Config,
-  guard: AddressGuard,
-  { token, tls }: { token: string; tls: Tls | undefined },
-  log: Logger,
-  { scheduler, retention }: { scheduler: Scheduler | undefined; retention: Retention },
-  cleanup: AsyncDisposableStack,
-): Promise<string> {
+  others: {
+    server: BoundServer;
+    token: string;
+    scheduler: Scheduler | undefined;
+    retention: Retention;
+  },
+): Promise<void> {
+  const { server, token, scheduler, retention } = others;
   const numbers = watchScheduler(deps, scheduler);
   const app = await buildApp({
     token,
     findGrant: (given) => findGrant(deps, given),
     allowedHosts: config.allowedHosts,
-    tls,
     behindProxy: config.behindProxy,
     limits: { callsPerSecond: config.rateLimit, failedLogins: config.failedLoginLimit },
     logger: log,
+    serverFactory: server.serverFactory,
     routes: routes(
       deps,
-      () => readiness(deps.db, numbers, scheduler),
+      createReadiness({ db: deps.db, health: parts.health, scheduler, numbers }),
       {
         hostTimezone: config.hostTimezone,
         defaultTimezone: config.defaultTimezone,
@@ -211,60 +226,20 @@ async function startApi(
       { scheduler: numbers, deleted: retention.deleted },
     ),
   });
-  cleanup.defer(() => app.close());
-  const scheme = tls === undefined ? "http" : "https";
-  // Fastify does not see that the server that it was given has TLS.
-  const listenTextResolver = (address: string) => `the API listens on ${address.replace("http", scheme)}`;
-  await app.listen({ host: config.host, port: config.port, listenTextResolver });
-  const { address, port, family } = app.server.address() as AddressInfo;
-  // An address that stands for all of them is one that callers cannot use.
-  if (address === "0.0.0.0" || address === "::") return `${scheme}://127.0.0.1:${port}`;
-  return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  parts.add("intake", {
+    name: "api",
+    stopMs: 2_000,
+    // New calls are refused, and those under way are answered.
+    stop: async (deadline) => void (await Promise.all([app.close(), server.stop(deadline)])),
+  });
+  server.open();
+  log.info(`the API listens on ${server.url}`);
 }
 
-/** Names what is not ready, and why. Slots that are overdue are the fault of those that are schedulers. */
-async function readiness(
-  db: Database,
-  numbers: () => Promise<SchedulerNumbers>,
-  scheduler: Scheduler | undefined,
-): Promise<Readiness> {
-  const sinceLastBeat = scheduler?.sinceLastBeat() ?? null;
-  const own = { sinceLastBeat, beatLateness: scheduler?.beatLateness() ?? null, oldestOverdue: null };
-  const [database, seen] = await Promise.race([
-    Promise.all([pendingMigrations(db), numbers().catch(() => own)]),
-    delay(READY_PATIENCE_MS, [SILENT, own] as const, { ref: false }),
-  ]);
-  const late = (ms: number | null, say: (seconds: number) => string) =>
-    ms !== null && ms > LATE_BEAT_MS ? [`scheduler: ${say(Math.round(ms / 1_000))}`] : [];
-  const overdue = scheduler === undefined ? null : seen.oldestOverdue;
-  return {
-    notReady: [
-      ...database,
-      ...late(sinceLastBeat, (seconds) => `the last beat was ${seconds} s ago`),
-      ...late(overdue, (seconds) => `the oldest slot is ${seconds} s overdue`),
-    ],
-    scheduler: seen,
+/** Says what retention has deleted; a sweep that found nothing is of no interest. */
+function logSweep(log: Logger) {
+  return (deleted: { runs: number; keys: number; ms: number }) => {
+    const level = deleted.runs + deleted.keys > 0 ? "info" : "debug";
+    log[level](deleted, "retention has deleted old history");
   };
-}
-
-async function pendingMigrations(db: Database): Promise<string[]> {
-  try {
-    const pending = await db.pendingMigrations();
-    return pending.length > 0 ? ["migrations: not applied"] : [];
-  } catch {
-    // Readable without a token, like all that is said here: the cause stands in the log of whatever else needs the database.
-    return SILENT;
-  }
-}
-
-/** Says what went by retention; a sweep that found nothing is of no interest. */
-function logSwept(log: Logger): (swept: Swept) => void {
-  return (swept) => {
-    const level = swept.runs + swept.keys > 0 ? "info" : "debug";
-    log[level](swept, "retention has deleted what was too old");
-  };
-}
-
-function logError(log: Logger, message: string): (error: Error) => void {
-  return (error) => log.error({ err: error }, message);
 }

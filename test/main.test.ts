@@ -42,7 +42,8 @@ it("starts on embedded Postgres, greets with lines that work when pasted, and ke
   await using second = await startProcess(environment);
   expect(await second.client.runs("job=hello")).toHaveLength(1);
   expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
-  expect(await second.end("SIGTERM")).toBe(0);
+  // A terminal that is closed stops it as gently.
+  expect(await second.end("SIGHUP")).toBe(0);
 });
 
 it("survives kill -9 on embedded Postgres with every accepted trigger", { timeout: 90_000 }, async () => {
@@ -90,6 +91,18 @@ it("says what to do when the port is in use or the database does not answer", as
   await expect(nowhere).rejects.toThrow(/database at localhost:\d+ does not answer/);
 });
 
+it("does not wait for a database that takes connections and never answers", async () => {
+  await using folder = await temporaryFolder();
+  const DATA_DIR = join(folder.path, "data");
+  await using silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const mute = startProcess({ DATA_DIR, DATABASE_URL: `postgres://u:hush@127.0.0.1:${port}/none` });
+  const failure = await mute.then(String, (error: Error) => error.message);
+  expect(failure).toMatch(/database at 127\.0\.0\.1:\d+ does not answer: timeout/);
+  expect(failure).not.toContain("hush");
+});
+
 it("names in /readyz what is not ready, and is alive all the same", { timeout: 60_000 }, async () => {
   await using folder = await temporaryFolder();
   await using database = await freshDatabase();
@@ -108,7 +121,17 @@ it("names in /readyz what is not ready, and is alive all the same", { timeout: 6
     ((await (await fetch(`${service.url}/readyz`)).json()) as { not_ready: string[] }).not_ready;
   await expect
     .poll(reasons, { timeout: 20_000, interval: 200 })
-    .toEqual([expect.stringMatching(/^database/), expect.stringMatching(/^scheduler: the last beat/)]);
+    .toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^database: does not answer$/),
+        expect.stringMatching(/^scheduler: no success for \d+ s$/),
+      ]),
+    );
+  const { parts } = (await (await fetch(`${service.url}/readyz`)).json()) as {
+    parts: { name: string; state: string; errors: number }[];
+  };
+  const scheduler = parts.find(({ name }) => name === "scheduler");
+  expect(scheduler).toMatchObject({ state: "late", errors: expect.toSatisfy((errors) => errors > 0) });
   expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
   expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
 });

@@ -49,6 +49,7 @@ type Take = () => Pick<Seen, "statements" | "lateMs">;
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
   const { openDatabase } = await import("../../src/postgres/client.ts");
+  const { createMonitor } = await import("../../src/lifecycle.ts");
   const { openQueue } = await import("../../src/queue/queue.ts");
   const { startScheduler } = await import("../../src/scheduler/scheduler.ts");
   const beats = await countStatements();
@@ -56,11 +57,12 @@ async function schedule(connectionString: string): Promise<Take> {
   const queue = await openQueue({
     connectionString,
     pools: ["default"],
-    onError: (error) => log.error(error),
+    monitor: createMonitor("queue", log),
   });
   const db = openDatabase(connectionString);
   emptyHeap = heap();
-  startScheduler({ db, queue, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0], log);
+  const deps = { db, queue, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0];
+  startScheduler(deps, createMonitor("scheduler", log), log);
   return () => ({ statements: Math.max(...beats.splice(0, beats.length - 1)), lateMs: [] });
 }
 

@@ -1,6 +1,7 @@
 /** The HTTP application: limits, guards, bodies, problems and documentation around the routes it is given. */
 
 import { randomUUID } from "node:crypto";
+import type { RequestListener, Server } from "node:http";
 import { normalizeIP } from "@fastify/rate-limit";
 import Fastify, {
   type FastifyBaseLogger,
@@ -42,6 +43,8 @@ export interface AppOptions extends AuthenticationOptions, BrowserGuardOptions, 
   behindProxy?: boolean;
   limits?: CallLimits;
   pressure?: PressureLimits;
+  /** Gives the server that calls come by; unset: a new one that is not listening yet. */
+  serverFactory?: (listener: RequestListener) => Server;
 }
 
 /** A step of what each request passes before its route; refuses by throwing. */
@@ -124,7 +127,7 @@ function logAnswers(app: FastifyInstance): void {
 }
 
 function createServer(
-  { logger, tls, maxConnections, stallTimeout }: AppOptions,
+  { logger, tls, maxConnections, stallTimeout, serverFactory }: AppOptions,
   headers: SecurityHeaders,
   gates: readonly Gate[],
 ): FastifyInstance {
@@ -134,7 +137,8 @@ function createServer(
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT_BYTES,
-    serverFactory: (listener) => createHttpServer(listener, { tls, maxConnections, stallTimeout }),
+    serverFactory: (listener) =>
+      serverFactory?.(listener) ?? createHttpServer(listener, { tls, maxConnections, stallTimeout }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
     // It would take host and scheme from headers as well: see client-address.ts.
     trustProxy: false,

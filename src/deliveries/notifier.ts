@@ -1,9 +1,9 @@
 /** Claims due deliveries, signs and sends them and records how each try went. */
-import type { Logger } from "pino";
 import type { Deps } from "../deps.ts";
+import type { Monitor, Part } from "../lifecycle.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
-import { ClaimLost, type Message } from "../queue/queue.ts";
+import { type Message, unlessClaimLost } from "../queue/queue.ts";
 import type { Send, SendResult } from "./post-webhook.ts";
 import { closeDelivery, type Notification, openDelivery, postponeDelivery, type TryResult } from "./send.ts";
 import { UnusableSecret, webhookHeaders } from "./signature.ts";
@@ -15,12 +15,8 @@ const PER_HOST = 8;
 /** How long (ms) a delivery waits that finds its receiver busy. */
 const BUSY_WAIT_MS = 2_000;
 
-export interface Notifier {
-  /** Claims nothing more and breaks off what is under way; that is tried again later. */
-  stop(): Promise<void>;
-}
-
-export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
+/** Starts sending. `stop` claims nothing more and breaks off the tries under way, which are made again later. */
+export function startNotifier(deps: Deps, send: Send, monitor: Monitor): Part {
   const aborted = new AbortController();
   const underWay = new Map<string, number>();
   const handle = async (message: Message<DeliveryMessage>) => {
@@ -55,23 +51,21 @@ export function startNotifier(deps: Deps, send: Send, log: Logger): Notifier {
       return { outcome: "failed", error: error.message, durationMs: 0 };
     }
   };
-  const onError = (error: Error) => {
-    if (error instanceof ClaimLost) log.info({ err: error }, "another node has taken a delivery");
-    else log.error({ err: error }, "a delivery had an error; it is tried again");
-  };
   const { queue, signals } = deps;
-  const loop = startClaimLoop({
+  const loop = startClaimLoop<DeliveryMessage>({
     queue,
     signals,
     queueName: DELIVERY_QUEUE,
     concurrency: CONCURRENCY,
-    handle,
-    onError,
+    handle: (message) => unlessClaimLost(handle(message)),
+    monitor,
+    stopMs: 1_500,
   });
   return {
-    async stop() {
+    ...loop,
+    async stop(deadline) {
       aborted.abort();
-      await loop.stop();
+      await loop.stop(deadline);
     },
   };
 }

@@ -1,21 +1,19 @@
 /** Claims messages of one queue whenever there is room, and hands each to its handler. */
+import { type Monitor, type Part, within } from "../lifecycle.ts";
 import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
 /** The truth is polled this often, whatever the signals say: promise 7. */
 const POLL_MS = 1_000;
-
-export interface ClaimLoop {
-  /** Claims nothing more; resolves once the claim under way has been handed out and all handlers are done. */
-  stop(): Promise<void>;
-  /** Handlers at work. */
-  readonly busy: number;
-}
+/** A claim that takes longer (ms) is given up; what it may still bring lapses, and another claim finds it. */
+const CLAIM_LIMIT_MS = 10_000;
 
 /**
- * Starts claiming.
+ * Starts claiming. `stop` claims nothing more; it resolves once the claim under way has been handed out and all
+ * handlers are done.
  * @param concurrency handlers at work at once
  * @param handle does the work and acknowledges the message; must not throw for what it expects
+ * @param monitor a claim that succeeds is its success
  */
 export function startClaimLoop<T>(options: {
   queue: Queue;
@@ -24,9 +22,10 @@ export function startClaimLoop<T>(options: {
   queueName: string;
   concurrency: number;
   handle: (message: Message<T>) => Promise<void>;
-  onError: (error: Error) => void;
-}): ClaimLoop {
-  const { queue, queueName, concurrency, handle, onError } = options;
+  monitor: Monitor;
+  stopMs: number;
+}): Part {
+  const { queue, queueName, concurrency, handle, monitor, stopMs } = options;
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
@@ -36,7 +35,7 @@ export function startClaimLoop<T>(options: {
     if (signal.type === "queue" && signal.queue === queueName) alarm.ringAt(signal.at ?? 0);
   });
   const start = (message: Message<T>) => {
-    const work = handle(message).catch(onError);
+    const work = handle(message).catch(monitor.failed);
     working.add(work);
     void work.then(() => {
       working.delete(work);
@@ -45,27 +44,29 @@ export function startClaimLoop<T>(options: {
   };
   const turn = async () => {
     const room = concurrency - working.size;
-    const messages = room > 0 ? await queue.claim<T>(queueName, room) : [];
+    if (room === 0) return;
+    const messages = await within(queue.claim<T>(queueName, room), CLAIM_LIMIT_MS, "claiming messages");
+    monitor.succeeded();
     for (const message of messages) start(message);
   };
   const run = async () => {
     while (!stopped) {
       const rung = alarm.next(POLL_MS);
-      await turn().catch(onError);
+      await turn().catch(monitor.failed);
       await rung;
     }
   };
   const running = run();
   return {
+    name: monitor.name,
+    stopMs,
+    health: monitor.health,
     async stop() {
       stopped = true;
       unsubscribe();
       alarm.close();
       await running;
       await Promise.all(working);
-    },
-    get busy() {
-      return working.size;
     },
   };
 }

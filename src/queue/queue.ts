@@ -1,6 +1,7 @@
 /** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
+import { type Monitor, type Part, within } from "../lifecycle.ts";
 import { sessionConfig } from "../postgres/session.ts";
 import { ATTEMPT_OPTIONS, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
 import { publish } from "./signals.ts";
@@ -35,7 +36,14 @@ export class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-export interface Queue {
+/** Waits for work on a claimed message; that another node has the message now is no error. */
+export async function unlessClaimLost(work: Promise<void>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!(error instanceof ClaimLost)) throw error;
+  });
+}
+
+export interface Queue extends Part {
   /** Makes the queues of pools where they are missing. Not to be called in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;
   /** Whether this process has seen to the queue of a pool. */
@@ -52,23 +60,25 @@ export interface Queue {
   withdraw(tx: PrismaTransactionLike, queueName: string, ids: readonly string[]): Promise<void>;
   /** Which of these messages are queued or claimed, or wait as dead letters, as the transaction sees it. */
   living(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
-  stop(): Promise<void>;
 }
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
+/** A renewal that takes longer (ms) is given up; the next one is due before. */
+const RENEW_LIMIT_MS = 8_000;
+
 /**
  * Starts pg-boss, making its tables and the queues where they are missing.
- * @param onError told of errors in pg-boss' own maintenance
+ * @param options `monitor` hears of errors in pg-boss' own maintenance
  */
 export async function openQueue({
   connectionString,
   pools,
-  onError,
+  monitor,
 }: {
   connectionString: string;
   pools: readonly string[];
-  onError: (error: Error) => void;
+  monitor: Monitor;
 }): Promise<Queue> {
   const boss = new PgBoss({
     ...sessionConfig(connectionString, SILENCE_MS),
@@ -79,10 +89,10 @@ export async function openQueue({
     monitorIntervalSeconds: 3,
     maintenanceIntervalSeconds: 60,
   });
-  boss.on("error", onError);
+  boss.on("error", monitor.failed);
   await boss.start();
   for (const [name, options] of COMMON_QUEUES) await createQueue(boss, name, options);
-  const queue = queueOf(boss);
+  const queue = queueOf(boss, monitor);
   await queue.openPools(pools);
   return queue;
 }
@@ -93,9 +103,12 @@ async function createQueue(boss: PgBoss, name: string, options: QueueOptions): P
   await boss.updateQueue(name, options);
 }
 
-function queueOf(boss: PgBoss): Queue {
+function queueOf(boss: PgBoss, monitor: Monitor): Queue {
   const opened = new Set<string>();
   return {
+    name: monitor.name,
+    stopMs: 1_000,
+    health: monitor.health,
     async openPools(pools) {
       for (const pool of pools) {
         if (opened.has(pool)) continue;
@@ -119,11 +132,13 @@ function queueOf(boss: PgBoss): Queue {
     async claim<T>(queueName: string, count: number) {
       const claimedAt = performance.now();
       const jobs = await boss.fetch<T>(queueName, { batchSize: count });
+      monitor.succeeded();
       return jobs.map(({ id, retryCount, data }) => ({ queueName, id, retryCount, data, claimedAt }));
     },
     async renew(queueName, messages) {
       if (messages.length === 0) return new Set();
-      return new Set(Response.parse(await boss.touch(queueName, [...messages])).settled ?? []);
+      const touched = within(boss.touch(queueName, [...messages]), RENEW_LIMIT_MS, "renewing claims");
+      return new Set(Response.parse(await touched).settled ?? []);
     },
     async acknowledge(tx, { queueName, id, retryCount }) {
       const response = await boss.complete(queueName, { id, retryCount }, null, { db: fromPrisma(tx) });

@@ -3,6 +3,7 @@
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";
 import { z } from "zod";
+import { type Monitor, type Part, pause } from "../lifecycle.ts";
 import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
@@ -27,10 +28,9 @@ export const Signal = z.discriminatedUnion("type", [
 export type Signal = z.infer<typeof Signal>;
 type Listener = (signal: Signal) => void;
 
-export interface Signals {
+export interface Signals extends Part {
   /** Calls back for every signal until the returned function is called. */
   subscribe(listener: Listener): () => void;
-  close(): Promise<void>;
 }
 
 /** Tells every process once the caller's transaction commits. */
@@ -45,19 +45,22 @@ export async function publishLog(tx: PrismaTransactionLike, runs: readonly strin
 }
 
 /** Listens on a connection of its own, and reconnects whenever that is lost. */
-export function openSignals(connectionString: string, onError: (error: Error) => void): Signals {
+export function openSignals(connectionString: string, monitor: Monitor): Signals {
   const listeners = new Set<Listener>();
   const tell = (signal: Signal) => {
     for (const listener of listeners) listener(signal);
   };
   const stop = new AbortController();
-  const listening = keepListening(connectionString, tell, onError, stop.signal);
+  const listening = keepListening(connectionString, tell, monitor, stop.signal);
   return {
+    name: monitor.name,
+    stopMs: 1_000,
+    health: monitor.health,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async close() {
+    async stop() {
       stop.abort();
       await listening;
     },
@@ -67,20 +70,25 @@ export function openSignals(connectionString: string, onError: (error: Error) =>
 async function keepListening(
   connectionString: string,
   tell: Listener,
-  onError: (error: Error) => void,
+  monitor: Monitor,
   stop: AbortSignal,
 ): Promise<void> {
   while (!stop.aborted) {
     try {
-      await listenUntilLost(connectionString, tell, stop);
+      await listenUntilLost(connectionString, tell, monitor, stop);
     } catch (error) {
-      onError(error as Error);
+      monitor.failed(error);
       await pause(RECONNECT_MS, stop);
     }
   }
 }
 
-async function listenUntilLost(connectionString: string, tell: Listener, stop: AbortSignal): Promise<void> {
+async function listenUntilLost(
+  connectionString: string,
+  tell: Listener,
+  monitor: Monitor,
+  stop: AbortSignal,
+): Promise<void> {
   const client = new pg.Client({ ...sessionConfig(connectionString), query_timeout: PING_DEADLINE_MS });
   const lost = new AbortController();
   client.on("error", (error) => lost.abort(error));
@@ -92,12 +100,14 @@ async function listenUntilLost(connectionString: string, tell: Listener, stop: A
   try {
     await client.connect();
     await client.query(`LISTEN ${CHANNEL}`);
+    monitor.succeeded();
     tell({ type: "missed" });
     const over = AbortSignal.any([stop, lost.signal]);
     while (!stop.aborted) {
       await pause(PING_MS, over);
       lost.signal.throwIfAborted();
       if (!stop.aborted) await client.query("SELECT 1");
+      monitor.succeeded();
     }
   } finally {
     client.removeAllListeners("end");
@@ -112,17 +122,4 @@ function parseJson(text: string | undefined): unknown {
     // Another program may use the same channel name: what is not ours is not a signal.
     return undefined;
   }
-}
-
-function pause(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (stop.aborted) return resolve();
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      stop.removeEventListener("abort", done);
-      resolve();
-    }
-    stop.addEventListener("abort", done);
-  });
 }

@@ -1,7 +1,7 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
-import { setTimeout as delay } from "node:timers/promises";
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
 import type { Deps } from "../deps.ts";
+import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
@@ -13,7 +13,7 @@ import {
   LOST_QUEUE,
   sendAttempts,
 } from "../queue/messages.ts";
-import { ClaimLost, type Message } from "../queue/queue.ts";
+import { type Message, unlessClaimLost } from "../queue/queue.ts";
 import { releaseWaiting } from "./release.ts";
 import { isFinal } from "./rules/states.ts";
 import { settleAttempt } from "./settle.ts";
@@ -127,34 +127,22 @@ async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: Locke
 const EVERY_MS = 60_000;
 const CONCURRENCY = 4;
 
-export interface Recovery {
-  stop(): Promise<void>;
-}
-
-export function startRecovery(deps: Deps, onError: (error: Error) => void): Recovery {
+/** Settles the attempts that dead workers have left, on every node. */
+export function startSettlingLost(deps: Deps, monitor: Monitor): Part {
   const { queue, signals } = deps;
-  const loop = startClaimLoop<AttemptMessage>({
+  return startClaimLoop<AttemptMessage>({
     queue,
     signals,
     queueName: LOST_QUEUE,
     concurrency: CONCURRENCY,
-    handle: (message) => settleLost(deps, message),
-    onError: (error) => {
-      // Another node has settled it.
-      if (!(error instanceof ClaimLost)) onError(error);
-    },
+    handle: (message) => unlessClaimLost(settleLost(deps, message)),
+    monitor,
+    stopMs: 1_500,
   });
-  const stopping = new AbortController();
-  const recovering = (async () => {
-    while (!stopping.signal.aborted) {
-      await recoverRuns(deps).catch(onError);
-      await delay(EVERY_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
-    }
-  })();
-  return {
-    async stop() {
-      stopping.abort();
-      await Promise.all([loop.stop(), recovering]);
-    },
-  };
+}
+
+/** Looks for what fell through, now and every minute, on every node. */
+export function startRecovery(deps: Deps, monitor: Monitor): Part {
+  const tick = async () => void (await recoverRuns(deps));
+  return startTicking({ monitor, tick, waitMs: () => EVERY_MS, stopMs: 1_500 });
 }

@@ -1,5 +1,6 @@
 /** Keeps the history as long as it is wanted: any node deletes what is too old, one of them at a time. */
 import type { Deps } from "../deps.ts";
+import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { deleteOldKeys } from "./idempotency.ts";
@@ -14,46 +15,30 @@ export interface Deleted {
   keys: number;
 }
 
-/** What went by one sweep, and how long it took. */
-export interface Swept extends Deleted {
-  ms: number;
-}
-
-export interface Retention {
+/** The part that deletes old history. */
+export interface Retention extends Part {
   /** What this process has deleted since it started. */
   deleted(): Deleted;
-  /** Ends after the batch that is being deleted. */
-  stop(): Promise<void>;
 }
 
-/** Sweeps now and every ten minutes; `onSwept` is told of each sweep. */
+/**
+ * Sweeps now and every ten minutes; stops after the batch that is being deleted.
+ * @param onSweep told after each sweep how many were deleted, and how long that took in ms
+ */
 export function startRetention(
   deps: Deps,
-  onSwept: (swept: Swept) => void,
-  onError: (error: Error) => void,
+  monitor: Monitor,
+  onSweep: (sweep: Deleted & { ms: number }) => void,
 ): Retention {
-  const stopping = new AbortController();
   const total: Deleted = { runs: 0, keys: 0 };
-  const sweepOnce = async () => {
-    const begun = performance.now();
-    const { runs, keys } = await sweep(deps, { signal: stopping.signal });
+  const tick = async (signal: AbortSignal) => {
+    const startedAt = performance.now();
+    const { runs, keys } = await sweep(deps, { signal });
     total.runs += runs;
     total.keys += keys;
-    onSwept({ runs, keys, ms: Math.round(performance.now() - begun) });
+    onSweep({ runs, keys, ms: Math.round(performance.now() - startedAt) });
   };
-  let sweeping = sweepOnce().catch(onError);
-  const timer = setInterval(() => {
-    // A sweep may take longer than the interval; the next one waits for it.
-    sweeping = sweeping.then(sweepOnce).catch(onError);
-  }, EVERY_MS);
-  return {
-    deleted: () => ({ ...total }),
-    async stop() {
-      clearInterval(timer);
-      stopping.abort();
-      await sweeping;
-    },
-  };
+  return { ...startTicking({ monitor, tick, waitMs: () => EVERY_MS }), deleted: () => ({ ...total }) };
 }
 
 /**

@@ -18,15 +18,15 @@ const MAX_BUSY_MS = 60_000;
 const BEAT_MS = 1_000;
 
 /**
- * Makes the function that does one beat; it rejects when the database does not play along, and the next one makes up
- * for it.
+ * Makes the function that does one beat and returns the time it went by. It rejects when the database refuses; the next
+ * beat then makes up for it.
  * @param clock what a beat goes by; tests give their own
  */
 export function createBeat(
   deps: Deps,
   log: Logger,
   clock: () => Promise<Clock> = () => readClock(deps.db.prisma),
-): () => Promise<void> {
+): () => Promise<Date> {
   const table = createDueTable(deps.defaultTimezone);
   let version: bigint | undefined;
   let latest: Date | undefined;
@@ -66,5 +66,6 @@ export function createBeat(
     await table.pass(now);
     await advanceProgress(deps.db.prisma, now);
     busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);
+    return now;
   };
 }

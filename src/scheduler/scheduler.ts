@@ -1,59 +1,42 @@
-/** Keeps the beat: once at the start, and then each second. */
-import { schedule } from "node-cron";
+/** Keeps the beat: once at the start, and then at each second of the database's clock. */
 import type { Logger } from "pino";
 import type { Deps } from "../deps.ts";
+import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import { createBeat } from "./beat.ts";
 
-export interface Scheduler {
+export interface Scheduler extends Part {
   /** Milliseconds since the last beat that went well. */
   sinceLastBeat(): number;
   /** How late (ms) the latest beat began. */
   beatLateness(): number;
-  stop(): Promise<void>;
 }
 
-export function startScheduler(deps: Deps, log: Logger): Scheduler {
+const BEAT_MS = 1_000;
+/** A beat aims so far (ms) behind the whole second: one that comes too early does not see the slots of that second. */
+const MARGIN_MS = 5;
+
+/**
+ * The timer runs on the monotonic clock, so a step of this machine's clock moves no beat. The first beat begins at
+ * once, before the API lets anybody change what a gap is judged by.
+ */
+export function startScheduler(deps: Deps, monitor: Monitor, log: Logger): Scheduler {
   const beat = createBeat(deps, log);
   let lastBeat = performance.now();
   let lateness = 0;
-  let beating: Promise<void> | undefined;
-  const beatOnce = (dueAt: number): Promise<void> => {
-    if (beating !== undefined) return beating;
-    lateness = Math.max(0, Date.now() - dueAt);
-    beating = beat()
-      .then(
-        () => {
-          lastBeat = performance.now();
-        },
-        (error) => log.error({ err: error }, "a beat failed; the next one makes up for it"),
-      )
-      .finally(() => {
-        beating = undefined;
-      });
-    return beating;
+  /** Of the next beat, on the monotonic clock in ms. */
+  let dueAt = lastBeat;
+  const tick = async () => {
+    const startedAt = performance.now();
+    lateness = Math.max(0, startedAt - dueAt);
+    dueAt = startedAt + BEAT_MS;
+    const now = await beat();
+    lastBeat = performance.now();
+    // The beat read the database's clock when it began: the next one follows the end of that second.
+    dueAt = startedAt + BEAT_MS - (now.getTime() % BEAT_MS) + MARGIN_MS;
   };
-  // At once, before the API lets anybody change what a gap is judged by.
-  void beatOnce(Date.now());
-  const task = schedule("* * * * * *", ({ date }) => beatOnce(date.getTime()), {
-    noOverlap: true,
-    logger: cronLogger(log),
-  });
   return {
+    ...startTicking({ monitor, tick, waitMs: () => Math.max(0, dueAt - performance.now()) }),
     sinceLastBeat: () => performance.now() - lastBeat,
     beatLateness: () => lateness,
-    async stop() {
-      await task.destroy();
-      await beating;
-    },
-  };
-}
-
-/** node-cron's own remarks, such as a late beat, go to our log. */
-function cronLogger(log: Logger) {
-  return {
-    info: (message: string) => log.debug(message),
-    warn: (message: string) => log.warn(message),
-    error: (message: string | Error) => log.error(message),
-    debug: (message: string | Error) => log.debug(message),
   };
 }

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { LimitFunction } from "p-limit";
 import type { Logger } from "pino";
 import type { Deps } from "../deps.ts";
+import type { Monitor, Part } from "../lifecycle.ts";
 import { createLiveLogs, type LiveLog } from "../logs/live.ts";
 import { wholeOutput } from "../logs/rules/output.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
@@ -39,20 +40,22 @@ export interface WorkerOptions {
   runner: Runner;
   /** Limits how many starts and settlements use the database at once; all workers of a process share it. */
   limitDatabase: LimitFunction;
+  /** How long (ms) running commands may go on once the worker is stopped. */
+  graceMs: number;
+  monitor: Monitor;
   log: Logger;
 }
 
-export interface Worker {
-  /** Claims nothing more, gives running commands `graceMs`, and hands back the rest unconsumed (promise 9). */
-  stop(graceMs: number): Promise<void>;
-}
+/** From the end of the grace on (ms): commands have 5 s to heed SIGTERM, and then their attempts are recorded. */
+const HAND_BACK_MS = 8_000;
 
-export function startWorker(deps: Deps, options: WorkerOptions): Worker {
+/** Starts a worker. `stop` claims nothing more, gives running commands their grace, and hands back the rest (promise 9). */
+export function startWorker(deps: Deps, options: WorkerOptions): Part {
   const queueName = attemptQueue(options.pool);
-  const onError = (error: Error) => options.log.error({ err: error }, "the worker had an error");
-  const claims = createClaims(deps.queue, queueName, onError);
-  const cancellations = createCancellations(deps, onError);
-  const logs = createLiveLogs(deps, onError);
+  const { monitor, graceMs } = options;
+  const claims = createClaims(deps.queue, queueName, monitor.failed);
+  const cancellations = createCancellations(deps, monitor.failed);
+  const logs = createLiveLogs(deps, monitor.failed);
   const running = new Set<RunningCommand>();
 
   let handingBack = false;
@@ -99,17 +102,19 @@ export function startWorker(deps: Deps, options: WorkerOptions): Worker {
     return undefined;
   };
   const { queue, signals } = deps;
-  const loop = startClaimLoop({
+  const loop = startClaimLoop<AttemptMessage>({
     queue,
     signals,
     queueName,
     concurrency: options.concurrency,
     handle,
-    onError,
+    monitor,
+    stopMs: graceMs + HAND_BACK_MS,
   });
   return {
-    async stop(graceMs) {
-      const stopped = loop.stop();
+    ...loop,
+    async stop(deadline) {
+      const stopped = loop.stop(deadline);
       const handBack = setTimeout(() => {
         handingBack = true;
         for (const command of running) command.kill("handed_back");

@@ -5,6 +5,7 @@ import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { attemptQueue } from "../../src/queue/messages.ts";
 import type { Message } from "../../src/queue/queue.ts";
 import { testDeps } from "../support/deps.ts";
+import { testMonitor } from "../support/monitor.ts";
 
 const QUEUE = attemptQueue("default");
 
@@ -13,24 +14,25 @@ it("takes no more of a burst than there is room for, and leaves the rest to othe
   await using stack = new AsyncDisposableStack();
   const gate = Promise.withResolvers<void>();
   const handled: string[] = [];
-  const handle = async (message: Message<unknown>) => {
-    await gate.promise;
-    await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
-    handled.push(message.id);
-  };
   const failures: Error[] = [];
-  const onError = (error: Error) => void failures.push(error);
-  const [one, two] = [3, 4].map((concurrency) => {
-    const loop = startClaimLoop({ ...deps, queueName: QUEUE, concurrency, handle, onError });
+  const monitor = testMonitor((error) => void failures.push(error));
+  const busy = [0, 0];
+  for (const [index, concurrency] of [3, 4].entries()) {
+    const handle = async (message: Message<unknown>) => {
+      busy[index] = Number(busy[index]) + 1;
+      await gate.promise;
+      await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
+      handled.push(message.id);
+    };
+    const loop = startClaimLoop({ ...deps, queueName: QUEUE, concurrency, handle, monitor, stopMs: 1_000 });
     stack.defer(() => loop.stop());
-    return loop;
-  });
+  }
   stack.defer(() => gate.resolve());
   const ids = Array.from({ length: 10 }, newId);
   const messages = ids.map((id) => ({ id, data: {} }));
   await deps.db.transaction((tx) => deps.queue.send(tx, QUEUE, messages));
 
-  await expect.poll(() => [one?.busy, two?.busy], { timeout: 10_000 }).toEqual([3, 4]);
+  await expect.poll(() => busy, { timeout: 10_000 }).toEqual([3, 4]);
   const active = await deps.db.prisma.$queryRaw`SELECT count(*)::int FROM pgboss.job WHERE state = 'active'`;
   expect(active).toEqual([{ count: 7 }]);
   gate.resolve();

@@ -6,6 +6,7 @@ import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { freshDatabase } from "../support/database.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
+import { testMonitor } from "../support/monitor.ts";
 
 const QUEUE = attemptQueue("default");
 let deps: TestDeps;
@@ -92,7 +93,7 @@ it("tells of no errors once it has stopped: the server may go before its connect
   const queue = await openQueue({
     connectionString: proxy.connectionString,
     pools: [],
-    onError: (error) => errors.push(error),
+    monitor: testMonitor((error) => void errors.push(error)),
   });
   proxy.hideEnds();
   await queue.stop();

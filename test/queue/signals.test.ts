@@ -4,6 +4,7 @@ import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { publish, type Signal } from "../../src/queue/signals.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
+import { testMonitor } from "../support/monitor.ts";
 
 /** Collects signals; `until` resolves with the first that fits. */
 function listen(deps: TestDeps) {
@@ -57,7 +58,7 @@ it("says that something may have been missed once it is back", async () => {
 
 it("finds messages by polling when no signal comes (promise 7)", async () => {
   await using deps = await testDeps();
-  const deaf = { subscribe: () => () => undefined, close: async () => undefined };
+  const deaf = { ...deps.signals, subscribe: () => () => undefined };
   const claimed = Promise.withResolvers<string>();
   const loop = startClaimLoop({
     queue: deps.queue,
@@ -65,7 +66,8 @@ it("finds messages by polling when no signal comes (promise 7)", async () => {
     queueName: DELIVERY_QUEUE,
     concurrency: 1,
     handle: async (message) => claimed.resolve(message.id),
-    onError: claimed.reject,
+    monitor: testMonitor(claimed.reject),
+    stopMs: 1_000,
   });
   const id = "01890000-0000-7000-8000-000000000001";
   await deps.db.transaction((tx) => deps.queue.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));

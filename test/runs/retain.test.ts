@@ -1,7 +1,8 @@
 /** Sweeps: what goes and what stays, in batches, by one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Swept, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
+import { type Deleted, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
+import { testMonitor } from "../support/monitor.ts";
 import {
   DAY_MS,
   type OldJob,
@@ -122,8 +123,8 @@ describe("several nodes", () => {
 describe("the loop", () => {
   it("sweeps once it has started, tells what went, and counts it", async () => {
     await saveKey(deps.db.prisma, await save(8), 2);
-    const { promise, resolve, reject } = Promise.withResolvers<Swept>();
-    const retention = startRetention(deps, resolve, reject);
+    const { promise, resolve, reject } = Promise.withResolvers<Deleted>();
+    const retention = startRetention(deps, testMonitor(reject), resolve);
     expect(await promise).toEqual({ runs: 1, keys: 1, ms: expect.any(Number) });
     expect(retention.deleted()).toEqual({ runs: 1, keys: 1 });
     await retention.stop();
@@ -132,7 +133,9 @@ describe("the loop", () => {
   it("tells of an error and can be stopped all the same", async () => {
     const broken = { ...deps.db, now: () => Promise.reject(new Error("no database")) };
     const { promise, resolve, reject } = Promise.withResolvers<Error>();
-    const retention = startRetention({ ...deps, db: broken }, () => reject(new Error("swept")), resolve);
+    const retention = startRetention({ ...deps, db: broken }, testMonitor(resolve), () =>
+      reject(new Error("swept")),
+    );
     expect((await promise).message).toBe("no database");
     await retention.stop();
   });

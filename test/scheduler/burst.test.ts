@@ -61,7 +61,7 @@ async function saveBurst(connectionString: string): Promise<void> {
 }
 
 /** What Prisma sends meanwhile; pg-boss' own maintenance sends plain texts. */
-async function statementsOf(work: () => Promise<void>): Promise<string[]> {
+async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
   const spy = vi.spyOn(pg.Client.prototype, "query");
   try {
     await work();

@@ -8,6 +8,7 @@ import { openQueue } from "../../src/queue/queue.ts";
 import { openSignals } from "../../src/queue/signals.ts";
 import { freshDatabase } from "./database.ts";
 import { temporaryFolder } from "./folder.ts";
+import { testMonitor } from "./monitor.ts";
 
 export interface TestDeps extends Deps, AsyncDisposable {
   connectionString: string;
@@ -18,15 +19,15 @@ export async function testDeps(): Promise<TestDeps> {
   await using failure = new AsyncDisposableStack();
   const { connectionString } = failure.use(await freshDatabase());
   const folder = failure.use(await temporaryFolder());
-  const onError = (error: Error) => {
-    throw error;
-  };
   const db = openDatabase(connectionString, { maxConnections: 8 });
   failure.defer(() => db.close());
-  const queue = await openQueue({ connectionString, pools: [DEFAULT_POOL], onError });
+  const queue = await openQueue({ connectionString, pools: [DEFAULT_POOL], monitor: testMonitor() });
   failure.defer(() => queue.stop());
-  const signals = openSignals(connectionString, () => undefined);
-  failure.defer(() => signals.close());
+  const signals = openSignals(
+    connectionString,
+    testMonitor(() => undefined),
+  );
+  failure.defer(() => signals.stop());
   const stack = failure.move();
   return {
     db,

@@ -35,9 +35,9 @@ export async function testScheduler(): Promise<TestScheduler> {
     async beatAt(...times) {
       for (now of times) await steady();
     },
-    restartAt(time) {
+    async restartAt(time) {
       now = time;
-      return newBeat()();
+      await newBeat()();
     },
     async putJob(name, document, since) {
       const { job } = await putJob(

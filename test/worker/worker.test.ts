@@ -11,6 +11,7 @@ import type { CommandEnd, CommandSpec } from "../../src/worker/command.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
+import { testMonitor } from "../support/monitor.ts";
 
 const SOON = { timeout: 10_000, interval: 20 };
 const PLACES = 3;
@@ -43,6 +44,8 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
       jobsDir: "/",
       log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
       limitDatabase: pLimit(PLACES),
+      graceMs: 0,
+      monitor: testMonitor(() => undefined),
       runner: {
         start(spec) {
           specs.push(spec);
@@ -55,7 +58,7 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
       },
     },
   );
-  ending.defer(() => worker.stop(0));
+  ending.defer(() => worker.stop());
   return specs;
 }
 

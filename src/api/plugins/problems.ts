@@ -9,7 +9,7 @@ import type { Problem } from "../schemas/problem.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { SecurityHeaders } from "./security-headers.ts";
 
-const PROBLEM_TYPE = "application/problem+json";
+export const PROBLEM_TYPE = "application/problem+json";
 const RETRY_AFTER_S = 5;
 
 interface FrameworkError extends Error {
@@ -65,7 +65,8 @@ export function clientErrorAnswerer(securityHeaders: SecurityHeaders) {
   };
 }
 
-function problemOf(failure: CarillonError, instance?: string): Problem {
+/** The body of an error. `instance` is the path of the request. */
+export function problemOf(failure: CarillonError, instance?: string): Problem {
   return {
     type: `urn:carillon:problem:${failure.code}`,
     title: failure.title,

@@ -3,19 +3,39 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
-import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
+import type { Health } from "../../lifecycle.ts";
+import type { Readiness } from "../readiness.ts";
 import { STATS } from "../schemas/examples.ts";
 import { openProblems } from "../schemas/problem.ts";
 import { schedulerSchema, schedulerView } from "../schemas/stats.ts";
 
 const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
+const PartHealth = z.object({
+  name: z.string(),
+  state: z
+    .enum(["ok", "failing", "late"])
+    .describe(
+      "`failing`: the latest error had no success after it. `late`: no success for too long; the process is not ready.",
+    ),
+  last_success_ms: z.int().describe("Milliseconds since the last success, or since the start"),
+  errors: z.int().describe("Errors since the start; the log has their messages"),
+});
 const Ready = z
   .object({
     status: z.enum(["ready", "not ready"]),
     not_ready: z.array(z.string()).describe("What is not ready, and why"),
+    parts: z.array(PartHealth).describe("The long-running parts of this process"),
     scheduler: schedulerSchema,
   })
-  .meta({ id: "Readiness", example: { status: "ready", not_ready: [], scheduler: STATS.scheduler } });
+  .meta({
+    id: "Readiness",
+    example: {
+      status: "ready",
+      not_ready: [],
+      parts: [{ name: "scheduler", state: "ok", last_success_ms: 412, errors: 0 }],
+      scheduler: STATS.scheduler,
+    },
+  });
 const Version = z
   .object({ name: z.literal("carillon"), version: z.string() })
   .meta({ id: "Version", example: { name: "carillon", version: packageJson.version } });
@@ -25,13 +45,6 @@ const unready = {
   description: "What is not ready, and why; or a problem while the service stops",
   content: { "application/json": { schema: Ready }, ...refusals[503].content },
 };
-
-/** Whether this process can do its work. */
-export interface Readiness {
-  /** What is not ready, and why; empty when all is. */
-  notReady: string[];
-  scheduler: SchedulerNumbers;
-}
 
 export const healthRoutes =
   (readiness: () => Promise<Readiness>): FastifyPluginAsyncZod =>
@@ -53,8 +66,12 @@ export const healthRoutes =
         schema: { summary: "Ready to work", tags, response: { ...refusals, 200: Ready, 503: unready } },
       },
       async (_request, reply) => {
-        const { notReady, scheduler } = await readiness();
-        const answer = { not_ready: notReady, scheduler: schedulerView(scheduler) };
+        const { notReady, parts, scheduler } = await readiness();
+        const answer = {
+          not_ready: notReady,
+          parts: parts.map(partView),
+          scheduler: schedulerView(scheduler),
+        };
         if (notReady.length === 0) return { status: "ready" as const, ...answer };
         return reply.code(503).send({ status: "not ready", ...answer });
       },
@@ -65,3 +82,8 @@ export const healthRoutes =
       async () => ({ name: "carillon" as const, version: packageJson.version }),
     );
   };
+
+function partView({ name, isLate, lastError, sinceSuccessMs, errors }: Health): z.input<typeof PartHealth> {
+  const state = isLate ? "late" : lastError === undefined ? "ok" : "failing";
+  return { name, state, last_success_ms: Math.round(sinceSuccessMs), errors };
+}

@@ -2,10 +2,11 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Deps } from "../../deps.ts";
 import { refuseUnknownInput } from "../plugins/strict-requests.ts";
+import type { Readiness } from "../readiness.ts";
 import type { Advice } from "../schemas/warnings.ts";
 import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
-import { healthRoutes, type Readiness } from "./health.ts";
+import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
 import { nextRoutes } from "./next.ts";
 import { rootRoutes } from "./root.ts";

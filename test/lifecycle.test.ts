@@ -1,0 +1,93 @@
+/** Tests of the shape that all long-running parts share: ticks, health, and a stop that nothing holds up. */
+import pino from "pino";
+import { expect, it, vi } from "vitest";
+import { createMonitor, createParts, type Part, startTicking } from "../src/lifecycle.ts";
+
+interface Line {
+  level: number;
+  msg: string;
+  parts?: string[];
+}
+
+function collectLog() {
+  const lines: Line[] = [];
+  const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  return { log, lines };
+}
+
+const ERROR = 50;
+const SILENT = pino({ level: "silent" });
+
+it("logs an error once, counts each, and says when it is over", () => {
+  const { log, lines } = collectLog();
+  const monitor = createMonitor("the part", log);
+  for (const message of ["away", "away", "odd", "away"]) monitor.failed(new Error(message));
+  expect(monitor.health()).toMatchObject({ errors: 4, lastError: "away" });
+  monitor.succeeded();
+  monitor.succeeded();
+  expect(monitor.health()).toMatchObject({ errors: 4, lastError: undefined });
+  monitor.failed(new Error("away"));
+  expect(lines.filter(({ level }) => level === ERROR)).toHaveLength(3);
+  expect(lines.filter(({ msg }) => msg === "the part works again")).toHaveLength(1);
+});
+
+it("is late once it has had no success for too long", () => {
+  vi.useFakeTimers();
+  try {
+    const monitor = createMonitor("the part", SILENT, 5_000);
+    vi.advanceTimersByTime(5_000);
+    expect(monitor.health()).toMatchObject({ isLate: false, sinceSuccessMs: 5_000 });
+    vi.advanceTimersByTime(1);
+    expect(monitor.health()).toMatchObject({ isLate: true });
+    monitor.succeeded();
+    expect(monitor.health()).toMatchObject({ isLate: false, sinceSuccessMs: 0 });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it("ticks at once and again after each end, goes on after an error, and never overlaps", async () => {
+  const ticks: string[] = [];
+  let atWork = 0;
+  const enough = Promise.withResolvers<void>();
+  const part = startTicking({
+    monitor: createMonitor("ticking", SILENT),
+    waitMs: () => 1,
+    async tick() {
+      ticks.push(`${++atWork} at work`);
+      await new Promise((resolve) => setImmediate(resolve));
+      atWork--;
+      if (ticks.length === 2) throw new Error("once");
+      if (ticks.length === 4) enough.resolve();
+    },
+  });
+  await enough.promise;
+  await part.stop();
+  const { length } = ticks;
+  expect(new Set(ticks)).toEqual(new Set(["1 at work"]));
+  expect(part.health?.()).toMatchObject({ errors: 1, lastError: undefined });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(ticks).toHaveLength(length);
+});
+
+it("stops stage by stage, waits for nothing that hangs, and names what it left behind", async () => {
+  const { log, lines } = collectLog();
+  const events: string[] = [];
+  const parts = createParts(log);
+  const part = (name: string, stop: Part["stop"]): Part => ({ name, stopMs: 20, stop });
+  const quick = (name: string) => part(name, async () => void events.push(name));
+  const hung = part("hung", (deadline) => {
+    deadline?.addEventListener("abort", () => events.push("broken off"));
+    return new Promise(() => undefined);
+  });
+  const failing = part("failing", () => Promise.reject(new Error("no")));
+  parts.add("storage", quick("postgres"));
+  parts.add("work", hung, quick("worker"), failing);
+  parts.add("intake", quick("api"));
+  await parts.stop();
+  expect(events).toEqual(["api", "worker", "broken off", "postgres"]);
+  expect(lines.at(-1)).toMatchObject({
+    msg: "stopped without waiting for hung, failing",
+    parts: ["hung", "failing"],
+  });
+});
