@@ -1,5 +1,5 @@
 /** What every use case works with. */
-import type { KnownToken } from "./access/authenticate.ts";
+import type { Authenticator } from "./access/authenticate.ts";
 import type { Caller } from "./access/rules/grants.ts";
 import type { SecretKeys } from "./access/secret-keys.ts";
 import type { Database, Tx } from "./postgres/client.ts";
@@ -20,8 +20,8 @@ export interface Deps {
   closing: AbortSignal;
   /** What secrets are encrypted with. */
   secretKeys: SecretKeys;
-  /** Tokens that were looked up a moment ago, by their hash. */
-  knownTokens: Map<string, KnownToken>;
+  /** Knows which tokens stand. */
+  authenticator: Authenticator;
   /** For whom a use case is at work; unset: the service itself, which may do everything. */
   caller?: Caller;
 }

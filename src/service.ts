@@ -3,7 +3,7 @@ import { join } from "node:path";
 import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./access/admin-token.ts";
-import { findGrant } from "./access/authenticate.ts";
+import { createAuthenticator } from "./access/authenticate.ts";
 import { secretKeys } from "./access/secret-keys.ts";
 import { buildApp } from "./api/app.ts";
 import { type BoundServer, bindServer } from "./api/bound-server.ts";
@@ -126,7 +126,7 @@ async function openDeps(
     deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
     closing,
     secretKeys: secretKeys(config.secretKeyFile),
-    knownTokens: new Map(),
+    authenticator: createAuthenticator(db),
   };
 }
 
@@ -209,7 +209,7 @@ async function startApi(
   const numbers = watchScheduler(deps, scheduler);
   const app = await buildApp({
     token,
-    findGrant: (given) => findGrant(deps, given),
+    findGrant: deps.authenticator.findGrant,
     allowedHosts: config.allowedHosts,
     behindProxy: config.behindProxy,
     limits: { callsPerSecond: config.rateLimit, failedLogins: config.failedLoginLimit },

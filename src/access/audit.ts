@@ -1,8 +1,8 @@
 /** The audit: each change that a caller makes leaves an entry, in the transaction of the change. */
-import type { Deps } from "../deps.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { idRange, newId, type TimeRange } from "../postgres/ids.ts";
+import type { Caller } from "./rules/grants.ts";
 
 /** All that callers can do to things. */
 export type AuditAction =
@@ -18,8 +18,8 @@ type Changes = Record<string, string | boolean | null | readonly string[]>;
 
 /** Writes an entry with the caller's name and address; none when the service acts by itself. */
 export async function audit(
-  { caller }: Deps,
   tx: Tx,
+  caller: Caller | undefined,
   action: AuditAction,
   target: string,
   changes: Changes = {},
@@ -27,15 +27,6 @@ export async function audit(
   if (caller === undefined) return;
   const { name: actor, address } = caller;
   await insertAuditEntry(tx, { id: newId(), actor, address, action, target, changes });
-}
-
-/** Entries newest first. */
-export async function readAudit(
-  deps: Deps,
-  filter: AuditFilter,
-  page: { beforeId: string | undefined; limit: number },
-): Promise<AuditRow[]> {
-  return listAuditEntries(deps.db.prisma, filter, page);
 }
 
 export type AuditRow = Prisma.AuditEntryGetPayload<object>;
@@ -56,8 +47,8 @@ export interface AuditFilter extends TimeRange {
 }
 
 /** Entries newest first, from before `beforeId` on. */
-export async function listAuditEntries(
-  tx: Tx,
+export async function readAudit(
+  db: Database,
   filter: AuditFilter,
   page: { beforeId: string | undefined; limit: number },
 ): Promise<AuditRow[]> {
@@ -66,7 +57,7 @@ export async function listAuditEntries(
   const equal = Object.entries(same).flatMap(([field, value]) =>
     value === undefined ? [] : [{ [field]: value }],
   );
-  return tx.auditEntry.findMany({
+  return db.prisma.auditEntry.findMany({
     where: {
       AND: [
         ...equal,

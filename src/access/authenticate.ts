@@ -1,69 +1,79 @@
 /** Looks up what a token lets its holder do, without a query for each call. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Deps } from "../deps.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import { type Grant, SCOPES } from "./rules/grants.ts";
 
 /** How long a node believes what it has read: a token that is revoked on another one, or expires, works so long. */
 const FRESH_MS = 1_000;
 
+/** Knows which tokens stand; one for a process. */
+export interface Authenticator {
+  /** What this token allows; undefined for one that is unknown, has expired or was revoked. */
+  findGrant(token: string): Promise<Grant | undefined>;
+  /** Hands on what comes while a token stands; asks again at each step, which costs one query a second at most. */
+  whileGranted<Step>(token: string, steps: AsyncIterable<Step>): AsyncGenerator<Step>;
+  /** Reads the token with this hash (SHA-256, hex) anew from now on: it has been revoked. */
+  forget(hash: string): void;
+}
+
 /** A token as it was read. */
-export interface KnownToken {
+interface CachedToken {
   row: Promise<UsableToken | undefined>;
   /** By the clock of `performance`, in ms. */
   readAt: number;
 }
 
-/** What this token allows; undefined for one that is unknown, has expired or was revoked. */
-export async function findGrant(deps: Deps, token: string): Promise<Grant | undefined> {
-  const digest = createHash("sha256").update(token).digest();
-  const row = await lookUp(deps, digest.toString("hex"));
-  if (row === undefined || !timingSafeEqual(Buffer.from(row.hash, "hex"), digest)) return undefined;
-  const { id, name, jobs } = row;
-  return { id, name, jobs, scopes: SCOPES.filter((scope) => row.scopes.includes(scope)) };
-}
+export function createAuthenticator(db: Database): Authenticator {
+  const cache = new Map<string, CachedToken>();
 
-/** Hands on what comes for as long as a token stands; asks again at each step, which costs a query a second at most. */
-export async function* whileGranted<Step>(
-  deps: Deps,
-  token: string,
-  steps: AsyncIterable<Step>,
-): AsyncGenerator<Step> {
-  for await (const step of steps) {
-    if (!(await stands(deps, token))) return;
-    yield step;
+  function lookUp(hash: string): Promise<UsableToken | undefined> {
+    const now = performance.now();
+    const cached = cache.get(hash);
+    if (cached !== undefined && now - cached.readAt < FRESH_MS) return cached.row;
+    const read: CachedToken = { readAt: now, row: readUsableToken(db, hash) };
+    cache.set(hash, read);
+    const forget = () => {
+      if (cache.get(hash) === read) cache.delete(hash);
+    };
+    // Strangers must not fill the memory, and a failed query says nothing about the token.
+    read.row.then((row) => row ?? forget(), forget);
+    return read.row;
   }
-}
 
-async function stands(deps: Deps, token: string): Promise<boolean> {
-  try {
-    return (await findGrant(deps, token)) !== undefined;
-  } catch (error) {
-    // It is asked again when the database is back; until then there is nothing new to read either.
-    if (isDatabaseAway(error)) return true;
-    throw error;
+  async function findGrant(token: string): Promise<Grant | undefined> {
+    const digest = createHash("sha256").update(token).digest();
+    const row = await lookUp(digest.toString("hex"));
+    if (row === undefined || !timingSafeEqual(Buffer.from(row.hash, "hex"), digest)) return undefined;
+    const { id, name, jobs } = row;
+    return { id, name, jobs, scopes: SCOPES.filter((scope) => row.scopes.includes(scope)) };
   }
-}
 
-function lookUp(deps: Deps, hash: string): Promise<UsableToken | undefined> {
-  const { knownTokens } = deps;
-  const now = performance.now();
-  const known = knownTokens.get(hash);
-  if (known !== undefined && now - known.readAt < FRESH_MS) return known.row;
-  const read: KnownToken = { readAt: now, row: readToken(deps, hash) };
-  knownTokens.set(hash, read);
-  const forget = () => {
-    if (knownTokens.get(hash) === read) knownTokens.delete(hash);
+  async function stands(token: string): Promise<boolean> {
+    try {
+      return (await findGrant(token)) !== undefined;
+    } catch (error) {
+      // The next step asks again; while the database is away, there is nothing new to read either.
+      if (isDatabaseAway(error)) return true;
+      throw error;
+    }
+  }
+
+  return {
+    findGrant,
+    async *whileGranted(token, steps) {
+      for await (const step of steps) {
+        if (!(await stands(token))) return;
+        yield step;
+      }
+    },
+    forget: (hash) => void cache.delete(hash),
   };
-  // Strangers must not fill the memory, and what could not be read is not known.
-  read.row.then((row) => row ?? forget(), forget);
-  return read.row;
 }
 
-async function readToken({ db }: Deps, hash: string): Promise<UsableToken | undefined> {
+async function readUsableToken(db: Database, hash: string): Promise<UsableToken | undefined> {
   const row = await findUsableToken(db.prisma, hash);
-  // Nobody waits for it; the next look tries again.
+  // Nobody waits for it; the next look-up tries again.
   if (row?.unnoted) noteUse(db.prisma, row.id).catch(() => undefined);
   return row;
 }

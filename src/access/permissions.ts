@@ -1,11 +1,10 @@
 /** What callers may do to which job and run, beyond what the route already knows. */
-import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
-import { allows, mayTrigger } from "./rules/grants.ts";
+import { allows, type Caller, mayTrigger } from "./rules/grants.ts";
 
 /** Throws forbidden unless the caller may trigger this job, whether or not there is one of this name. */
-export function requireTrigger({ caller }: Deps, job: string): void {
+export function requireTrigger(caller: Caller | undefined, job: string): void {
   if (caller === undefined || mayTrigger(caller, job)) return;
   throw new CarillonError(
     "forbidden",
@@ -16,7 +15,7 @@ export function requireTrigger({ caller }: Deps, job: string): void {
 }
 
 /** Throws forbidden when a caller without the scope admin sets variables that the job does not list in `params`. */
-export function requireParams({ caller }: Deps, job: JobDefinition, env: object): void {
+export function requireParams(caller: Caller | undefined, job: JobDefinition, env: object): void {
   if (caller === undefined || allows(caller, "admin")) return;
   const refused = Object.keys(env).filter((name) => !job.params.includes(name));
   if (refused.length === 0) return;

@@ -1,38 +1,40 @@
 /** Secrets: values that go in and never come out, but into the commands and signatures that name them. */
-import type { Deps } from "../deps.ts";
 import { CarillonError, invalidDocument } from "../errors.ts";
 import { lockDefinitions } from "../jobs/locks.ts";
 import { secretTarget } from "../jobs/rules/definition.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { audit } from "./audit.ts";
-import { type Sealed, SecretUnreadable } from "./secret-keys.ts";
+import type { Caller } from "./rules/grants.ts";
+import { type Sealed, type SecretKeys, SecretUnreadable } from "./secret-keys.ts";
 
 /** Stores a value under a name, in place of the one before. Throws secret_unreadable on a node that has another key file. */
 export async function putSecret(
-  deps: Deps,
+  db: Database,
+  caller: Caller,
   name: string,
   value: string,
+  { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<{ created: boolean; secret: ListedSecret }> {
-  return deps.db.transaction(async (tx) => {
-    await requireKeyFile(deps, tx);
+  return db.transaction(async (tx) => {
+    await requireKeyFile(tx, secretKeys);
     const before = await lockSecret(tx, name);
     const id = before?.id ?? newId();
-    const sealed = await deps.secretKeys.seal(id, value);
+    const sealed = await secretKeys.seal(id, value);
     const now = await databaseNow(tx);
     if (before === undefined) await insertSecret(tx, { id, name, now, ...sealed });
     else await updateSecret(tx, id, sealed, now);
-    await audit(deps, tx, "secret.save", name, { created: before === undefined });
+    await audit(tx, caller, "secret.save", name, { created: before === undefined });
     const secret = { name, createdAt: before?.createdAt ?? now, updatedAt: now };
     return { created: before === undefined, secret };
   });
 }
 
 /** What is sealed with a key of this node alone, no other node could read. */
-async function requireKeyFile(deps: Deps, tx: Tx): Promise<void> {
+async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   const keyIds = await lockKeyIds(tx);
-  if (keyIds.length === 0 || (await deps.secretKeys.holdsAny(keyIds))) return;
+  if (keyIds.length === 0 || (await secretKeys.holdsAny(keyIds))) return;
   throw new CarillonError(
     "secret_unreadable",
     `the secrets that there are have other keys than this node (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it`,
@@ -40,13 +42,13 @@ async function requireKeyFile(deps: Deps, tx: Tx): Promise<void> {
 }
 
 /** The names, never the values. */
-export async function listSecrets(deps: Deps): Promise<ListedSecret[]> {
-  return findSecrets(deps.db.prisma);
+export async function listSecrets(db: Database): Promise<ListedSecret[]> {
+  return findSecrets(db.prisma);
 }
 
 /** Throws secret_not_found, and secret_in_use while a job or schedule names it. */
-export async function deleteSecret(deps: Deps, name: string): Promise<void> {
-  await deps.db.transactionInTurn(async (tx) => {
+export async function deleteSecret(db: Database, caller: Caller, name: string): Promise<void> {
+  await db.transactionInTurn(async (tx) => {
     // Nobody saves a job that names it meanwhile.
     await lockDefinitions(tx);
     const secret = await lockSecret(tx, name);
@@ -56,21 +58,25 @@ export async function deleteSecret(deps: Deps, name: string): Promise<void> {
       throw new CarillonError("secret_in_use", `${name} is used by ${users.join(", ")}: change that first`);
     }
     await deleteSecretRow(tx, secret.id);
-    await audit(deps, tx, "secret.delete", name);
+    await audit(tx, caller, "secret.delete", name);
   });
 }
 
 /** Encrypts every value again that is not under the newest key; answers how many. Throws secret_unreadable. */
-export async function rotateSecrets(deps: Deps): Promise<number> {
-  await deps.db.transaction((tx) => audit(deps, tx, "secret.rotate", "all"));
-  const current = await deps.secretKeys.currentKeyId();
-  const old = (await findSecrets(deps.db.prisma)).filter(({ keyId }) => keyId !== current);
+export async function rotateSecrets(
+  db: Database,
+  caller: Caller,
+  { secretKeys }: { secretKeys: SecretKeys },
+): Promise<number> {
+  await db.transaction((tx) => audit(tx, caller, "secret.rotate", "all"));
+  const current = await secretKeys.currentKeyId();
+  const old = (await findSecrets(db.prisma)).filter(({ keyId }) => keyId !== current);
   for (const { name } of old) {
-    await deps.db.transaction(async (tx) => {
+    await db.transaction(async (tx) => {
       const secret = await lockSecret(tx, name);
       if (secret === undefined) return;
-      const value = await readable(deps, secret);
-      await updateSecret(tx, secret.id, await deps.secretKeys.seal(secret.id, value));
+      const value = await readable(secret, secretKeys);
+      await updateSecret(tx, secret.id, await secretKeys.seal(secret.id, value));
     });
   }
   return old.length;
@@ -78,15 +84,15 @@ export async function rotateSecrets(deps: Deps): Promise<number> {
 
 /** The values of secrets by name. Throws secret_not_found and secret_unreadable, which name the first one. */
 export async function secretValues(
-  deps: Deps,
   tx: Tx,
   names: readonly string[],
+  { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<Map<string, string>> {
   if (names.length === 0) return new Map();
   const found = await findSecrets(tx, names);
   const missing = names.find((name) => !found.some((secret) => secret.name === name));
   if (missing !== undefined) throw new CarillonError("secret_not_found", `there is no secret ${missing}`);
-  const values = found.map(async (secret) => [secret.name, await readable(deps, secret)] as const);
+  const values = found.map(async (secret) => [secret.name, await readable(secret, secretKeys)] as const);
   return new Map(await Promise.all(values));
 }
 
@@ -111,9 +117,9 @@ export async function requireSecrets(
   );
 }
 
-async function readable(deps: Deps, secret: SecretRow): Promise<string> {
+async function readable(secret: SecretRow, secretKeys: SecretKeys): Promise<string> {
   try {
-    return await deps.secretKeys.open(secret.id, secret);
+    return await secretKeys.open(secret.id, secret);
   } catch (error) {
     if (!(error instanceof SecretUnreadable)) throw error;
     throw new CarillonError("secret_unreadable", `secret ${secret.name} cannot be read: ${error.message}`);

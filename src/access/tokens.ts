@@ -1,13 +1,13 @@
 /** Makes, lists and revokes tokens. */
 import { createHash, randomBytes } from "node:crypto";
-import type { Deps } from "../deps.ts";
 import { CarillonError, invalidDocument } from "../errors.ts";
 import { liveJobIds } from "../jobs/find.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { audit } from "./audit.ts";
-import { ADMIN, type Scope } from "./rules/grants.ts";
+import type { Authenticator } from "./authenticate.ts";
+import { ADMIN, type Caller, type Scope } from "./rules/grants.ts";
 
 const BYTES = 32;
 
@@ -31,20 +31,20 @@ export interface TokenRequest {
  * the name `admin`, unknown jobs and an expiry in the past.
  */
 export async function createToken(
-  deps: Deps,
+  db: Database,
+  caller: Caller,
   { name, scopes, jobs = [], expiry }: TokenRequest,
 ): Promise<{ token: string; row: TokenRow }> {
   if (name === ADMIN) throw invalidDocument([{ path: "name", message: `${ADMIN} is the admin token's` }]);
   const token = newToken();
   const hash = createHash("sha256").update(token).digest("hex");
-  const row = await deps.db.transaction(async (tx) => {
+  const row = await db.transaction(async (tx) => {
     await requireJobs(tx, jobs);
     const createdAt = await databaseNow(tx);
     const expiresAt = expiryAt(expiry, createdAt);
-    const createdBy = deps.caller?.name ?? ADMIN;
     const made = {
       ...{ id: newId(), name, hash, scopes: [...scopes], jobs: [...jobs] },
-      ...{ createdBy, createdAt, expiresAt },
+      ...{ createdBy: caller.name, createdAt, expiresAt },
     };
     if (!(await insertToken(tx, made))) {
       throw new CarillonError(
@@ -52,7 +52,7 @@ export async function createToken(
         `a token ${name} exists already: delete it first, or take another name`,
       );
     }
-    await audit(deps, tx, "token.create", name, {
+    await audit(tx, caller, "token.create", name, {
       scopes,
       jobs,
       expires_at: expiresAt?.toISOString() ?? null,
@@ -62,30 +62,39 @@ export async function createToken(
   return { token, row };
 }
 
-/** Tokens by name. */
+/** The tokens by name, expired ones included. */
 export async function readTokens(
-  deps: Deps,
+  db: Database,
   page: { after: string | undefined; limit: number },
 ): Promise<TokenRow[]> {
-  return listTokens(deps.db.prisma, page);
+  return db.prisma.token.findMany({
+    where: page.after === undefined ? {} : { name: { gt: page.after } },
+    orderBy: { name: "asc" },
+    take: page.limit,
+  });
 }
 
 /** Throws token_not_found. */
-export async function readToken(deps: Deps, name: string): Promise<TokenRow> {
-  const row = await findToken(deps.db.prisma, name);
-  if (row === undefined) throw tokenNotFound(name);
+export async function readToken(db: Database, name: string): Promise<TokenRow> {
+  const row = await db.prisma.token.findUnique({ where: { name } });
+  if (row === null) throw tokenNotFound(name);
   return row;
 }
 
 /** Revokes a token: at once on this node, within a second on the others. Throws token_not_found. */
-export async function deleteToken(deps: Deps, name: string): Promise<void> {
-  const hash = await deps.db.transaction(async (tx) => {
+export async function deleteToken(
+  db: Database,
+  caller: Caller,
+  name: string,
+  { authenticator }: { authenticator: Authenticator },
+): Promise<void> {
+  const hash = await db.transaction(async (tx) => {
     const deleted = await deleteTokenRow(tx, name);
     if (deleted === undefined) throw tokenNotFound(name);
-    await audit(deps, tx, "token.delete", name);
+    await audit(tx, caller, "token.delete", name);
     return deleted;
   });
-  deps.knownTokens.delete(hash);
+  authenticator.forget(hash);
 }
 
 /** A misspelt name would make a token that can do nothing. */
@@ -114,22 +123,6 @@ export type TokenRow = Prisma.TokenGetPayload<object>;
 export async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): Promise<boolean> {
   const { count } = await tx.token.createMany({ data: [token], skipDuplicates: true });
   return count > 0;
-}
-
-/** The tokens by name, expired ones included. */
-export async function listTokens(
-  tx: Tx,
-  page: { after: string | undefined; limit: number },
-): Promise<TokenRow[]> {
-  return tx.token.findMany({
-    where: page.after === undefined ? {} : { name: { gt: page.after } },
-    orderBy: { name: "asc" },
-    take: page.limit,
-  });
-}
-
-export async function findToken(tx: Tx, name: string): Promise<TokenRow | undefined> {
-  return (await tx.token.findUnique({ where: { name } })) ?? undefined;
 }
 
 /** Deletes a token; answers its hash, or undefined when there is none of this name. */

@@ -74,7 +74,7 @@ export async function readDeliveries(
   filter: DeliveryFilter,
   page: { beforeId?: string | undefined; limit: number },
 ): Promise<DeliveryDetail[]> {
-  await requireKnownJobs(deps, filter.jobs);
+  await requireKnownJobs(deps.db.prisma, filter.jobs);
   return (await listDeliveries(deps.db.prisma, filter, page)).map((delivery) =>
     shownDelivery(deps, delivery),
   );

@@ -29,7 +29,7 @@ export async function redeliver(deps: Deps, id: string): Promise<void> {
   await deps.db.transaction(async (tx) => {
     const delivery = await lockDelivery(tx, id);
     if (delivery === undefined) throw deliveryNotFound(id);
-    await audit(deps, tx, "delivery.redeliver", id);
+    await audit(tx, deps.caller, "delivery.redeliver", id);
     const now = await databaseNow(tx);
     const message = deliveryMessage(id, newId());
     switch (delivery.state) {

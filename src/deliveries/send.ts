@@ -112,10 +112,10 @@ async function withSecrets(
   names: readonly string[],
 ): Promise<Pick<Notification, "url" | "secrets" | "problem">> {
   try {
-    const secrets = await secretValues(deps, deps.db.prisma, names);
+    const secrets = await secretValues(deps.db.prisma, names, deps);
     const name = secretOfTarget(target);
     if (name === undefined) return { url: target, secrets };
-    const url = (await secretValues(deps, deps.db.prisma, [name])).get(name)?.trim() ?? "";
+    const url = (await secretValues(deps.db.prisma, [name], deps)).get(name)?.trim() ?? "";
     if (URL.canParse(url)) return { url, secrets };
     return { url: target, secrets, problem: `secret ${name} is no URL` };
   } catch (error) {

@@ -1,5 +1,4 @@
 /** Reads jobs: by name, by schedule, page by page, and by the ids behind names. */
-import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
@@ -14,8 +13,8 @@ import {
 } from "./rules/definition.ts";
 
 /** Throws job_not_found for names that no job ever had. */
-export async function requireKnownJobs(deps: Deps, names: readonly string[] = []): Promise<void> {
-  const known = new Set((await jobsNamed(deps.db.prisma, names)).map(({ name }) => name));
+export async function requireKnownJobs(tx: Tx, names: readonly string[] = []): Promise<void> {
+  const known = new Set((await jobsNamed(tx, names)).map(({ name }) => name));
   const unknown = names.find((name) => !known.has(name));
   if (unknown === undefined) return;
   throw new CarillonError("job_not_found", `there is no job ${unknown} and never was one`);

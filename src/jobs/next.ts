@@ -1,6 +1,5 @@
 /** Reads the slots to come: of all jobs, in the order of time. */
-import type { Deps } from "../deps.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import { type AgendaItem, createAgenda } from "../time/agenda.ts";
 import { parseCron } from "../time/cron.ts";
 import type { CronJob } from "./cron-jobs.ts";
@@ -31,8 +30,9 @@ export interface NextOf {
 
 /** The slots of the next `withinMs`, at most `limit`; none of jobs that are paused or disabled. */
 export async function readNext(
-  { db, defaultTimezone }: Deps,
+  db: Database,
   { withinMs, limit }: { withinMs: number; limit: number },
+  { defaultTimezone }: { defaultTimezone: string },
 ): Promise<{ items: AgendaItem<NextOf>[]; truncated: boolean }> {
   const now = await db.now();
   const agenda = createAgenda<NextOf>({ after: now, until: new Date(now.getTime() + withinMs), limit });

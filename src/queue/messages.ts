@@ -1,7 +1,5 @@
 /** The queues and their messages: what each carries, how pg-boss treats it, and how long a claim is good. */
 import type { QueueOptions } from "pg-boss";
-import type { Deps } from "../deps.ts";
-import type { Tx } from "../postgres/client.ts";
 
 /** The message that lets any node make the next try of a delivery, now or from a time on. */
 export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
@@ -71,15 +69,4 @@ export const ATTEMPT_OPTIONS: QueueOptions & { deadLetter: string } = {
 export function attemptMessage(run: { id: string; pool: string }, messageId: string, startAfter?: Date) {
   const data: AttemptMessage = { run_id: run.id, message_id: messageId };
   return { pool: run.pool, id: messageId, data, ...(startAfter && { startAfter }) };
-}
-
-/** Sends messages that let workers start attempts, pool by pool. */
-export async function sendAttempts(
-  deps: Deps,
-  tx: Tx,
-  messages: readonly ReturnType<typeof attemptMessage>[],
-): Promise<void> {
-  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
-    await deps.queue.send(tx, attemptQueue(pool), ofPool);
-  }
 }

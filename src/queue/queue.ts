@@ -3,7 +3,7 @@ import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type Q
 import { z } from "zod";
 import { type Monitor, type Part, within } from "../lifecycle.ts";
 import { sessionConfig } from "../postgres/session.ts";
-import { ATTEMPT_OPTIONS, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
+import { ATTEMPT_OPTIONS, type attemptMessage, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
 import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
@@ -165,4 +165,15 @@ async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[])
     LOST_QUEUE,
   );
   return new Set(rows.map((row) => row.id));
+}
+
+/** Sends the messages that let workers start attempts: one call for each pool. */
+export async function sendAttempts(
+  queue: Queue,
+  tx: PrismaTransactionLike,
+  messages: readonly ReturnType<typeof attemptMessage>[],
+): Promise<void> {
+  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
+    await queue.send(tx, attemptQueue(pool), ofPool);
+  }
 }

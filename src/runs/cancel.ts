@@ -67,7 +67,7 @@ const ON_REQUEST = "cancelled on request";
 export async function cancelRun(deps: Deps, id: string): Promise<boolean> {
   return deps.db.transaction(async (tx) => {
     const ended = await cancelOne(deps, tx, id);
-    await audit(deps, tx, "run.cancel", id);
+    await audit(tx, deps.caller, "run.cancel", id);
     return ended;
   });
 }

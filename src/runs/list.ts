@@ -10,7 +10,7 @@ import type { RunState, Trigger } from "./rules/states.ts";
 /** Runs newest first. Throws job_not_found for a job that never was. */
 export async function readRuns(deps: Deps, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
   const runs = await listRuns(deps.db.prisma, filter, page);
-  if (runs.length === 0) await requireKnownJobs(deps, filter.jobs);
+  if (runs.length === 0) await requireKnownJobs(deps.db.prisma, filter.jobs);
   return runs;
 }
 

@@ -11,9 +11,8 @@ import {
   DELIVERY_QUEUE,
   deliveryMessage,
   LOST_QUEUE,
-  sendAttempts,
 } from "../queue/messages.ts";
-import { type Message, unlessClaimLost } from "../queue/queue.ts";
+import { type Message, sendAttempts, unlessClaimLost } from "../queue/queue.ts";
 import { releaseWaiting } from "./release.ts";
 import { isFinal } from "./rules/states.ts";
 import { settleAttempt } from "./settle.ts";
@@ -121,7 +120,7 @@ async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<bool
 async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
   const message = attemptMessage({ id, pool: revision.pool }, newId(), nextAttemptAt ?? undefined);
   await replaceMessages(tx, [{ id, messageId: message.id }]);
-  await sendAttempts(deps, tx, [message]);
+  await sendAttempts(deps.queue, tx, [message]);
 }
 
 const EVERY_MS = 60_000;

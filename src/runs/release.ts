@@ -4,7 +4,8 @@ import { lockJobLimit } from "../jobs/locks.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
-import { attemptMessage, sendAttempts } from "../queue/messages.ts";
+import { attemptMessage } from "../queue/messages.ts";
+import { sendAttempts } from "../queue/queue.ts";
 import type { Standing } from "./rules/admission.ts";
 import { replaceMessages } from "./transitions.ts";
 
@@ -47,6 +48,6 @@ export async function releaseWaiting(deps: Deps, tx: Tx, jobId: string): Promise
     tx,
     messages.map(({ id, data }) => ({ id: data.run_id, messageId: id })),
   );
-  await sendAttempts(deps, tx, messages);
+  await sendAttempts(deps.queue, tx, messages);
   return waiting.length;
 }

@@ -28,7 +28,7 @@ export async function rerun(deps: Deps, id: string): Promise<string> {
       },
     ]);
     if (again === undefined) throw jobDisabled(job.name);
-    await audit(deps, tx, "run.rerun", id, { job: job.name, run: again });
+    await audit(tx, deps.caller, "run.rerun", id, { job: job.name, run: again });
     return again;
   });
 }

@@ -10,14 +10,8 @@ import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { newId } from "../postgres/ids.ts";
-import {
-  type AttemptMessage,
-  attemptMessage,
-  DELIVERY_QUEUE,
-  deliveryMessage,
-  sendAttempts,
-} from "../queue/messages.ts";
-import { ClaimLost, type Message } from "../queue/queue.ts";
+import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
+import { ClaimLost, type Message, sendAttempts } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
 import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
@@ -123,12 +117,12 @@ async function applyRun(
     case "retrying": {
       const message = attemptMessage(run, newId(), next.nextAttemptAt);
       await retryRun(tx, { id, ...next, messageId: message.id });
-      return sendAttempts(deps, tx, [message]);
+      return sendAttempts(deps.queue, tx, [message]);
     }
     case "queued": {
       const message = attemptMessage(run, newId());
       await requeueRun(tx, { id, messageId: message.id });
-      return sendAttempts(deps, tx, [message]);
+      return sendAttempts(deps.queue, tx, [message]);
     }
   }
 }

@@ -111,7 +111,7 @@ async function attemptOf(
 async function withSecrets(deps: Deps, begun: Begun): Promise<AttemptOrder> {
   const { jobEnv, secretEnv, runEnv, ...order } = begun;
   try {
-    const values = await secretValues(deps, deps.db.prisma, [...new Set(Object.values(secretEnv))]);
+    const values = await secretValues(deps.db.prisma, [...new Set(Object.values(secretEnv))], deps);
     const secret = Object.entries(secretEnv).map(([variable, name]) => [variable, values.get(name)] as const);
     const env = definedOnly({ ...jobEnv, ...Object.fromEntries(secret), ...runEnv });
     return { ...order, env, secrets: [...values.values()] };

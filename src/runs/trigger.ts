@@ -8,7 +8,8 @@ import { type Admitting, holdJobs, lockJobs } from "../jobs/locks.ts";
 import { DEFAULT_POOL, MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
-import { attemptMessage, sendAttempts } from "../queue/messages.ts";
+import { attemptMessage } from "../queue/messages.ts";
+import { sendAttempts } from "../queue/queue.ts";
 import { fingerprintOf, insertKey, keyOf, lockKey } from "./idempotency.ts";
 import { standings } from "./release.ts";
 import { replaceRuns } from "./replace.ts";
@@ -40,10 +41,10 @@ export interface Triggered {
  * trigger this job or set this env, and idempotency_mismatch when the key stands for another trigger.
  */
 export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Triggered> {
-  requireTrigger(deps, trigger.job);
+  requireTrigger(deps.caller, trigger.job);
   return deps.db.transaction(async (tx) => {
     const triggered = await triggerOnce(deps, tx, trigger);
-    await audit(deps, tx, "job.trigger", trigger.job, {
+    await audit(tx, deps.caller, "job.trigger", trigger.job, {
       run: triggered.id,
       env: Object.keys(trigger.env ?? {}),
       ...(trigger.events === false && { events: false }),
@@ -92,7 +93,7 @@ async function askedJob(deps: Deps, tx: Tx, { job: name, env = {} }: ApiTrigger)
   // What it lists is read once no save can change it any more.
   await holdJobs(tx, [job.id]);
   const held = (await findJob(tx, name)) ?? job;
-  requireParams(deps, held.definition, env);
+  requireParams(deps.caller, held.definition, env);
   return held;
 }
 
@@ -166,7 +167,7 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
   const starting = created.flatMap(({ id, jobId, messageId, nextAttemptAt }) =>
     messageId === null ? [] : [attemptMessage({ id, pool: poolOf(jobId) }, messageId, nextAttemptAt)],
   );
-  await sendAttempts(deps, tx, starting);
+  await sendAttempts(deps.queue, tx, starting);
   const waits = created.filter((run) => run.state === "queued" && run.messageId === null);
   for (const jobId of new Set(waits.map((run) => run.jobId))) {
     if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(deps, tx, jobId);

@@ -26,7 +26,7 @@ export async function pauseJob(
 ): Promise<StoredJob> {
   return save(deps, {}, async (tx) => {
     const job = await requireJob(tx, name);
-    await audit(deps, tx, "job.pause", name, { changed: job.paused === null });
+    await audit(tx, deps.caller, "job.pause", name, { changed: job.paused === null });
     if (job.paused !== null) return job;
     const at = await databaseNow(tx);
     await writePause(tx, job.id, { at, by, reason }, at);
@@ -38,7 +38,7 @@ export async function pauseJob(
 export async function resumeJob(deps: Deps, name: string): Promise<StoredJob> {
   return save(deps, {}, async (tx) => {
     const job = await requireJob(tx, name);
-    await audit(deps, tx, "job.resume", name, { changed: job.paused !== null });
+    await audit(tx, deps.caller, "job.resume", name, { changed: job.paused !== null });
     if (job.paused === null) return job;
     await writePause(tx, job.id, null, await databaseNow(tx));
     return requireJob(tx, name);

@@ -60,7 +60,7 @@ export async function deleteJob(deps: Deps, name: string): Promise<void> {
     const job = await requireJob(tx, name);
     await lockFully(tx, [job.id]);
     await deleteJobs(deps, tx, [job], await databaseNow(tx));
-    await audit(deps, tx, "job.delete", name);
+    await audit(tx, deps.caller, "job.delete", name);
   });
 }
 
@@ -82,6 +82,6 @@ async function saveJob(
     before === undefined
       ? { created: true, schedule }
       : { fields: changedJobFields(before.definition, job.definition) };
-  await audit(deps, tx, "job.save", name, changes);
+  await audit(tx, deps.caller, "job.save", name, changes);
   return job;
 }

@@ -57,7 +57,7 @@ export async function deleteSchedule(deps: Deps, name: string): Promise<void> {
     // First, so that its own actions do not keep the jobs.
     await hideSchedule(tx, schedule, now);
     await deleteJobs(deps, tx, jobs, now);
-    await audit(deps, tx, "schedule.delete", name, { deleted: namesOf(jobs) });
+    await audit(tx, deps.caller, "schedule.delete", name, { deleted: namesOf(jobs) });
   });
 }
 
@@ -73,7 +73,7 @@ async function auditSave(
     const was = old.get(job.definition.name);
     return was !== undefined && was.revisionId !== job.revisionId;
   });
-  await audit(deps, tx, "schedule.save", after.schedule.name, {
+  await audit(tx, deps.caller, "schedule.save", after.schedule.name, {
     fields: changedScheduleFields(before?.schedule ?? NOTHING, after.schedule),
     created: namesOf(after.jobs).filter((name) => !old.has(name)),
     updated: namesOf(updated),

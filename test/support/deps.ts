@@ -1,5 +1,6 @@
 /** What the use cases need, on a database of its own and with no role at work. */
 import { join } from "node:path";
+import { createAuthenticator } from "../../src/access/authenticate.ts";
 import { secretKeys } from "../../src/access/secret-keys.ts";
 import type { Deps } from "../../src/deps.ts";
 import { DEFAULT_POOL } from "../../src/jobs/rules/definition.ts";
@@ -39,7 +40,7 @@ export async function testDeps(): Promise<TestDeps> {
     deliveryDelaysMs: [0, 0, 0],
     closing: new AbortController().signal,
     secretKeys: secretKeys(join(folder.path, "secret-keys")),
-    knownTokens: new Map(),
+    authenticator: createAuthenticator(db),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -26,7 +26,7 @@ export const auditRoutes =
         const { limit, cursor, actor, action, target, ...range } = request.query;
         const filter = { actor, action, target, ...(await rangeOf(range, deps.db.now)) };
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        return answerPage(request, reply, await readAudit(deps, filter, page), limit, auditView);
+        return answerPage(request, reply, await readAudit(deps.db, filter, page), limit, auditView);
       },
     );
   };

@@ -1,6 +1,6 @@
 /** The call that says what is due next, over all jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Deps } from "../../deps.ts";
 import { readNext } from "../../jobs/next.ts";
 import { agendaQuerySchema, agendaSchema, agendaView } from "../schemas/next.ts";
 import { problems } from "../schemas/problem.ts";
@@ -20,7 +20,7 @@ export const nextRoutes =
           response: { 200: agendaSchema, ...problems(400) },
         },
       },
-      async ({ query: { within, limit }, caller }) =>
-        agendaView(await readNext(as(deps, caller), { withinMs: within, limit })),
+      async ({ query: { within, limit } }) =>
+        agendaView(await readNext(deps.db, { withinMs: within, limit }, deps)),
     );
   };

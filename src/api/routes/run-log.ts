@@ -2,7 +2,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { whileGranted } from "../../access/authenticate.ts";
 import { ADMIN } from "../../access/rules/grants.ts";
 import { as, type Deps } from "../../deps.ts";
 import { CarillonError } from "../../errors.ts";
@@ -74,7 +73,9 @@ export const runLogRoutes =
 /** The steps, until the caller's token is revoked or expires; the admin token does neither. */
 function guarded(deps: Deps, request: FastifyRequest, steps: AsyncIterable<LogStep>): AsyncIterable<LogStep> {
   const token = readCredential(request);
-  return request.caller.id === ADMIN || token === undefined ? steps : whileGranted(deps, token, steps);
+  return request.caller.id === ADMIN || token === undefined
+    ? steps
+    : deps.authenticator.whileGranted(token, steps);
 }
 
 async function answerRange(

@@ -3,7 +3,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
-import { as, type Deps } from "../../deps.ts";
+import type { Deps } from "../../deps.ts";
 import { secretNameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -31,7 +31,7 @@ export const secretRoutes =
           response: { 200: secretListSchema, ...problems(400) },
         },
       },
-      async () => ({ items: (await listSecrets(deps)).map(secretView), next_cursor: null }),
+      async () => ({ items: (await listSecrets(deps.db)).map(secretView), next_cursor: null }),
     );
 
     app.put(
@@ -47,7 +47,7 @@ export const secretRoutes =
         },
       },
       async ({ params: { name }, body, caller }, reply) => {
-        const { created, secret } = await putSecret(as(deps, caller), name, body.value);
+        const { created, secret } = await putSecret(deps.db, caller, name, body.value, deps);
         return reply.code(created ? 201 : 200).send(secretView(secret));
       },
     );
@@ -64,7 +64,7 @@ export const secretRoutes =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteSecret(as(deps, caller), name);
+        await deleteSecret(deps.db, caller, name);
         return reply.code(204).send(null);
       },
     );
@@ -79,6 +79,6 @@ export const secretRoutes =
           response: { 200: rotatedSchema, ...problems(400, 409, 413, 415) },
         },
       },
-      async ({ caller }) => ({ rotated: await rotateSecrets(as(deps, caller)) }),
+      async ({ caller }) => ({ rotated: await rotateSecrets(deps.db, caller, deps) }),
     );
   };

@@ -3,7 +3,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { createToken, deleteToken, readToken, readTokens } from "../../access/tokens.ts";
-import { as, type Deps } from "../../deps.ts";
+import type { Deps } from "../../deps.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -36,7 +36,7 @@ export const tokenRoutes =
         },
       },
       async ({ body, caller }, reply) => {
-        const { token, row } = await createToken(as(deps, caller), tokenRequest(body));
+        const { token, row } = await createToken(deps.db, caller, tokenRequest(body));
         reply.code(201).header("location", `${PATH}/${encodeURIComponent(row.name)}`);
         return { ...tokenView(row), token };
       },
@@ -55,7 +55,7 @@ export const tokenRoutes =
       },
       async (request, reply) => {
         const { limit, cursor } = request.query;
-        const rows = await readTokens(deps, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
+        const rows = await readTokens(deps.db, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
         const items = rows.slice(0, limit).map(tokenView);
         const next = rows.length > limit ? writeCursor(items.at(-1)?.name) : null;
         linkNext(request, reply, next);
@@ -74,7 +74,7 @@ export const tokenRoutes =
           response: { 200: tokenSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name } }) => tokenView(await readToken(deps, name)),
+      async ({ params: { name } }) => tokenView(await readToken(deps.db, name)),
     );
 
     app.delete(
@@ -89,7 +89,7 @@ export const tokenRoutes =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteToken(as(deps, caller), name);
+        await deleteToken(deps.db, caller, name, deps);
         return reply.code(204).send(null);
       },
     );
