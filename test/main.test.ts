@@ -84,6 +84,8 @@ it("says what to do when the port is in use or the database does not answer", as
   const { port } = taken.address() as AddressInfo;
   const clash = startProcess({ DATA_DIR, DATABASE_URL: database.connectionString, PORT: String(port) });
   await expect(clash).rejects.toThrow(`port ${port} is in use`);
+  // Nothing has run before: there is no token, and no data folder.
+  await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
   taken.close();
   await once(taken, "close");
 

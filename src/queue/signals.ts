@@ -8,8 +8,9 @@ import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
 const RECONNECT_MS = 500;
-/** How often the listening connection is tried: a silent one may be half open. */
+/** How often (ms) the listening connection is tested: a silent one may be half open. */
 const PING_MS = 10_000;
+/** A ping that takes longer (ms) means that the connection is lost. */
 const PING_DEADLINE_MS = 5_000;
 /** A payload of NOTIFY has less than 8,000 bytes. */
 const MAX_LISTED_RUNS = 190;
@@ -45,13 +46,21 @@ export async function publishLog(tx: PrismaTransactionLike, runs: readonly strin
 }
 
 /** Listens on a connection of its own, and reconnects whenever that is lost. */
-export function openSignals(connectionString: string, monitor: Monitor): Signals {
+export function openSignals(
+  connectionString: string,
+  monitor: Monitor,
+  { pingMs = PING_MS, deadlineMs = PING_DEADLINE_MS } = {},
+): Signals {
   const listeners = new Set<Listener>();
   const tell = (signal: Signal) => {
     for (const listener of listeners) listener(signal);
   };
   const stop = new AbortController();
-  const listening = keepListening(connectionString, tell, monitor, stop.signal);
+  const listening = keepListening(
+    () => listenUntilLost({ connectionString, pingMs, deadlineMs }, tell, monitor, stop.signal),
+    monitor,
+    stop.signal,
+  );
   return {
     name: monitor.name,
     stopMs: 1_000,
@@ -68,14 +77,13 @@ export function openSignals(connectionString: string, monitor: Monitor): Signals
 }
 
 async function keepListening(
-  connectionString: string,
-  tell: Listener,
+  listen: () => Promise<void>,
   monitor: Monitor,
   stop: AbortSignal,
 ): Promise<void> {
   while (!stop.aborted) {
     try {
-      await listenUntilLost(connectionString, tell, monitor, stop);
+      await listen();
     } catch (error) {
       monitor.failed(error);
       await pause(RECONNECT_MS, stop);
@@ -84,12 +92,12 @@ async function keepListening(
 }
 
 async function listenUntilLost(
-  connectionString: string,
+  { connectionString, pingMs, deadlineMs }: { connectionString: string; pingMs: number; deadlineMs: number },
   tell: Listener,
   monitor: Monitor,
   stop: AbortSignal,
 ): Promise<void> {
-  const client = new pg.Client({ ...sessionConfig(connectionString), query_timeout: PING_DEADLINE_MS });
+  const client = new pg.Client({ ...sessionConfig(connectionString), query_timeout: deadlineMs });
   const lost = new AbortController();
   client.on("error", (error) => lost.abort(error));
   client.on("end", () => lost.abort(new Error("the listening connection has ended")));
@@ -104,7 +112,7 @@ async function listenUntilLost(
     tell({ type: "missed" });
     const over = AbortSignal.any([stop, lost.signal]);
     while (!stop.aborted) {
-      await pause(PING_MS, over);
+      await pause(pingMs, over);
       lost.signal.throwIfAborted();
       if (!stop.aborted) await client.query("SELECT 1");
       monitor.succeeded();

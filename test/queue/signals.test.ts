@@ -2,12 +2,13 @@
 import { expect, it } from "vitest";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
-import { publish, type Signal } from "../../src/queue/signals.ts";
+import { openSignals, publish, type Signal } from "../../src/queue/signals.ts";
+import { startCutProxy } from "../support/cut-proxy.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { testMonitor } from "../support/monitor.ts";
 
 /** Collects signals; `until` resolves with the first that fits. */
-function listen(deps: TestDeps) {
+function listen(deps: Pick<TestDeps, "signals">) {
   const heard: Signal[] = [];
   let look = () => {};
   deps.signals.subscribe((signal) => {
@@ -54,6 +55,23 @@ it("says that something may have been missed once it is back", async () => {
   await until((signal) => signal.type === "missed");
   await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
+});
+
+it("notices that the network has forgotten its connection, and listens on another one", async () => {
+  await using deps = await testDeps();
+  await using proxy = await startCutProxy(deps.connectionString);
+  const errors: Error[] = [];
+  const monitor = testMonitor((error) => void errors.push(error));
+  const signals = openSignals(proxy.connectionString, monitor, { pingMs: 100, deadlineMs: 200 });
+  const { heard, until } = listen({ signals });
+  await until((signal) => signal.type === "missed");
+  heard.length = 0;
+  proxy.forget();
+  await until((signal) => signal.type === "missed");
+  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
+  expect(errors).toHaveLength(1);
+  await signals.stop();
 });
 
 it("finds messages by polling when no signal comes (promise 7)", async () => {
