@@ -26,7 +26,7 @@ import { startRecovery, startSettlingLost } from "./runs/recover.ts";
 import { type Retention, startRetention } from "./runs/retain.ts";
 import { watchScheduler } from "./scheduler/overdue.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
-import { createRunner } from "./worker/runner-client.ts";
+import { createRunner } from "./worker/runner-supervisor.ts";
 import { startWorker } from "./worker/worker.ts";
 
 /** A part that claims messages is late when it could not ask for any for so long (ms). */

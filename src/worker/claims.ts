@@ -1,4 +1,4 @@
-/** The claims that a worker holds: renewed together, and given up before another worker may take over. */
+/** Renews all claims of a worker together, and gives up a claim before another worker may take over. */
 
 import { leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
 import type { Message, Queue } from "../queue/queue.ts";
@@ -11,12 +11,12 @@ interface Claim {
 
 export interface Claims {
   /**
-   * Keeps renewing a claim, and notes that in its `claimedAt`; `giveUp` is called once when it is lost or could not be renewed in time, `renewed`
-   * whenever it was, with how long it is good for (as in `leftOf`).
+   * Renews a claim until `release`, and updates its `claimedAt`. `giveUp` is called once when the claim is lost or
+   * could not be renewed in time; `renewed` after each renewal, with the ms for which the claim is valid.
    */
   hold(message: Message<unknown>, giveUp: () => void, renewed: (leftMs: number) => void): void;
   release(message: Message<unknown>): void;
-  /** Whether the claim may still be ours. */
+  /** Whether the claim may still be valid. */
   has(message: Message<unknown>): boolean;
   close(): void;
 }
@@ -45,7 +45,7 @@ export function createClaims(queue: Queue, queueName: string, onError: (error: E
     }
   };
   const renewal = setInterval(() => void renew().catch(onError), RENEW_EVERY_MS);
-  // Apart from the renewal, which may itself hang on a database that does not answer.
+  // A timer of its own, because a renewal may hang on a database that does not answer.
   const watch = setInterval(giveUpOverdue, 1_000);
   return {
     hold(message, giveUp, renewed) {

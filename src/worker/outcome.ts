@@ -1,9 +1,9 @@
-/** How a command's end counts, and what people are told of it: the status of DESIGN 3. */
+/** Translates the end of a command into the state, status and reason of its attempt. */
 import type { AttemptOutcome } from "../runs/rules/states.ts";
 import { formatDuration } from "../time/duration.ts";
-import type { CommandEnd, KillReason } from "./command.ts";
+import type { CommandEnd, KillReason } from "./remote-command.ts";
 
-/** 128+n for signal n, 124 timed out, 126 or 127 could not start, -1 lost or cancelled. */
+/** Returns the outcome; `status` is 128+n for signal n, 124 timed out, 126 or 127 not started, -1 lost or cancelled. */
 export function attemptOutcome(end: CommandEnd): AttemptOutcome {
   switch (end.kind) {
     case "exited":
@@ -16,14 +16,15 @@ export function attemptOutcome(end: CommandEnd): AttemptOutcome {
       return { state: "start_failed", status: end.code };
     case "killed":
       return killedOutcome(end.reason);
-    case "lease_over":
+    case "lease_expired":
     case "runner_died":
       return killedOutcome("lost");
   }
 }
 
 /**
- * Why an attempt did not end by itself, as far as its worker knows: what was asked for is known to the run.
+ * Returns why an attempt did not end by itself; undefined when it did, and when the run itself records the reason (a
+ * cancel, a drain).
  * @param timeoutMs of its job, in ms
  */
 export function attemptReason(end: CommandEnd, timeoutMs: number | null): string | undefined {
@@ -36,11 +37,11 @@ export function attemptReason(end: CommandEnd, timeoutMs: number | null): string
     case "start_failed":
       return end.message;
     case "killed":
-      return end.reason === "lost" ? "the worker could not renew its claim" : undefined;
-    case "lease_over":
-      return "its lease ran out";
+      return end.reason === "lost" ? "the worker could not renew its claim in time" : undefined;
+    case "lease_expired":
+      return "the worker did not extend its lease in time";
     case "runner_died":
-      return "the runner died";
+      return "the runner process died";
   }
 }
 

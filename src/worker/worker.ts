@@ -16,24 +16,24 @@ import { type AttemptResult, settleAttempt } from "../runs/settle.ts";
 import { type AttemptOrder, startAttempt } from "../runs/start.ts";
 import { createCancellations } from "./cancellations.ts";
 import { createClaims } from "./claims.ts";
-import type { CommandEnd, CommandSpec, RunningCommand } from "./command.ts";
 import { attemptOutcome, attemptReason } from "./outcome.ts";
-import type { Runner } from "./runner-client.ts";
+import type { CommandEnd, CommandSpec, RunningCommand } from "./remote-command.ts";
+import type { Runner } from "./runner-supervisor.ts";
 
-/** Wait before a start or a settlement is tried again that the database did not take. */
-const AGAIN_MS = 1_000;
-/** Tries of one that fails though the database answers: then the claim is left to lapse. */
+/** Wait (ms) before another try of a start or a settlement that failed in the database. */
+const RETRY_MS = 1_000;
+/** Failed tries while the database answers; then the claim is left to expire. */
 const TRIES = 5;
-/** What tells the processes of an attempt from all others. */
+/** Variables whose values together identify the processes of one attempt. */
 const MARKER = ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"];
 
 export interface WorkerOptions {
-  /** Shown in the history: which worker ran an attempt. */
+  /** The history shows it as the worker of an attempt. */
   name: string;
   pool: string;
-  /** Commands at once. */
+  /** Commands that may run at the same time. */
   concurrency: number;
-  /** What commands inherit of our environment. */
+  /** The variables of our environment that commands inherit. */
   baseEnv: Readonly<Record<string, string>>;
   /** Working directories are relative to this. */
   jobsDir: string;
@@ -63,40 +63,40 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
   const handle = async (message: Message<AttemptMessage>) => {
     using cancellation = cancellations.watch(message.data.run_id);
     let command: RunningCommand | undefined;
-    // From here on: the start may have to wait for locks, or for the database.
+    // Held before the start, which may wait for locks or for the database.
     claims.hold(
       message,
       () => command?.kill("lost"),
       (leftMs) => command?.extendLease(leftMs),
     );
     try {
-      const order = await record(message, "started", () => startAttempt(deps, message, options.name));
+      const order = await recordAttempt(message, "started", () => startAttempt(deps, message, options.name));
       if (order === undefined) return;
       const log = logs.open(order);
-      command = startCommand(order, message, options, log);
+      command = runOrder(order, message, options, log);
       running.add(command);
       if (!claims.has(message)) command.kill("lost");
       if (handingBack) command.kill("handed_back");
-      void cancellation.asked.then(() => command?.kill("cancelled"));
+      void cancellation.requested.then(() => command?.kill("cancelled"));
       const result = attemptResult(await command.finished, order, log);
-      await record(message, "settled", () => settleAttempt(deps, message, result));
+      await recordAttempt(message, "settled", () => settleAttempt(deps, message, result));
     } finally {
       if (command !== undefined) running.delete(command);
       claims.release(message);
     }
   };
-  /** Tries while the database is away, for as long as the claim may be ours; undefined when it did not succeed. */
-  const record = async <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) => {
+  /** Retries while the database is away and the claim may still be valid; undefined when it did not succeed. */
+  const recordAttempt = async <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) => {
     for (let refusals = 0; refusals < TRIES && claims.has(message); ) {
       try {
         return await options.limitDatabase(work);
       } catch (error) {
         const level = error instanceof ClaimLost ? "info" : "error";
         options.log[level]({ err: error, run_id: message.data.run_id }, `an attempt could not be ${what}`);
-        // Somebody else has the message, or will have it.
+        // Another worker has the message, or will get it.
         if (error instanceof ClaimLost) return undefined;
         if (!isDatabaseAway(error)) refusals++;
-        await delay(AGAIN_MS);
+        await delay(RETRY_MS);
       }
     }
     return undefined;
@@ -128,14 +128,17 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
   };
 }
 
-/** Another account has a home, a name and a shell of its own. */
-function inherited(baseEnv: Readonly<Record<string, string>>, user: string | null): Record<string, string> {
+/** Leaves out what differs for another account: its home, name and shell. */
+function inheritedEnv(
+  baseEnv: Readonly<Record<string, string>>,
+  user: string | null,
+): Record<string, string> {
   if (user === null) return { ...baseEnv };
   const { HOME: _home, USER: _user, SHELL: _shell, ...shared } = baseEnv;
   return shared;
 }
 
-/** An attempt whose command is not even tried. */
+/** A command that is never started, because its order has a problem. */
 function notStarted(message: string): RunningCommand {
   const end = { kind: "start_failed", code: 126, message } as const;
   return {
@@ -146,24 +149,24 @@ function notStarted(message: string): RunningCommand {
   };
 }
 
-function startCommand(
+function runOrder(
   order: AttemptOrder,
   message: Message<AttemptMessage>,
   options: WorkerOptions,
   log: LiveLog,
 ): RunningCommand {
   if (order.problem !== undefined) return notStarted(order.problem);
-  return options.runner.start(commandOf(order, message, options), log.write);
+  return options.runner.start(commandSpec(order, message, options), log.write);
 }
 
-function commandOf(
+function commandSpec(
   order: AttemptOrder,
   { claimedAt }: Message<AttemptMessage>,
   options: WorkerOptions,
 ): CommandSpec {
   return {
     command: order.command,
-    env: { ...inherited(options.baseEnv, order.user), ...order.env },
+    env: { ...inheritedEnv(options.baseEnv, order.user), ...order.env },
     cwd: resolve(options.jobsDir, order.workingDirectory ?? "."),
     marker: MARKER,
     ...(order.user !== null && { user: order.user }),

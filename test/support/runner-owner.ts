@@ -1,6 +1,6 @@
 /** A worker in a process of its own, which can be killed: starts a runner and one command, and prints the runner's pid. */
 import pino from "pino";
-import { createRunner, type RunnerOptions } from "../../src/worker/runner-client.ts";
+import { createRunner, type RunnerOptions } from "../../src/worker/runner-supervisor.ts";
 
 export interface OwnerOrder extends Pick<RunnerOptions, "folder" | "path" | "pidNamespace"> {
   text: string;

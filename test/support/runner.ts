@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pino from "pino";
-import type { CommandEnd, CommandSpec, RunningCommand } from "../../src/worker/command.ts";
 import type { PidNamespace } from "../../src/worker/pid-namespace.ts";
-import { createRunner, type Runner } from "../../src/worker/runner-client.ts";
+import type { CommandEnd, CommandSpec, RunningCommand } from "../../src/worker/remote-command.ts";
+import { createRunner, type Runner } from "../../src/worker/runner-supervisor.ts";
 import type { OwnerOrder } from "./runner-owner.ts";
 
 export const PATH = process.env["PATH"] ?? "/usr/bin:/bin";

@@ -40,7 +40,7 @@ afterEach(() => {
 function watch(run: string) {
   const cancellation = cancellations.watch(run);
   const kill = vi.fn();
-  void cancellation.asked.then(kill);
+  void cancellation.requested.then(kill);
   return { kill, cancellation };
 }
 
@@ -58,7 +58,7 @@ it("tells a command that is started after the signal has come", async () => {
   const cancellation = cancellations.watch("one");
   tell({ type: "cancel", run: "one" });
   const kill = vi.fn();
-  await cancellation.asked.then(kill);
+  await cancellation.requested.then(kill);
   expect(kill).toHaveBeenCalledOnce();
 });
 

@@ -1,16 +1,16 @@
 /** Why an attempt did not end by itself, in words. */
 import { expect, it } from "vitest";
-import type { CommandEnd } from "../../src/worker/command.ts";
 import { attemptOutcome, attemptReason } from "../../src/worker/outcome.ts";
+import type { CommandEnd } from "../../src/worker/remote-command.ts";
 
 it.each<[CommandEnd, string, string | undefined]>([
   [{ kind: "exited", code: 0 }, "succeeded", undefined],
   [{ kind: "signalled", signal: "SIGKILL", number: 9 }, "failed", undefined],
   [{ kind: "timed_out" }, "timed_out", "timed out after 10m"],
   [{ kind: "start_failed", code: 127, message: "no such file" }, "start_failed", "no such file"],
-  [{ kind: "runner_died" }, "lost", "the runner died"],
-  [{ kind: "lease_over" }, "lost", "its lease ran out"],
-  [{ kind: "killed", reason: "lost" }, "lost", "the worker could not renew its claim"],
+  [{ kind: "runner_died" }, "lost", "the runner process died"],
+  [{ kind: "lease_expired" }, "lost", "the worker did not extend its lease in time"],
+  [{ kind: "killed", reason: "lost" }, "lost", "the worker could not renew its claim in time"],
   [{ kind: "killed", reason: "cancelled" }, "cancelled", undefined],
   [{ kind: "killed", reason: "handed_back" }, "handed_back", undefined],
 ])("%o is %s", (end, state, reason) => {

@@ -7,7 +7,7 @@ import type { Deps } from "../../src/deps.ts";
 import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import { triggerRun } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import type { CommandEnd, CommandSpec } from "../../src/worker/command.ts";
+import type { CommandEnd, CommandSpec } from "../../src/worker/remote-command.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { type TestDeps, testDeps } from "../support/deps.ts";
 import { jobDefinition } from "../support/job.ts";
@@ -142,5 +142,5 @@ it.each(["before", "after"] as const)(
 it("says why an attempt was lost", async () => {
   await triggerRun(deps, { job: "job" });
   work({}, { kind: "runner_died" });
-  await expect.poll(attempts, SOON).toEqual([{ state: "lost", reason: "the runner died" }]);
+  await expect.poll(attempts, SOON).toEqual([{ state: "lost", reason: "the runner process died" }]);
 });

@@ -1,6 +1,6 @@
-/** What worker and runner say to each other: frames on one socket, a length, a type, a command's number and a payload. */
+/** The protocol between worker and runner: frames on one socket, each with length, type, command number and payload. */
 
-/** The types of frame; the first five go to the runner, the others come from it. */
+/** Frame types: the worker sends those below 10, the runner sends the others. */
 export const FRAME = {
   start: 1,
   signal: 2,
@@ -16,61 +16,57 @@ export const FRAME = {
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 
-/** Output of one command that may be on its way, in bytes; the worker gives back what was consumed. */
+/** Output bytes of one command that may be unconsumed; the worker returns credit as it consumes them. */
 export const CREDIT_BYTES = 131_072;
 
 export type Command = { kind: "shell"; text: string } | { kind: "argv"; argv: readonly string[] };
 
-/** start: what to run. */
+/** Payload of `start`: what to run. */
 export interface StartOrder {
   command: Command;
-  /** Complete: nothing of our own environment is added. */
+  /** The whole environment of the command; nothing of ours is added. */
   env: Record<string, string>;
   cwd: string;
-  /** The account that it runs as; absent: ours. */
+  /** The account that the command runs as; our own when absent. */
   user?: string;
-  /** Names of variables in `env` that together mark the processes of this command, and no others. */
+  /** Names of variables in `env` whose values together identify the processes of this command. */
   marker: readonly string[];
-  /** Absent: the command needs no lease. */
+  /** Absent when the command needs no lease. */
   lease?: Lease;
 }
 
-/** lease: the command may run until then, on the clock of `monotonicMs`; sent again, it is longer. */
+/** Payload of `lease`, which extends the one in `start`: how long the command may run. */
 export interface Lease {
+  /** On the clock of `monotonicMs`. */
   untilMs: number;
 }
 
-/** signal: SIGTERM asks the group to end, SIGKILL ends the command with all that it has started. */
+/** Payload of `signal`: SIGTERM goes to the process group; SIGKILL ends the command and everything it started. */
 export interface SignalOrder {
   signal: "SIGTERM" | "SIGKILL";
 }
 
-/** credit: so many bytes of output were consumed. */
+/** Payload of `credit`: bytes of output that the worker has consumed. */
 export interface Credit {
   bytes: number;
 }
 
-/** started: a pid comes again, pid and start time together do not. */
-export interface Started {
-  pid: number;
-  /** In clock ticks since the machine started; 0 where the system does not tell. */
-  startTime: number;
-}
+/** Says why a command could not be started, with the exit code that a shell would give. */
+export type StartFailure = { kind: "start_failed"; code: 126 | 127; message: string };
 
-export type StartFailed = { kind: "start_failed"; code: 126 | 127; message: string };
-
-/** How a command's own process ended. */
+/** How the process of a command ended. */
 export type ProcessEnd =
   | { kind: "exited"; code: number }
   | { kind: "signalled"; signal: NodeJS.Signals; number: number };
 
-/** exited: all output came before, and nothing of the command is left. */
-export type Exited =
-  | StartFailed
-  /** A signal frame came before its end. */
+/** Payload of `exited`: all output was sent before it, and no process of the command is left. */
+export type CommandExit =
+  | StartFailure
+  /** `signalSent`: a `signal` frame arrived before the process ended. */
   | (ProcessEnd & { signalSent: boolean })
-  | { kind: "lease_over" };
+  | { kind: "lease_expired" };
 
+/** The payload of `started` is a ProcessId; `ready`, `ping` and `pong` carry nothing. */
 export interface Frame {
   type: FrameType;
   command: number;
@@ -79,12 +75,12 @@ export interface Frame {
 
 const HEADER_BYTES = 9;
 
-/** Ms on a clock that all processes of this machine share and nobody can set. */
+/** Milliseconds on a clock that all processes of this machine share and nobody can set. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000n) / 1_000;
 }
 
-/** A frame with bytes, which are copied, or with an object as JSON. */
+/** Encodes a frame. Bytes are copied; an object becomes JSON. */
 export function encodeFrame(type: FrameType, command: number, payload: Buffer | object): Buffer {
   const body = Buffer.isBuffer(payload) ? payload : Buffer.from(JSON.stringify(payload));
   const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
@@ -95,12 +91,12 @@ export function encodeFrame(type: FrameType, command: number, payload: Buffer | 
   return frame;
 }
 
-/** The object in a frame. The sender is the other half of this very program, so it is what it says. */
+/** Decodes the JSON of a frame. The sender is the other half of this program, so the type is trusted. */
 export function decodePayload<T>({ payload }: Frame): T {
   return JSON.parse(payload.toString()) as T;
 }
 
-/** Cuts a stream of chunks, wherever they begin and end, into frames; payloads may share a chunk's memory. */
+/** Splits a stream of chunks into frames. Payloads may share the memory of a chunk. */
 export function createFrameReader(onFrame: (frame: Frame) => void): (chunk: Buffer) => void {
   let held: Buffer[] = [];
   let heldBytes = 0;
@@ -108,7 +104,7 @@ export function createFrameReader(onFrame: (frame: Frame) => void): (chunk: Buff
   return (chunk) => {
     held.push(chunk);
     heldBytes += chunk.length;
-    // A large frame comes in many chunks: they are joined once, when it is whole or its length is known.
+    // The chunks of a large frame are joined at most twice: to read its length, and when it is complete.
     if (heldBytes < wantedBytes) return;
     let rest = held.length === 1 ? chunk : Buffer.concat(held);
     for (wantedBytes = HEADER_BYTES; rest.length >= HEADER_BYTES; wantedBytes = HEADER_BYTES) {

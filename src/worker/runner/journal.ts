@@ -1,4 +1,4 @@
-/** The list of what a runner has started, in a file: for whoever comes after it when it is killed. */
+/** The journal of a runner: a file that lists its running commands, so that their processes can be found if it is killed. */
 
 import {
   closeSync,
@@ -14,24 +14,24 @@ import { join } from "node:path";
 import { type PidSpace, type ProcessId, pidSpace, readProcess } from "./processes.ts";
 
 export interface Journal {
-  /** Before the spawn, so that a mark is known even when nobody lives to learn the pid. */
+  /** Written before the spawn, so that the marker is known even if the runner dies before it learns the pid. */
   starting(command: number, marker: readonly string[]): void;
   started(command: number, root: ProcessId): void;
   ended(command: number): void;
-  /** Closes and deletes it: nothing is left. */
+  /** Closes and deletes the file. */
   remove(): void;
 }
 
-/** A command of a journal that had not ended. */
+/** A command in a journal that has not ended. */
 export interface JournalEntry {
   marker: readonly string[];
   root?: ProcessId;
 }
 
 export interface JournalHead {
-  /** The runner; what surrounds it when it is in a PID namespace. */
+  /** The runner, or the process around it when it has its own PID namespace. */
   owner: ProcessId;
-  /** Whose runner it is. */
+  /** The worker that the runner belongs to. */
   worker: ProcessId;
   space: PidSpace;
 }
@@ -46,12 +46,13 @@ type Line =
   | { started: number; root: ProcessId }
   | { ended: number };
 
-/** With so many lines, most of them of the past, it is written anew. */
-const MOST_LINES = 2_000;
+/** The file is rewritten when it has more lines, because most of them are about ended commands. */
+const MAX_LINES = 2_000;
 
 /**
- * Opens the journal of `ownerPid`, this process unless told, in `folder`; one that does nothing where there is
- * no /proc or no such process. Throws when the file cannot be made. That it cannot be written later, on a full disk, is told to stderr and stops no command.
+ * Opens the journal of `ownerPid` (default: this process) in `folder`. Without /proc or such a process it does nothing.
+ * Later write errors, such as a full disk, go to stderr and stop no command.
+ * @throws when the file cannot be created
  */
 export function openJournal(folder: string, worker: ProcessId, ownerPid = process.pid): Journal {
   const space = pidSpace();
@@ -79,11 +80,11 @@ export function openJournal(folder: string, worker: ProcessId, ownerPid = proces
   function append(text: string): void {
     tryTo(() => {
       writeSync(fd, text);
-      if (++lines > MOST_LINES + 4 * running.size) rewrite();
+      if (++lines > MAX_LINES + 4 * running.size) rewrite();
     });
   }
 
-  /** A file is replaced as a whole: whoever reads it finds the old or the new one. */
+  /** Replaces the file in one step: a reader finds either the old or the new one. */
   function rewrite(): void {
     const fresh = openSync(`${path}.new`, "w", 0o600);
     writeSync(fresh, head + [...running.values()].join(""));
@@ -117,7 +118,7 @@ export function openJournal(folder: string, worker: ProcessId, ownerPid = proces
   };
 }
 
-/** For a runner that needs none. */
+/** A journal that does nothing. */
 export const NO_JOURNAL: Journal = {
   starting: () => undefined,
   started: () => undefined,
@@ -125,7 +126,10 @@ export const NO_JOURNAL: Journal = {
   remove: () => undefined,
 };
 
-/** Reads a journal; undefined when it is gone or has no first line that we know. Lines that were cut off are left out. Throws when it cannot be read. */
+/**
+ * Reads a journal; undefined when it is gone or its first line is unknown. Truncated lines are skipped.
+ * @throws when the file cannot be read
+ */
 export function readJournal(path: string): JournalContent | undefined {
   const [head, ...rest] = readLines(path);
   if (head === undefined || !("worker" in head)) return undefined;
@@ -144,7 +148,7 @@ function readLines(path: string): Line[] {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    // Another worker has dealt with it.
+    // Another worker has already handled it.
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
     throw error;
   }
@@ -152,18 +156,18 @@ function readLines(path: string): Line[] {
     try {
       return [JSON.parse(json) as Line];
     } catch {
-      // It was being written when its runner was killed, or the disk was full.
+      // The runner was killed while writing it, or the disk was full.
       return [];
     }
   });
 }
 
-/** To the worker's log, if there is a worker. */
+/** Writes to stderr, which the worker logs. */
 function complain(message: string): void {
   try {
     writeSync(2, `${message}\n`);
   } catch {
-    // Nobody reads it.
+    // The worker is gone.
   }
 }
 

@@ -1,4 +1,4 @@
-/** Makes the real pipe that a command writes its stdout and stderr to, and reads it. */
+/** Makes the one real pipe for a command's stdout and stderr, and reads it. */
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
@@ -6,26 +6,26 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { finished } from "node:stream";
 
-/** Both ends of a pipe, close-on-exec: a child has only the end that is given to it. */
+/** Both ends of a pipe. They are close-on-exec: a child gets only the end passed to it. */
 export interface OutputPipe {
   readFd: number;
-  /** Blocking, as commands expect their stdout to be. */
+  /** Blocking, because commands expect that of stdout. */
   writeFd: number;
 }
 
-/** Reads one pipe until it is closed. */
+/** Reads one pipe to its end. */
 export interface OutputReader {
-  /** Resolves when nobody holds the write end any more and all that was written has been read. */
+  /** Resolves when every write end is closed and all data has been read. */
   ended: Promise<void>;
-  /** Waits for `ended`, but no longer than until the pipe is quiet, and at most 250 ms. */
+  /** Waits for `ended`, but only until the pipe has been quiet for 100 ms, and at most 250 ms. */
   drain(): Promise<void>;
-  /** Takes what is in the pipe at this moment and closes the read end. */
+  /** Reads what is in the pipe now and closes the read end. */
   close(): void;
-  /** Reads on after `write` has said no. */
+  /** Continues reading after `write` returned false. */
   resume(): void;
 }
 
-/** How many pipes one `mkfifo` makes: a spawn of its own for every pipe would double the cost of a command. */
+/** Pipes made by one `mkfifo`: one spawn per pipe would double the cost of a command. */
 export const PIPE_BATCH = 16;
 const DRAIN_LIMIT_MS = 250;
 const QUIET_MS = 100;
@@ -33,15 +33,14 @@ const QUIET_MS = 100;
 const LARGEST_PIPE_BYTES = 1_048_576;
 
 const spare: OutputPipe[] = [];
-// One for all readers: bytes are handed on before the next read.
+// All readers share it: bytes are passed on before the next read.
 const readBuffer = Buffer.allocUnsafeSlow(65_536);
 
 /**
- * Takes a pipe; the caller closes both ends. Throws the error of `mkfifo` or `open` (no file
- * descriptors left, no room in the temporary directory).
- *
- * Node's own stdio pipes are sockets, which `/dev/stderr` cannot open, and Node has no call for a real
- * one. A FIFO opened at both ends and unlinked is one.
+ * Returns a pipe; the caller closes both ends.
+ * Node's own stdio pipes are sockets, which a command cannot open as `/dev/stderr`, and Node cannot create a real
+ * pipe. A FIFO that is opened at both ends and unlinked is one.
+ * @throws the error of `mkfifo` or `open`, such as no file descriptors or no space in the temporary directory
  */
 export function takeOutputPipe(): OutputPipe {
   if (spare.length === 0) makeSpares();
@@ -54,7 +53,7 @@ function makeSpares(): void {
   const folder = mkdtempSync(join(tmpdir(), "carillon-pipes-"));
   try {
     const paths = Array.from({ length: PIPE_BATCH }, (_, index) => join(folder, `${index}`));
-    // A command of another account may open its own stderr again; nobody else finds the way to the pipe.
+    // A command of another account may reopen its own stderr; nobody else can reach the unlinked pipe.
     execFileSync("mkfifo", ["-m", "622", ...paths], { stdio: ["ignore", "ignore", "pipe"] });
     for (const path of paths) spare.push(openBothEnds(path));
   } finally {
@@ -63,7 +62,7 @@ function makeSpares(): void {
 }
 
 function openBothEnds(path: string): OutputPipe {
-  // Opening the read end would otherwise wait for a writer.
+  // Without O_NONBLOCK this would wait for a writer.
   const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     return { readFd, writeFd: openSync(path, constants.O_WRONLY) };
@@ -74,9 +73,9 @@ function openBothEnds(path: string): OutputPipe {
 }
 
 /**
- * Reads `readFd` and owns it from now on. `write` gets every chunk in order, must copy what it keeps, and
- * says whether it wants more; `close` hands over what is left all the same.
- * Waits on the event loop's poll, never in the thread pool, so any number of silent commands is free.
+ * Reads `readFd` and takes ownership of it. `write` gets every chunk in order, must copy what it keeps, and returns
+ * whether it wants more; `close` delivers the rest in any case.
+ * It waits in the event loop's poll, never in the thread pool, so any number of silent commands costs nothing.
  */
 export function readOutput(readFd: number, write: (chunk: Buffer) => boolean): OutputReader {
   const ended = Promise.withResolvers<void>();
@@ -88,7 +87,7 @@ export function readOutput(readFd: number, write: (chunk: Buffer) => boolean): O
   }
 
   const socket = new Socket({ fd: readFd, writable: false, onread: { buffer: readBuffer, callback: take } });
-  // A failing read ends the output, not the command: its exit is still awaited and reported.
+  // A failed read ends the output but not the command, whose exit is still reported.
   finished(socket, () => ended.resolve());
   socket.resume();
 
@@ -103,26 +102,26 @@ export function readOutput(readFd: number, write: (chunk: Buffer) => boolean): O
   }
 
   function close(): void {
-    // On a busy event loop the timers may run before the pipe was polled.
-    if (!socket.destroyed) sweep(readFd, take);
+    // On a busy event loop the timers may fire before the pipe was polled.
+    if (!socket.destroyed) readRest(readFd, take);
     socket.destroy();
   }
 
   return { ended: ended.promise, drain, close, resume: () => void socket.resume() };
 }
 
-/** Reads what is in the pipe without waiting; bounded, since a surviving process may keep on writing. */
-function sweep(readFd: number, take: (length: number) => void): void {
-  let swept = 0;
-  while (swept < LARGEST_PIPE_BYTES) {
+/** Reads what is in the pipe without waiting. Bounded, because a surviving process may keep writing. */
+function readRest(readFd: number, take: (length: number) => void): void {
+  let total = 0;
+  while (total < LARGEST_PIPE_BYTES) {
     const length = readNow(readFd);
     if (length === 0) return;
     take(length);
-    swept += length;
+    total += length;
   }
 }
 
-/** Returns 0 at the end and when the pipe is empty. */
+/** Returns 0 at the end of the data and when the pipe is empty. */
 function readNow(readFd: number): number {
   try {
     return readSync(readFd, readBuffer);

@@ -1,4 +1,4 @@
-/** Finds all that a command has started, and kills it so that nothing slips away meanwhile. */
+/** Finds every process that a command started, and kills them so that none escapes meanwhile. */
 import {
   environmentOf,
   isAlive,
@@ -9,54 +9,54 @@ import {
   signalProcess,
 } from "./processes.ts";
 
-/** A command, as it is found again among all processes. */
+/** How the processes of a command are recognised. */
 export interface ProcessTree {
-  /** The command's own process; unknown when the journal ends before it had one. */
+  /** The process that was spawned; unknown when the journal ends before the spawn. */
   root?: ProcessId;
-  /** Nothing that is older belongs to it. */
+  /** No process older than this belongs to the command (clock ticks since the machine started). */
   notBefore: number;
-  /** `NAME=value` of variables that only processes of this command have; empty: it has no mark. */
+  /** `NAME=value` of variables that only processes of this command have; empty when there are none. */
   marker: readonly string[];
-  /** Its group may be gone, and the id somebody else's: it counts only while the command's own process is there. */
+  /** True when the root may have been reaped: then its group id counts only while the root itself is still found. */
   rootMayBeGone: boolean;
 }
 
 interface Snapshot {
   processes: readonly ProcessEntry[];
-  /** Undefined: it cannot be told at this moment. */
+  /** Undefined when it cannot be known at this moment. */
   environment(pid: number): Set<string> | undefined;
 }
 
-/** Why a look at all processes may not have seen everything. */
-interface Doubts {
-  /** A process was becoming another program: whose it is can be told in a moment. */
+/** Why a scan may be incomplete. */
+interface ScanDoubts {
+  /** A process was in the middle of exec; whose it is will be known in a moment. */
   unsettled: boolean;
-  /** A process ended before it was read; what it had just started may have been overlooked. */
+  /** A process ended before it was read; a child that it had just started may have been overlooked. */
   missed: boolean;
 }
 
-/** What one look has shown. */
-export interface Look extends Doubts {
-  /** The commands of which something was there to be killed; it may take a moment to be gone. */
+/** The result of one scan. */
+export interface ScanResult extends ScanDoubts {
+  /** The commands that had processes to kill; the kernel may need a moment to remove them. */
   living: ReadonlySet<ProcessTree>;
 }
 
-/** Looks for new members so often at most before it kills: each time those known are standing still. */
-const MOST_LOOKS = 20;
+/** Rounds of stopping and searching before the kill, at most. */
+const MAX_ROUNDS = 20;
 
 /**
- * Kills the group, the session, the descendants and the marked processes of each command, with one look at
- * /proc for all. They are stopped first, again and again until no new one is found, and then killed: so a tree
- * that keeps on forking cannot outrun us.
+ * Kills the group, the session, the descendants and the marked processes of each command, with one scan of /proc for
+ * all commands. It first stops every process and searches again until it finds no new one, so that a tree that keeps
+ * forking cannot outrun the kill.
  */
-export function killTrees(trees: readonly ProcessTree[]): Look {
+export function killTrees(trees: readonly ProcessTree[]): ScanResult {
   if (process.platform !== "linux") {
     return { living: killGroups(trees), unsettled: false, missed: false };
   }
-  let doubts: Doubts = { unsettled: false, missed: false };
+  let doubts: ScanDoubts = { unsettled: false, missed: false };
   const found = new Map<number, ProcessEntry>();
   const living = new Set<ProcessTree>();
-  for (let look = 0; look < MOST_LOOKS; look++) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
     const before = found.size;
     const snapshot = takeSnapshot(trees);
     for (const tree of trees) {
@@ -66,7 +66,7 @@ export function killTrees(trees: readonly ProcessTree[]): Look {
           found.set(member.pid, member);
           living.add(tree);
         } else if (!isAlive(member)) {
-          // It has just ended, and may have started somebody before.
+          // It has just ended, and may have started another process before.
           living.add(tree);
         }
       }
@@ -78,17 +78,17 @@ export function killTrees(trees: readonly ProcessTree[]): Look {
   return { living, ...doubts };
 }
 
-/** The living processes of a command, of those in the snapshot. */
+/** Returns the living processes of a command in the snapshot. */
 export function membersOf(tree: ProcessTree, { processes, environment }: Snapshot): ProcessEntry[] {
   const { root, notBefore, marker } = tree;
   const young = processes.filter(({ pid, startTime }) => startTime >= notBefore && pid !== process.pid);
   const members = new Set<ProcessEntry>();
-  // As long as a group or session has members nobody else gets its id.
+  // The kernel does not reuse the id of a group or session that has members.
   const ids = new Set<number>();
   const holder = root && young.find(({ pid }) => pid === root.pid);
   if (root && (holder ? holder.startTime === root.startTime : !tree.rootMayBeGone)) ids.add(root.pid);
 
-  // The dead have no environment any more.
+  // Zombies have no environment.
   const isMember = ({ pid, parent, group, session, zombie }: ProcessEntry) =>
     [pid, parent, group, session].some((id) => ids.has(id)) ||
     (marker.length > 0 && !zombie && hasAll(environment(pid), marker));
@@ -107,10 +107,10 @@ function hasAll(environment: Set<string> | undefined, marker: readonly string[])
   return environment !== undefined && marker.every((entry) => environment.has(entry));
 }
 
-function takeSnapshot(trees: readonly ProcessTree[]): Snapshot & { doubts: Doubts } {
+function takeSnapshot(trees: readonly ProcessTree[]): Snapshot & { doubts: ScanDoubts } {
   const environments = new Map<number, Set<string> | undefined>();
   const oldest = Math.min(...trees.map(({ notBefore }) => notBefore));
-  const doubts: Doubts = { unsettled: false, missed: false };
+  const doubts: ScanDoubts = { unsettled: false, missed: false };
   const onMissed = () => {
     doubts.missed = true;
   };
@@ -127,7 +127,7 @@ function takeSnapshot(trees: readonly ProcessTree[]): Snapshot & { doubts: Doubt
   };
 }
 
-/** Without /proc the group is all that can be found, and only while the command's own process keeps its id. */
+/** Without /proc only the group can be found, and only while the root still holds its id. */
 function killGroups(trees: readonly ProcessTree[]): Set<ProcessTree> {
   return new Set(
     trees.filter(({ root, rootMayBeGone }) => root && !rootMayBeGone && signalGroup(root.pid, "SIGKILL")),

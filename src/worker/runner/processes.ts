@@ -1,9 +1,10 @@
-/** Reads which processes there are from /proc, and signals exactly the one that was meant. */
+/** Reads the process table from /proc, and signals a process only if its pid still means the same one. */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 
-/** One process for good: a pid comes again, pid and start time (clock ticks since the machine started) do not. */
+/** Identifies one process for ever: a pid is reused, but never with the same start time. */
 export interface ProcessId {
   pid: number;
+  /** Clock ticks since the machine started; 0 where the system does not say. */
   startTime: number;
 }
 
@@ -11,11 +12,11 @@ export interface ProcessEntry extends ProcessId {
   parent: number;
   group: number;
   session: number;
-  /** Dead, but not reaped by its parent. */
+  /** Dead, but not yet reaped by its parent. */
   zombie: boolean;
 }
 
-/** Where pids mean what they say: this start of this machine, in this PID namespace. */
+/** Where pids are valid: one boot of one machine, in one PID namespace. */
 export interface PidSpace {
   bootId: string;
   namespace: string;
@@ -23,16 +24,16 @@ export interface PidSpace {
 
 /** proc_pid_stat(5) has 52 numbers and a name of at most 64 bytes. */
 const statBuffer = Buffer.allocUnsafeSlow(2_048);
-/** Of the processes that were read lately. */
+/** Start times by pid, of processes read recently. */
 const startTimes = new Map<number, number>();
-/** Of those that were seen dead: some wait long for somebody to reap them. */
+/** Start times by pid, of zombies already seen: some wait long for their parent. */
 const dead = new Map<number, number>();
-const OLD_FOR_MS = 1_000;
-let oldUntil = 0;
-/** The pid of the process that all kernel threads are children of. */
+const CACHE_MS = 1_000;
+let cachedUntil = 0;
+/** The pid of kthreadd, the parent of all kernel threads. */
 const KERNEL = 2;
 
-/** Says where we are; undefined where there is no /proc. */
+/** Returns the pid space of this process; undefined without /proc. */
 export function pidSpace(): PidSpace | undefined {
   try {
     const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
@@ -43,17 +44,16 @@ export function pidSpace(): PidSpace | undefined {
 }
 
 /**
- * All processes that started at `notBefore` (clock ticks since the machine started) or later, but those of the
- * kernel; none where there is no /proc. Those that are older are not read again for a second: a pid takes longer
- * than that to come again.
- * @param onMissed called for each that ended before it was read: what it may have started is not seen either
+ * Lists the processes that started at `notBefore` (clock ticks since the machine started) or later, without kernel
+ * threads; none without /proc. Older processes are not read again for a second, because no pid is reused that soon.
+ * @param onMissed called for each process that ended before it was read; its children may be missing from the list
  */
 export function listProcesses(notBefore = 0, onMissed: () => void = () => undefined): ProcessEntry[] {
   if (process.platform !== "linux") return [];
-  if (performance.now() > oldUntil) {
+  if (performance.now() > cachedUntil) {
     startTimes.clear();
     dead.clear();
-    oldUntil = performance.now() + OLD_FOR_MS;
+    cachedUntil = performance.now() + CACHE_MS;
   }
   const entries: ProcessEntry[] = [];
   for (const name of readdirSync("/proc")) {
@@ -63,24 +63,24 @@ export function listProcesses(notBefore = 0, onMissed: () => void = () => undefi
     if (entry === undefined || diedUnseen(entry)) onMissed();
     if (entry === undefined) continue;
     startTimes.set(pid, entry.startTime);
-    // In a PID namespace of our own 2 is a pid like any other: there the kernel has none.
+    // In our own PID namespace 2 is an ordinary pid, and there are no kernel threads.
     const ofKernel = entry.session === 0 && (pid === KERNEL || entry.parent === KERNEL);
     if (entry.startTime >= notBefore && !ofKernel) entries.push(entry);
   }
   return entries;
 }
 
-/** Says of each dead process once that it may have lived, and started others, when the list was made. */
+/** True once for each zombie: it may have been alive, and started others, when /proc was listed. */
 function diedUnseen({ pid, startTime, zombie }: ProcessEntry): boolean {
   if (!zombie || dead.get(pid) === startTime) return false;
   dead.set(pid, startTime);
   return true;
 }
 
-/** Undefined when there is no such process, or no /proc. */
+/** Reads one process; undefined when there is none, or no /proc. */
 export function readProcess(pid: number): ProcessEntry | undefined {
   const stat = readStat(pid);
-  // The name, in parentheses, may hold anything.
+  // The name, in parentheses, may contain anything, even parentheses and spaces.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, parent, group, session] = fields;
   const startTime = fields[19];
@@ -96,14 +96,13 @@ export function readProcess(pid: number): ProcessEntry | undefined {
 }
 
 /**
- * The environment that a process was started with, as `NAME=value`; empty when we may not read it. Undefined when
- * that cannot be told: a process that is becoming another program has, for that moment, neither environment nor
- * command line, and one that has just ended has none any more.
+ * Reads the initial environment of a process as `NAME=value`; empty when we may not read it. Undefined when it cannot
+ * be known: during exec a process briefly has neither environment nor command line, and an ended one has none.
  */
 export function environmentOf(pid: number): Set<string> | undefined {
   const read = (file: string) => readFileSync(`/proc/${pid}/${file}`, "utf8");
   try {
-    // Between the two looks at the first it may have become what it is.
+    // The exec may have finished between the first read and this one.
     const environment = read("environ") || (read("cmdline") && read("environ"));
     if (environment === "" && read("cmdline") === "") return undefined;
     return new Set(environment.split("\0"));
@@ -116,19 +115,19 @@ function isRefusal(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
 }
 
-/** Signals a process unless its pid is somebody else's by now; says whether it was there and ours to signal. */
+/** Signals a process unless its pid was reused; returns whether it was alive and we were allowed to signal it. */
 export function signalProcess({ pid, startTime }: ProcessId, signal: NodeJS.Signals): boolean {
   const now = readProcess(pid);
   if (now === undefined || now.startTime !== startTime || now.zombie) return false;
   try {
     return process.kill(pid, signal);
   } catch {
-    // It has just ended, or belongs to another user, as what `sudo` starts does.
+    // It has just ended, or belongs to another user, as with `sudo`.
     return false;
   }
 }
 
-/** Says whether exactly this process lives. */
+/** Whether exactly this process is alive. */
 export function isAlive({ pid, startTime }: ProcessId): boolean {
   const now = readProcess(pid);
   return now !== undefined && now.startTime === startTime && !now.zombie;
@@ -140,49 +139,34 @@ function readStat(pid: number): string {
     fd = openSync(`/proc/${pid}/stat`, "r");
     return statBuffer.toString("latin1", 0, readSync(fd, statBuffer));
   } catch {
-    // It ended after the folder was listed.
+    // The process ended after the folder was listed.
     return "";
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** Says whether the group had a member that we could signal; signal 0 only asks. */
+/** Signals a process group; returns whether it had a member that we may signal. Signal 0 only asks. */
 export function signalGroup(groupId: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-groupId, signal);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    // EPERM: all that is left belongs to another user, as what `sudo` starts does.
+    // EPERM: all remaining members belong to another user, as with `sudo`.
     if (code === "ESRCH" || code === "EPERM") return false;
     throw error;
   }
 }
 
 /**
- * Says whether the group has a living member that we could signal. Zombies do not count: a container whose
- * first process reaps no orphans keeps them for ever, and the kernel answers for them as for the living.
+ * Whether the group has a living member that we may signal. Zombies do not count: in a container whose first process
+ * does not reap orphans they stay for ever, and the kernel treats them like living members.
  */
 export function groupIsAlive(groupId: number): boolean {
-  return signalGroup(groupId, 0) && !hasOnlyZombies(groupId);
-}
-
-function hasOnlyZombies(groupId: number): boolean {
-  if (process.platform !== "linux") return false;
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return !pids.some((pid) => {
-    // proc_pid_stat(5): pid (name) state parent group ...; the name may hold anything.
-    const stat = statText(pid);
-    const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return group === `${groupId}` && state !== "Z" && state !== "X";
+  if (!signalGroup(groupId, 0)) return false;
+  if (process.platform !== "linux") return true;
+  return readdirSync("/proc").some((name) => {
+    const entry = Number(name) > 0 ? readProcess(Number(name)) : undefined;
+    return entry?.group === groupId && !entry.zombie;
   });
-}
-
-function statText(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    // It ended after the folder was listed.
-    return "";
-  }
 }

@@ -1,56 +1,49 @@
-/** One command in the runner: started, its output passed on as far as there is credit, ended with all it has started. */
+/** Runs one command inside the runner: starts it, passes its output on within the credit, and ends all its processes. */
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  CREDIT_BYTES,
-  type Exited,
-  type Lease,
-  monotonicMs,
-  type Started,
-  type StartOrder,
-} from "./frames.ts";
+import { type CommandExit, CREDIT_BYTES, type Lease, monotonicMs, type StartOrder } from "./frames.ts";
 import type { Journal } from "./journal.ts";
 import { type OutputReader, readOutput } from "./output-pipe.ts";
 import type { ProcessTree } from "./process-tree.ts";
-import { groupIsAlive, readProcess, signalGroup } from "./processes.ts";
-import { type Spawned, spawnCommand } from "./spawn-command.ts";
-import { explainStartFailure } from "./start-failure.ts";
+import { groupIsAlive, type ProcessId, readProcess, signalGroup } from "./processes.ts";
+import { explainStartFailure, type SpawnedProcess, spawnCommand } from "./spawn-command.ts";
 import type { Sweeper } from "./sweeper.ts";
 
-/** What a command needs of the runner. */
-export interface Surroundings {
+/** What the runner provides to each command. */
+export interface CommandContext {
   journal: Journal;
   sweeper: Sweeper;
-  onStarted(started: Started): void;
-  /** The chunk's memory is used again. */
+  onStarted(root: ProcessId): void;
+  /** The memory of the chunk is reused after the call. */
   onOutput(chunk: Buffer): void;
-  /** The last that is heard of it. */
-  onExited(exited: Exited): void;
+  /** Called once, after everything else. */
+  onExited(exit: CommandExit): void;
 }
 
 export interface CommandControl {
-  /** SIGTERM goes to the group; SIGKILL ends all that the command has started. Nothing once it has ended. */
+  /** SIGTERM goes to the process group; SIGKILL ends everything the command started. No effect after its end. */
   signal(signal: "SIGTERM" | "SIGKILL"): void;
-  /** So many bytes of output were consumed. */
+  /** The worker has consumed this many bytes of output. */
   grant(bytes: number): void;
-  /** Lets it run until then. */
+  /** Moves the end of the lease. */
   extend(lease: Lease): void;
 }
 
 const LONGEST_POLL_MS = 200;
+const LEASE_EXPIRED: CommandExit = { kind: "lease_expired" };
 
-/** Runs a command. Its number is how the journal names it. */
-export function runCommand(command: number, order: StartOrder, surroundings: Surroundings): CommandControl {
-  const { journal, sweeper } = surroundings;
+/** Runs a command; `command` is its number in the journal. */
+export function runCommand(command: number, order: StartOrder, context: CommandContext): CommandControl {
+  const { journal, sweeper } = context;
   let tree: ProcessTree | undefined;
   let reader: OutputReader | undefined;
   let unconsumed = 0;
   let sent: "SIGTERM" | "SIGKILL" | undefined;
   let ended = false;
-  let leaseOver = false;
+  let leaseExpired = false;
   let leaseTimer: NodeJS.Timeout | undefined;
 
   function signal(wanted: "SIGTERM" | "SIGKILL"): void {
-    // Its group may be gone, and the id somebody else's. A sweep looks who has it.
+    // The group may be gone and its id reused. SIGKILL is safe: a sweep checks each process.
     if (ended && wanted === "SIGTERM") return;
     sent = wanted;
     if (tree?.root === undefined) return;
@@ -61,24 +54,24 @@ export function runCommand(command: number, order: StartOrder, surroundings: Sur
   function extend({ untilMs }: Lease): void {
     clearTimeout(leaseTimer);
     leaseTimer = setTimeout(() => {
-      leaseOver = true;
+      leaseExpired = true;
       signal("SIGKILL");
     }, untilMs - monotonicMs());
   }
 
   function passOn(chunk: Buffer): boolean {
-    surroundings.onOutput(chunk);
+    context.onOutput(chunk);
     unconsumed += chunk.length;
     return unconsumed < CREDIT_BYTES;
   }
 
-  async function run(): Promise<Exited> {
-    // A frame that comes late, from a worker that stood still, starts nothing.
-    if (order.lease && order.lease.untilMs <= monotonicMs()) return { kind: "lease_over" };
+  async function run(): Promise<CommandExit> {
+    // A worker that was stopped may send a `start` too late; another worker may already run the attempt.
+    if (order.lease && order.lease.untilMs <= monotonicMs()) return LEASE_EXPIRED;
     if (order.lease) extend(order.lease);
     const marker = order.marker.map((name) => `${name}=${order.env[name]}`);
     journal.starting(command, marker);
-    let spawned: Spawned;
+    let spawned: SpawnedProcess;
     try {
       spawned = await spawnCommand(order);
     } catch (error) {
@@ -87,30 +80,28 @@ export function runCommand(command: number, order: StartOrder, surroundings: Sur
     const root = { pid: spawned.pid, startTime: readProcess(spawned.pid)?.startTime ?? 0 };
     tree = { root, notBefore: root.startTime, marker, rootMayBeGone: false };
     journal.started(command, root);
-    surroundings.onStarted(root);
+    context.onStarted(root);
     reader = readOutput(spawned.readFd, passOn);
     if (sent !== undefined) signal(sent);
     return await conclude(spawned, reader, tree);
   }
 
-  async function conclude(spawned: Spawned, output: OutputReader, left: ProcessTree): Promise<Exited> {
+  async function conclude(spawned: SpawnedProcess, output: OutputReader, left: ProcessTree) {
     const end = await spawned.ended;
     ended = true;
-    const exited: Exited = leaseOver ? { kind: "lease_over" } : { ...end, signalSent: sent !== undefined };
-    // The grace is the whole group's: a shell dies of SIGTERM at once, the program it runs cleans up.
-    for (let pollMs = 10; sent === "SIGTERM" && groupIsAlive(spawned.pid); pollMs *= 2) {
-      await delay(Math.min(pollMs, LONGEST_POLL_MS));
-    }
+    const exit = leaseExpired ? LEASE_EXPIRED : { ...end, signalSent: sent !== undefined };
+    // The grace period is for the whole group: the shell ends at once, while its program still cleans up.
+    await groupEnds(spawned.pid, () => sent === "SIGTERM");
     await output.drain();
     output.close();
     await sweeper.sweep(left);
-    return exited;
+    return exit;
   }
 
-  void run().then((exited) => {
+  void run().then((exit) => {
     clearTimeout(leaseTimer);
     journal.ended(command);
-    surroundings.onExited(exited);
+    context.onExited(exit);
   });
   return {
     signal,
@@ -121,4 +112,11 @@ export function runCommand(command: number, order: StartOrder, surroundings: Sur
       if (wasShort && unconsumed < CREDIT_BYTES) reader?.resume();
     },
   };
+}
+
+/** Resolves when the group has ended, or when `isPatient` turns false. */
+async function groupEnds(groupId: number, isPatient: () => boolean): Promise<void> {
+  for (let pollMs = 10; isPatient() && groupIsAlive(groupId); pollMs *= 2) {
+    await delay(Math.min(pollMs, LONGEST_POLL_MS));
+  }
 }

@@ -1,13 +1,13 @@
-/** Starts one process in a group of its own, with stdout and stderr on one pipe. */
+/** Spawns one process in its own group with stdout and stderr on one pipe, and explains why a spawn failed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, readFileSync } from "node:fs";
+import { accessSync, closeSync, constants as fileConstants, readFileSync, statSync } from "node:fs";
 import { constants, userInfo } from "node:os";
-import type { ProcessEnd, StartOrder } from "./frames.ts";
+import type { ProcessEnd, StartFailure, StartOrder } from "./frames.ts";
 import { takeOutputPipe } from "./output-pipe.ts";
 
-/** A process that runs. */
-export interface Spawned {
+/** A running process. */
+export interface SpawnedProcess {
   /** Also the id of its process group and session. */
   pid: number;
   /** The read end of its output; the caller closes it. */
@@ -17,12 +17,11 @@ export interface Spawned {
 }
 
 /**
- * Starts a command: a text through `/bin/sh -c`, a list as it is. stdin is `/dev/null`.
- * Rejects with the error of `spawn` or of making the pipe when it cannot be started.
- *
+ * Spawns a command: a text through `/bin/sh -c`, a list without a shell. stdin is `/dev/null`.
  * Node reports death by a real-time signal (34 to 64) as exit code 0, and so do we.
+ * @throws the error of `spawn` or of making the pipe; `explainStartFailure` reads it
  */
-export async function spawnCommand({ command, env, cwd, user }: StartOrder): Promise<Spawned> {
+export async function spawnCommand({ command, env, cwd, user }: StartOrder): Promise<SpawnedProcess> {
   const [file, ...args] = command.kind === "shell" ? ["/bin/sh", "-c", command.text] : command.argv;
   if (file === undefined) throw new Error("the command is an empty list");
   const account: Account = user === undefined ? { env: {} } : accountOf(user);
@@ -35,10 +34,10 @@ export async function spawnCommand({ command, env, cwd, user }: StartOrder): Pro
     closeSync(readFd);
     throw error;
   } finally {
-    // The output ends only when nobody holds this end.
+    // The output ends only when every write end is closed.
     closeSync(writeFd);
   }
-  // Some failures are thrown; the others give a child without a pid that emits `error`.
+  // Some failures throw; for the others the child has no pid and emits `error`.
   if (child.pid !== undefined) return { pid: child.pid, readFd, ended: endOf(child) };
   closeSync(readFd);
   const [error] = await once(child, "error");
@@ -47,7 +46,7 @@ export async function spawnCommand({ command, env, cwd, user }: StartOrder): Pro
 
 function endOf(child: ChildProcess): Promise<ProcessEnd> {
   return new Promise((resolve) => {
-    // Node gives one of the two, and null for the other.
+    // One of the two is always null.
     child.once("exit", (code, signal) => {
       if (signal !== null) resolve({ kind: "signalled", signal, number: constants.signals[signal] });
       else resolve({ kind: "exited", code: code ?? -1 });
@@ -55,25 +54,69 @@ function endOf(child: ChildProcess): Promise<ProcessEnd> {
   });
 }
 
-/** Whom a command runs as, with what an account's own programs find in their environment. */
-export interface Account {
-  /** Absent: as we do. */
+/** The account that a command runs as. */
+interface Account {
+  /** Absent when it is our own account. */
   ids?: { uid: number; gid: number };
+  /** The variables that a login of this account would set. */
   env: Record<string, string>;
 }
 
-/** Throws an error for people where there is no such account, or where we may not act for it. */
-export function accountOf(name: string): Account {
+/** Throws an error with a message for users when the account does not exist or we may not switch to it. */
+function accountOf(name: string): Account {
   const line = readFileSync("/etc/passwd", "utf8")
     .split("\n")
     .find((one) => one.startsWith(`${name}:`));
   // passwd(5): name:password:uid:gid:comment:home:shell
   const [, , uid, gid, , home = "/", shell = ""] = line?.split(":") ?? [];
   if (uid === undefined || gid === undefined)
-    throw new Error(`/etc/passwd of this machine has no account ${name}`);
+    throw new Error(`/etc/passwd on this machine has no account ${name}`);
   const env = { HOME: home, USER: name, LOGNAME: name, SHELL: shell || "/bin/sh" };
   const own = userInfo().uid;
   if (own === Number(uid)) return { env };
   if (own !== 0) throw new Error(`only root may run commands as ${name}, and the service is not root`);
   return { ids: { uid: Number(uid), gid: Number(gid) }, env };
+}
+
+/**
+ * Explains the error of a spawn, with code 127 for a missing command and 126 for everything else.
+ * `spawn` reports ENOENT for a missing command and for a missing folder, so the folder is checked first.
+ */
+export function explainStartFailure({ command, cwd, user }: StartOrder, error: unknown): StartFailure {
+  const failed = (code: 126 | 127, message: string): StartFailure => ({
+    kind: "start_failed",
+    code,
+    message,
+  });
+  const folderProblem = describeFolderProblem(cwd);
+  if (folderProblem !== undefined) return failed(126, folderProblem);
+
+  const file = command.kind === "shell" ? "/bin/sh" : command.argv[0];
+  switch (errorCode(error)) {
+    case "ENOENT":
+      // ENOENT also means that the script exists but its interpreter does not.
+      return failed(127, `command not found: ${file}${file?.includes("/") ? " (or its interpreter)" : ""}`);
+    case "EACCES":
+      if (user !== undefined) return failed(126, `${user} may not execute ${file} or may not enter ${cwd}`);
+      return failed(126, `not an executable file: ${file}`);
+    case "E2BIG":
+      return failed(126, "the command line and environment are too long");
+    default:
+      return failed(126, `could not be started: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function describeFolderProblem(cwd: string): string | undefined {
+  try {
+    if (!statSync(cwd).isDirectory()) return `working directory is not a directory: ${cwd}`;
+    accessSync(cwd, fileConstants.X_OK);
+    return undefined;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return `working directory not found: ${cwd}`;
+    return `working directory cannot be entered: ${cwd} (${errorCode(error)})`;
+  }
+}
+
+function errorCode(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -1,25 +1,25 @@
-/** Kills what commands leave behind, many with one look at /proc, and not looking all the time. */
+/** Kills what commands leave behind: one scan of /proc serves many commands, and scans are spaced out. */
 import { killTrees, type ProcessTree } from "./process-tree.ts";
 
 export interface Sweeper {
-  /** Resolves when nothing of the command is left, or what is left cannot be killed within 2 s. */
+  /** Resolves when no process of the command is left, or after 2 s if some cannot be killed. */
   sweep(tree: ProcessTree): Promise<void>;
 }
 
-/** Rest between two looks at /proc, in ms; commands that end meanwhile share the next one. */
+/** Shortest pause between two scans of /proc, in ms; commands that end meanwhile share the next scan. */
 const REST_MS = 5;
-/** A look that takes long is followed by a long rest, so that looking takes a fifth of the time at most. */
-const REST_PER_LOOK = 4;
-/** Looks that must find nothing when each may have overlooked something: the next one sees what that one could not. */
-const QUIET_IN_DOUBT = 3;
-/** A process that hangs in the kernel dies when that lets go of it. */
+/** Pause per duration of the last scan: scanning takes at most a fifth of the time. */
+const REST_PER_SCAN = 4;
+/** Consecutive empty scans required when a scan may have missed a process. */
+const EMPTY_SCANS_IN_DOUBT = 3;
+/** A process in an uninterruptible system call dies only when the call returns; we do not wait longer. */
 const PATIENCE_MS = 2_000;
 
 interface Request {
   tree: ProcessTree;
   until: number;
-  /** Looks in a row that found nothing of it. */
-  quiet: number;
+  /** Consecutive scans that found no process of the command. */
+  emptyScans: number;
   done: () => void;
 }
 
@@ -28,14 +28,15 @@ export function createSweeper(): Sweeper {
   let isScheduled = false;
   let restUntil = 0;
 
-  function look(): void {
+  function scan(): void {
     const startedAt = performance.now();
     const { living, unsettled, missed } = killTrees(requests.map(({ tree }) => tree));
     const endedAt = performance.now();
-    restUntil = endedAt + Math.max(REST_MS, REST_PER_LOOK * (endedAt - startedAt));
-    for (const request of requests) request.quiet = living.has(request.tree) ? 0 : request.quiet + 1;
-    const enough = unsettled || missed ? QUIET_IN_DOUBT : 1;
-    const isDone = ({ quiet, until }: Request) => quiet >= enough || endedAt > until;
+    restUntil = endedAt + Math.max(REST_MS, REST_PER_SCAN * (endedAt - startedAt));
+    for (const request of requests)
+      request.emptyScans = living.has(request.tree) ? 0 : request.emptyScans + 1;
+    const enough = unsettled || missed ? EMPTY_SCANS_IN_DOUBT : 1;
+    const isDone = ({ emptyScans, until }: Request) => emptyScans >= enough || endedAt > until;
     for (const request of requests) if (isDone(request)) request.done();
     requests = requests.filter((request) => !isDone(request));
     isScheduled = false;
@@ -46,14 +47,14 @@ export function createSweeper(): Sweeper {
     if (isScheduled || requests.length === 0) return;
     isScheduled = true;
     const restMs = restUntil - performance.now();
-    if (restMs > 0) setTimeout(look, restMs);
-    else setImmediate(look);
+    if (restMs > 0) setTimeout(scan, restMs);
+    else setImmediate(scan);
   }
 
   return {
     sweep(tree) {
       return new Promise((done) => {
-        requests.push({ tree, until: performance.now() + PATIENCE_MS, quiet: 0, done });
+        requests.push({ tree, until: performance.now() + PATIENCE_MS, emptyScans: 0, done });
         schedule();
       });
     },

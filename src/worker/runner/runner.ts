@@ -1,4 +1,4 @@
-/** The runner: a process that does nothing but start commands for a worker, and end them when the worker is gone. */
+/** The runner: a separate process that starts commands for a worker, and ends them when the worker is gone. */
 import { closeSync, readdirSync, readFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
@@ -18,12 +18,12 @@ import { NO_JOURNAL, openJournal } from "./journal.ts";
 import { type CommandControl, runCommand } from "./run-command.ts";
 import { createSweeper } from "./sweeper.ts";
 
-/** The socket to the worker, as the worker passes it. */
+/** The file descriptor on which the worker passes its socket. */
 const SOCKET_FD = 3;
-/** Commands that cannot be killed for so long are left to the journal, in ms. */
+/** Longest wait (ms) for the commands to die after the worker is gone; the journal lists those that remain. */
 const FAREWELL_MS = 5_000;
 
-// Signals for a whole session or control group are the worker's to act on: its end is ours.
+// Signals to a whole session or control group are for the worker; the runner ends when its socket closes.
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined);
 
 closeInheritedFiles(SOCKET_FD);
@@ -36,7 +36,7 @@ const commands = new Map<number, CommandControl>();
 let orphaned = false;
 
 socket.on("data", createFrameReader(receive));
-// An error is followed by `close`, and so is the worker's end.
+// `close` follows an error, and also the end of the worker.
 socket.on("error", () => undefined);
 socket.on("close", leave);
 send(FRAME.ready, 0, {});
@@ -88,7 +88,7 @@ function send(type: FrameType, command: number, payload: Buffer | object): void 
   if (!orphaned) socket.write(encodeFrame(type, command, payload));
 }
 
-/** The worker has died or wants no more: what it started must not go on. */
+/** The worker has died or closed the socket: its commands must not continue. */
 function leave(): void {
   orphaned = true;
   if (commands.size === 0) exit();
@@ -103,22 +103,22 @@ function exit(): never {
 
 const CLOSE_ON_EXEC = 0o2000000;
 
-/** Closes all that would pass on to a child, but stdin, stdout, stderr and `ours`. Node's own files never pass on. */
-export function closeInheritedFiles(ours: number): void {
+/** Closes every file that children would inherit, except stdin, stdout, stderr and `ours`. Node marks its own files close-on-exec. */
+function closeInheritedFiles(ours: number): void {
   if (process.platform !== "linux") return;
   for (const name of readdirSync("/proc/self/fd")) {
     const fd = Number(name);
-    if (fd > 2 && fd !== ours && passesOn(fd)) closeSync(fd);
+    if (fd > 2 && fd !== ours && isInheritable(fd)) closeSync(fd);
   }
 }
 
-function passesOn(fd: number): boolean {
+function isInheritable(fd: number): boolean {
   try {
     const info = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
     const flags = /^flags:\s+([0-7]+)$/m.exec(info)?.[1];
     return flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0;
   } catch {
-    // The one that the folder was read with.
+    // The descriptor that read the folder is closed by now.
     return false;
   }
 }

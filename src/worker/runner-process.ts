@@ -1,4 +1,4 @@
-/** One runner process as the worker sees it: started, spoken to in frames, watched. */
+/** Starts one runner process, exchanges frames with it, and watches that it answers. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
@@ -7,10 +7,10 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import {
+  type CommandExit,
   type Credit,
   createFrameReader,
   decodePayload,
-  type Exited,
   encodeFrame,
   FRAME,
   type Frame,
@@ -18,48 +18,47 @@ import {
   type Lease,
   monotonicMs,
   type SignalOrder,
-  type Started,
   type StartOrder,
 } from "./runner/frames.ts";
-import { readProcess } from "./runner/processes.ts";
-import { createWatchdog } from "./watchdog.ts";
+import { type ProcessId, readProcess } from "./runner/processes.ts";
+import { createWatchdog } from "./runner-watchdog.ts";
 
-const MAIN = fileURLToPath(new URL("./runner/main.ts", import.meta.url));
-/** Every megabyte of the runner is copied for every command that it starts. */
+const MAIN = fileURLToPath(new URL("./runner/runner.ts", import.meta.url));
+/** A small heap: each spawn copies the page tables of the runner. */
 const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1"];
 const CONFIRM_MS = 5_000;
-/** A runner that is not ready so long after its start is killed, in ms. */
+/** A runner that is not ready this long after its start is killed, in ms. */
 const READY_MS = 20_000;
-/** A runner that has been told to end and has not is killed, in ms. */
+/** A runner that has not ended this long after its socket closed is killed, in ms. */
 const CLOSE_MS = 10_000;
-/** Characters of what a runner said that could not be started. */
-const LONGEST_COMPLAINT = 2_000;
+/** Characters kept of the stderr of a runner that could not be started. */
+const MAX_COMPLAINT = 2_000;
 
-export interface LinkOptions {
-  /** Put before the command line, to start it in a PID namespace. */
+export interface RunnerProcessOptions {
+  /** Words before the command line that start it in a PID namespace. */
   prefix: readonly string[];
-  /** Where it keeps its journal; absent: it needs none. */
+  /** Folder of its journal; absent when it needs none. */
   journalFolder?: string;
-  /** Where Node keeps what it has compiled, so that the runner need not load the compiler. */
+  /** Node's compile cache, so that the runner does not load the TypeScript compiler. */
   cacheFolder: string;
-  /** Where programs are looked for. */
+  /** PATH of the runner itself. */
   path: string | undefined;
-  /** A runner that has commands and is silent for so long hangs, and is killed; 5,000 ms unless told. */
+  /** A runner that has commands and does not answer for this long is killed; default 5,000 ms. */
   confirmMs?: number;
-  /** Told what the runner writes to its stderr, line by line. */
+  /** Called for each line that the runner writes to stderr. */
   onLog(line: string): void;
 }
 
-/** What a command has to say. */
+/** What happens to a command. */
 export interface CommandEvents {
-  onStarted(started: Started): void;
+  onStarted(root: ProcessId): void;
   onOutput(chunk: Buffer): void;
-  onExited(exited: Exited): void;
-  /** The runner is dead, and what the command had started is too. */
+  onExited(exited: CommandExit): void;
+  /** The runner is dead, and so is everything that the command started. */
   onLost(): void;
 }
 
-/** What one can tell a command. */
+/** Controls one command. */
 export interface CommandChannel {
   signal(signal: SignalOrder["signal"]): void;
   grant(bytes: number): void;
@@ -68,22 +67,25 @@ export interface CommandChannel {
 
 interface WatchedCommand {
   events: CommandEvents;
-  /** When its lease is over, on the clock of `monotonicMs`. */
+  /** End of its lease, on the clock of `monotonicMs`. */
   untilMs: number;
 }
 
-export interface RunnerLink {
+export interface RunnerProcess {
   pid: number;
-  /** A command that comes when the runner is dead is lost. */
+  /** Starts a command; it is lost if the runner is dead. */
   start(order: StartOrder, events: CommandEvents): CommandChannel;
-  /** Resolves when the runner is dead and all it said was heard; answers the commands that had not ended. */
+  /** Resolves with the unfinished commands when the runner is dead and everything it sent was handled. */
   died: Promise<CommandEvents[]>;
-  /** Ends the runner, and with it all its commands. */
+  /** Ends the runner and all its commands. */
   close(): Promise<void>;
 }
 
-/** Starts a runner. Rejects with what it wrote to stderr when it ends before it is ready. */
-export async function openRunnerLink(options: LinkOptions): Promise<RunnerLink> {
+/**
+ * Starts a runner.
+ * @throws an error with its stderr output when it ends before it is ready
+ */
+export async function startRunnerProcess(options: RunnerProcessOptions): Promise<RunnerProcess> {
   const child = spawnRunner(options);
   const commands = new Map<number, WatchedCommand>();
   const ready = Promise.withResolvers<void>();
@@ -95,14 +97,14 @@ export async function openRunnerLink(options: LinkOptions): Promise<RunnerLink> 
   const watchdog = createWatchdog({
     confirmMs: options.confirmMs ?? CONFIRM_MS,
     isBusy: () => commands.size > 0,
-    isLeaseOver: () => [...commands.values()].some(({ untilMs }) => untilMs < monotonicMs()),
+    isLeaseExpired: () => [...commands.values()].some(({ untilMs }) => untilMs < monotonicMs()),
     ping: () => send(FRAME.ping, 0, {}),
     onSilence: kill,
   });
   const startTimer = setTimeout(kill, READY_MS).unref();
   let complaints = "";
   createInterface({ input: child.stderr as Readable }).on("line", (line) => {
-    complaints = `${complaints}${line}\n`.slice(-LONGEST_COMPLAINT);
+    complaints = `${complaints}${line}\n`.slice(-MAX_COMPLAINT);
     options.onLog(line);
   });
 
@@ -112,7 +114,7 @@ export async function openRunnerLink(options: LinkOptions): Promise<RunnerLink> 
     "data",
     createFrameReader((frame) => receive(frame, commands, ready.resolve)),
   );
-  // An error is followed by `close`. Without its socket a runner is of no use.
+  // `close` follows an error. A runner without its socket is useless.
   socket.on("error", () => undefined);
   socket.on("close", () => setTimeout(kill, CLOSE_MS).unref());
   child.on("error", (error) => {
@@ -122,7 +124,7 @@ export async function openRunnerLink(options: LinkOptions): Promise<RunnerLink> 
   child.on("close", () => {
     isDead = true;
     watchdog.stop();
-    ready.reject(new Error(complaints.trim() || "the runner ended at once"));
+    ready.reject(new Error(complaints.trim() || "the runner ended before it was ready"));
     died.resolve([...commands.values()].map(({ events }) => events));
   });
   await ready.promise.finally(() => clearTimeout(startTimer));
@@ -163,14 +165,14 @@ function receive(frame: Frame, commands: Map<number, WatchedCommand>, onReady: (
       onReady();
       break;
     case FRAME.started:
-      events?.onStarted(decodePayload<Started>(frame));
+      events?.onStarted(decodePayload<ProcessId>(frame));
       break;
     case FRAME.output:
       events?.onOutput(frame.payload);
       break;
     case FRAME.exited:
       commands.delete(frame.command);
-      events?.onExited(decodePayload<Exited>(frame));
+      events?.onExited(decodePayload<CommandExit>(frame));
       break;
     case FRAME.pong:
       break;
@@ -183,14 +185,14 @@ function receive(frame: Frame, commands: Map<number, WatchedCommand>, onReady: (
   }
 }
 
-function spawnRunner({ prefix, journalFolder, cacheFolder, path }: LinkOptions): ChildProcess {
+function spawnRunner({ prefix, journalFolder, cacheFolder, path }: RunnerProcessOptions): ChildProcess {
   const worker = [process.pid, readProcess(process.pid)?.startTime ?? 0].map(String);
   const journal = journalFolder ? [journalFolder, ...worker] : [];
   const runner = [process.execPath, ...NODE_FLAGS, MAIN, ...journal];
   const [file = process.execPath, ...args] = [...prefix, ...runner];
   return spawn(file, args, {
     cwd: "/",
-    // A session of its own: Ctrl-C in the terminal is the service's to act on.
+    // Its own session, so that Ctrl-C in the terminal reaches only the service.
     detached: true,
     env: { ...(path !== undefined && { PATH: path }), TMPDIR: tmpdir(), NODE_COMPILE_CACHE: cacheFolder },
     stdio: ["ignore", "ignore", "pipe", "pipe"],

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { killLeftovers } from "../../src/worker/leftovers.ts";
-import { openRunnerLink } from "../../src/worker/runner-link.ts";
+import { killLeftovers } from "../../src/worker/runner-leftovers.ts";
+import { startRunnerProcess } from "../../src/worker/runner-process.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { isAlive, PATH, startOwner, startTestRunner, type TestCommand } from "../support/runner.ts";
 
@@ -17,7 +17,7 @@ const created = (name: string) =>
   vi.waitUntil(() => existsSync(join(folder.path, name)), { timeout: 10_000 });
 const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "utf8"));
 const RUNNER_DIED = { kind: "runner_died" };
-const LEASE_OVER = { kind: "lease_over" };
+const LEASE_EXPIRED = { kind: "lease_expired" };
 
 /** Writes its own pid and that of a daemon, and runs on. */
 const withDaemon = (name: string) =>
@@ -161,7 +161,7 @@ describe("when the worker is gone", () => {
     const free = test.sh("sleep 0.6; exit 8");
     for (const command of [renewed, free]) command.extendLease(60_000);
     const { end, output } = await frozen.finished;
-    expect([end, isAlive(Number(output.toString()))]).toEqual([LEASE_OVER, false]);
+    expect([end, isAlive(Number(output.toString()))]).toEqual([LEASE_EXPIRED, false]);
     expect((await renewed.finished).end).toEqual({ kind: "exited", code: 7 });
     expect((await free.finished).end).toEqual({ kind: "exited", code: 8 });
   });
@@ -169,7 +169,7 @@ describe("when the worker is gone", () => {
   it("a command whose lease was over before it came is not started", async () => {
     await using test = await startTestRunner();
     const command = test.sh("touch late", { cwd: folder.path, leaseMs: 0 });
-    expect((await command.finished).end).toEqual(LEASE_OVER);
+    expect((await command.finished).end).toEqual(LEASE_EXPIRED);
     expect(existsSync(join(folder.path, "late"))).toBe(false);
   });
 });
@@ -202,7 +202,7 @@ async function runAfter(setup: string, ...argv: string[]): Promise<{ output: str
   const prefix = ["bash", "-c", `${setup}; exec "$@"`, "bash"];
   const folders = { cacheFolder: join(folder.path, "cache"), journalFolder: join(folder.path, "after") };
   const log: string[] = [];
-  const link = await openRunnerLink({ prefix, ...folders, path: PATH, onLog: (line) => log.push(line) });
+  const link = await startRunnerProcess({ prefix, ...folders, path: PATH, onLog: (line) => log.push(line) });
   const ended = Promise.withResolvers<void>();
   let output = "";
   const events = {

@@ -1,16 +1,16 @@
 /** When a runner counts as hung: silent for long, or for less when a lease of its commands is over. */
 import { beforeEach, expect, it, vi } from "vitest";
-import { createWatchdog } from "../../src/worker/watchdog.ts";
+import { createWatchdog } from "../../src/worker/runner-watchdog.ts";
 
 const TICK_MS = 500;
 let isBusy: boolean;
-let isLeaseOver: boolean;
+let isLeaseExpired: boolean;
 let pings: number;
 let barks: number;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "setImmediate", "clearImmediate"] });
-  [isBusy, isLeaseOver, pings, barks] = [true, false, 0, 0];
+  [isBusy, isLeaseExpired, pings, barks] = [true, false, 0, 0];
   return () => void vi.useRealTimers();
 });
 
@@ -18,7 +18,7 @@ function watchdog() {
   const made = createWatchdog({
     confirmMs: 10 * TICK_MS,
     isBusy: () => isBusy,
-    isLeaseOver: () => isLeaseOver,
+    isLeaseExpired: () => isLeaseExpired,
     ping: () => void pings++,
     onSilence: () => void barks++,
   });
@@ -50,7 +50,7 @@ it("asks again and again as long as it is answered", () => {
 it("waits for little only when a lease is over", () => {
   const { heard } = watchdog();
   ticks(5);
-  isLeaseOver = true;
+  isLeaseExpired = true;
   heard();
   ticks(2);
   expect(barks).toBe(0);

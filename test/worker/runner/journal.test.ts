@@ -4,11 +4,11 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { killLeftovers } from "../../src/worker/leftovers.ts";
-import { openJournal, readJournal } from "../../src/worker/runner/journal.ts";
-import { type PidSpace, pidSpace, readProcess } from "../../src/worker/runner/processes.ts";
-import { type Folder, temporaryFolder } from "../support/folder.ts";
-import { isAlive } from "../support/runner.ts";
+import { openJournal, readJournal } from "../../../src/worker/runner/journal.ts";
+import { type PidSpace, pidSpace, readProcess } from "../../../src/worker/runner/processes.ts";
+import { killLeftovers } from "../../../src/worker/runner-leftovers.ts";
+import { type Folder, temporaryFolder } from "../../support/folder.ts";
+import { isAlive } from "../../support/runner.ts";
 
 let folder: Folder;
 const children: ChildProcess[] = [];

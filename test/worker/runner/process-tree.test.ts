@@ -1,7 +1,7 @@
 /** Which processes belong to a command, told from a picture of all of them. */
 import { expect, it } from "vitest";
-import { membersOf, type ProcessTree } from "../../src/worker/runner/process-tree.ts";
-import type { ProcessEntry } from "../../src/worker/runner/processes.ts";
+import { membersOf, type ProcessTree } from "../../../src/worker/runner/process-tree.ts";
+import type { ProcessEntry } from "../../../src/worker/runner/processes.ts";
 
 const MARK = ["CARILLON_RUN_ID=1", "CARILLON_ATTEMPT=0"];
 

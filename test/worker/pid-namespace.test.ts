@@ -7,7 +7,7 @@ import { expect, it, vi } from "vitest";
 import { OperatorError } from "../../src/errors.ts";
 import { areAllRelated } from "../../src/worker/pid-namespace.ts";
 import { listProcesses, type ProcessEntry } from "../../src/worker/runner/processes.ts";
-import { createRunner } from "../../src/worker/runner-client.ts";
+import { createRunner } from "../../src/worker/runner-supervisor.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { isAlive, startOwner, startTestRunner } from "../support/runner.ts";
 

@@ -1,32 +1,32 @@
-/** One command as the worker sees it: run by the runner, with a timeout, a way to end it, and how it ended. */
+/** One command that the runner executes for the worker, with its timeout, lease, kill and end. */
 import {
   type Command,
-  type Exited,
+  type CommandExit,
   monotonicMs,
   type ProcessEnd,
-  type Started,
-  type StartFailed,
+  type StartFailure,
 } from "./runner/frames.ts";
-import type { CommandChannel, RunnerLink } from "./runner-link.ts";
+import type { ProcessId } from "./runner/processes.ts";
+import type { CommandChannel, RunnerProcess } from "./runner-process.ts";
 
 export interface CommandSpec {
   command: Command;
-  /** Complete: nothing of our own environment is added. */
+  /** The whole environment of the command; nothing of ours is added. */
   env: Record<string, string>;
-  /** Absolute. */
+  /** An absolute path. */
   cwd: string;
-  /** The account that it runs as; absent: ours. */
+  /** The account that the command runs as; our own when absent. */
   user?: string;
-  /** Names of variables in `env` that together mark the processes of this command, and no others. */
+  /** Names of variables in `env` whose values together identify the processes of this command. */
   marker?: readonly string[];
   timeoutMs?: number;
-  /** From SIGTERM to SIGKILL; 5,000 unless told. */
+  /** From SIGTERM to SIGKILL; default 5,000. */
   killGraceMs?: number;
-  /** It is killed when so much time has passed and `extendLease` was not called; absent: it needs no lease. */
+  /** The command is killed after this time unless `extendLease` is called; absent when it needs no lease. */
   leaseMs?: number;
 }
 
-/** Takes the output chunk by chunk; the next one comes, and the command may write on, once it has resolved. */
+/** Takes the output chunk by chunk. The next chunk follows, and the command may write more, once it resolves. */
 export type OutputConsumer = (chunk: Buffer) => void | Promise<void>;
 
 export type KillReason = "cancelled" | "handed_back" | "lost";
@@ -34,44 +34,43 @@ export type KillReason = "cancelled" | "handed_back" | "lost";
 export type CommandEnd =
   | ProcessEnd
   | { kind: "timed_out" }
-  | StartFailed
+  | StartFailure
   | { kind: "killed"; reason: KillReason }
-  /** It was killed because nobody extended its lease. */
-  | { kind: "lease_over" }
-  /** What it did is not known. */
+  /** It was killed because its lease expired. */
+  | { kind: "lease_expired" }
+  /** How far it came is unknown. */
   | { kind: "runner_died" };
 
 export interface RunningCommand {
-  /** Its process, as the runner sees it; undefined when the command could not be started. */
-  started: Promise<Started | undefined>;
+  /** Its process, in the pid namespace of the runner; undefined when the command could not be started. */
+  started: Promise<ProcessId | undefined>;
   /**
-   * Resolves when its process has ended, all output was consumed and nothing of it is left, whatever the command
-   * is or does. Rejects only with the first error of the consumer.
+   * Resolves when the process has ended, all output was consumed and no process of the command is left.
+   * @throws only the first error of the consumer
    */
   finished: Promise<CommandEnd>;
-  /** Asks the process group to end, and ends it after the grace; `lost` has none. Nothing once it has ended. */
+  /** Sends SIGTERM, and SIGKILL after the grace period; `lost` has none. No effect once the command has ended. */
   kill(reason: KillReason): void;
-  /** Lets it run for so long from now, in ms; nothing for a command that needs no lease. */
+  /** Extends the lease to `ms` from now. No effect on a command without a lease. */
   extendLease(ms: number): void;
 }
 
 const KILL_GRACE_MS = 5_000;
 
 /**
- * Starts a command: a text through `/bin/sh -c`, a list as it is. stdin is `/dev/null`; stdout and stderr
- * are one pipe. Never throws: what cannot be started ends as `start_failed`, with 127 for a command that
- * is not there and 126 for everything else, as shells do.
- *
- * The command has ended when its own process has; what that left behind is killed.
- * @param runner the runner, once there is one
+ * Starts a command in the runner: a text through `/bin/sh -c`, a list without a shell. stdin is `/dev/null`; stdout
+ * and stderr are one pipe. The command has ended when its own process has; the processes it leaves behind are killed.
+ * Never throws: a command that cannot be started ends as `start_failed`, with the code of a shell: 127 for a missing
+ * command, 126 for everything else.
+ * @param runner resolves when there is a runner
  */
-export function startCommand(
-  runner: Promise<RunnerLink>,
+export function startRemoteCommand(
+  runner: Promise<RunnerProcess>,
   spec: CommandSpec,
   consume: OutputConsumer,
 ): RunningCommand {
   const { timeoutMs, killGraceMs = KILL_GRACE_MS } = spec;
-  const started = Promise.withResolvers<Started | undefined>();
+  const started = Promise.withResolvers<ProcessId | undefined>();
   const ended = Promise.withResolvers<CommandEnd>();
   let channel: CommandChannel | undefined;
   let forcedEnd: CommandEnd | undefined;
@@ -108,7 +107,7 @@ export function startCommand(
         onStarted: started.resolve,
         onOutput(chunk) {
           consumed = consumed.then(() => consume(chunk)).finally(() => channel?.grant(chunk.length));
-          // Told by `finished`; until then it is nobody's.
+          // `finished` reports the error; until then nobody handles it.
           consumed.catch(() => undefined);
         },
         onExited: (exited) => end(endOf(exited, forcedEnd)),
@@ -121,7 +120,7 @@ export function startCommand(
   return {
     started: started.promise,
     finished: ended.promise.then((how) => consumed.then(() => how)),
-    // A lost claim has no time left: another worker is about to start the same run.
+    // A lost claim leaves no time: another worker is about to start the same run.
     kill: (reason) => force({ kind: "killed", reason }, reason === "lost" ? 0 : killGraceMs),
     extendLease(ms) {
       if (spec.leaseMs === undefined) return;
@@ -131,11 +130,11 @@ export function startCommand(
   };
 }
 
-/** What ended by itself before our signal reached it did not end because of us. */
-function endOf(exited: Exited, forcedEnd: CommandEnd | undefined): CommandEnd {
+/** A command that ended before our signal reached it ended by itself. */
+function endOf(exited: CommandExit, forcedEnd: CommandEnd | undefined): CommandEnd {
   switch (exited.kind) {
     case "start_failed":
-    case "lease_over":
+    case "lease_expired":
       return exited;
     case "exited":
     case "signalled": {

@@ -1,4 +1,4 @@
-/** Kills what the commands of runners have left running that are dead, or stand still and whose worker is dead. */
+/** Finds runners that died or lost their worker, by their journals, and kills what remains of their commands. */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -7,17 +7,18 @@ import type { ProcessTree } from "./runner/process-tree.ts";
 import { isAlive, type ProcessId, pidSpace } from "./runner/processes.ts";
 import { createSweeper, type Sweeper } from "./runner/sweeper.ts";
 
-/** A runner whose worker is dead kills all by itself, and ends; in ms. */
+/** A runner whose worker is dead has this long (ms) to kill its commands and end by itself. */
 const FAREWELL_MS = 2_000;
-const LOOK_AGAIN_MS = 50;
+const POLL_MS = 50;
 
 /**
- * Reads the journals of a folder, which is made when it is not there, kills what is left of the commands of
- * those whose runner is dead, and deletes them. A runner that lives and whose worker is dead is given a moment to
- * do so itself, and then it is killed too; that of a living worker is not touched. A pid alone proves nothing: a
- * process is touched only when its start time is the one that was written down, or when it carries the marker of a
- * command.
- * @returns how many commands the journals named as running; rejects with the first error once all were dealt with
+ * Reads all journals of a folder, kills the remaining processes of each dead runner's commands, and deletes the
+ * journal. A living runner with a dead worker gets a moment to do this itself and is then killed too; the runner of a
+ * living worker is not touched. A process is killed only if its pid and start time are in the journal, or if it
+ * carries the marker of a command.
+ * @param folder created when it does not exist
+ * @returns the number of commands that the journals list as running
+ * @throws the first error, after all journals were handled
  */
 export async function killLeftovers(folder: string): Promise<number> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -25,7 +26,7 @@ export async function killLeftovers(folder: string): Promise<number> {
   const paths = readdirSync(folder)
     .filter((name) => /\.journal(\.new)?$/.test(name))
     .map((name) => join(folder, name));
-  const results = await Promise.allSettled(paths.map((path) => settleJournal(path, sweeper)));
+  const results = await Promise.allSettled(paths.map((path) => cleanUpJournal(path, sweeper)));
   let commands = 0;
   for (const result of results) {
     if (result.status === "rejected") throw result.reason;
@@ -34,30 +35,30 @@ export async function killLeftovers(folder: string): Promise<number> {
   return commands;
 }
 
-async function settleJournal(path: string, sweeper: Sweeper): Promise<number> {
+async function cleanUpJournal(path: string, sweeper: Sweeper): Promise<number> {
   const journal = readJournal(path);
   const space = pidSpace();
-  // After a restart of the machine, or from another container, its pids say nothing here, and none of its processes is.
-  const isFromHere =
+  // After a reboot, or in another container, its pids are meaningless and its processes are not here.
+  const isLocal =
     journal !== undefined &&
     journal.space.bootId === space?.bootId &&
     journal.space.namespace === space.namespace;
-  if (isFromHere && isAlive(journal.owner)) {
+  if (isLocal && isAlive(journal.owner)) {
     if (isAlive(journal.worker)) return 0;
-    await diesOrTimeIsUp(journal.owner);
+    await waitForEnd(journal.owner);
   }
-  const trees = isFromHere ? treesOf(journal) : [];
+  const trees = isLocal ? treesOf(journal) : [];
   await Promise.all(trees.map((tree) => sweeper.sweep(tree)));
   rmSync(path, { force: true });
-  return isFromHere ? journal.running.length : 0;
+  return isLocal ? journal.running.length : 0;
 }
 
-async function diesOrTimeIsUp(runner: ProcessId): Promise<void> {
+async function waitForEnd(runner: ProcessId): Promise<void> {
   const until = performance.now() + FAREWELL_MS;
-  while (isAlive(runner) && performance.now() < until) await delay(LOOK_AGAIN_MS);
+  while (isAlive(runner) && performance.now() < until) await delay(POLL_MS);
 }
 
-/** The first is the runner itself: while it stands, all its descendants are found from there. */
+/** The first tree is the runner itself: while it exists, all its descendants are found through it. */
 function treesOf({ owner, running }: JournalContent): ProcessTree[] {
   const roots = [{ root: owner, marker: [] }, ...running];
   return roots.map(({ root, marker }) => ({

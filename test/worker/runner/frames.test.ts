@@ -7,7 +7,7 @@ import {
   encodeFrame,
   FRAME,
   type Frame,
-} from "../../src/worker/runner/frames.ts";
+} from "../../../src/worker/runner/frames.ts";
 
 const frames = fc.array(
   fc.record({
