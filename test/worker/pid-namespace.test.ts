@@ -79,7 +79,7 @@ it("that is wanted and refused stops the start, and says so", async () => {
   const options = { folder: folder.path, path, log: pino({ level: "silent" }) };
   const start = createRunner({ ...options, pidNamespace: "on" });
   await expect(start).rejects.toThrow(OperatorError);
-  await expect(start).rejects.toThrow(/^PID_NAMESPACE is on, and .+unshare.+Set it to off\.$/);
+  await expect(start).rejects.toThrow(/^PID_NAMESPACE is on, but .+unshare.+Set it to off\.$/);
   // Without it, the same is started.
   await (await createRunner({ ...options, pidNamespace: "auto" })).close();
 });

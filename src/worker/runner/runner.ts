@@ -20,6 +20,8 @@ import { createSweeper } from "./sweeper.ts";
 
 /** The file descriptor on which the worker passes its socket. */
 const SOCKET_FD = 3;
+/** The flag in /proc/self/fdinfo of a file that children do not inherit. */
+const CLOSE_ON_EXEC = 0o2000000;
 /** Longest wait (ms) for the commands to die after the worker is gone; the journal lists those that remain. */
 const FAREWELL_MS = 5_000;
 
@@ -100,8 +102,6 @@ function exit(): never {
   journal.remove();
   process.exit(0);
 }
-
-const CLOSE_ON_EXEC = 0o2000000;
 
 /** Closes every file that children would inherit, except stdin, stdout, stderr and `ours`. Node marks its own files close-on-exec. */
 function closeInheritedFiles(ours: number): void {
