@@ -1,7 +1,7 @@
 /** Every answer that the OpenAPI document promises is given, and is as the document says. */
 import supertest from "supertest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describedRoutes } from "../../scripts/openapi.ts";
+import { describedRoutes } from "../../scripts/docs/openapi.ts";
 import { buildApp } from "../../src/api/app.ts";
 import {
   answerFault,

@@ -1,8 +1,8 @@
 /** Holds the migrations to their promises: once, in order, whole, honest about what they find, and as Prisma does it. */
 import pg from "pg";
 import { describe, expect, it } from "vitest";
-import { missingMigration } from "../../scripts/migrate-diff.ts";
-import { withSchemaEngine } from "../../scripts/schema-engine.ts";
+import { missingMigration } from "../../scripts/database/migration.ts";
+import { withSchemaEngine } from "../../scripts/database/schema-engine.ts";
 import {
   applyMigrations,
   type Migration,

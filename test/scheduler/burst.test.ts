@@ -2,7 +2,7 @@
 import pg from "pg";
 import pino from "pino";
 import { expect, it, vi } from "vitest";
-import { differentCrons, saveJobs } from "../../scripts/bench/burst-jobs.ts";
+import { differentCrons, saveJobs } from "../../bench/burst-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { testDeps } from "../support/deps.ts";

@@ -1,7 +1,7 @@
 /** The OpenAPI document as tests use it: its operations, and whether bodies keep to it. */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import formats from "ajv-formats";
-import { documentText } from "../../scripts/openapi.ts";
+import { documentText } from "../../scripts/docs/openapi.ts";
 
 export interface Schema {
   $ref?: string;

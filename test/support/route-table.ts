@@ -1,5 +1,5 @@
 /** Every route of the API with what it declares about who may call it. */
-import { describedRoutes } from "../../scripts/openapi.ts";
+import { describedRoutes } from "../../scripts/docs/openapi.ts";
 import { buildApp } from "../../src/api/app.ts";
 
 export interface Route {

@@ -2,7 +2,7 @@
 import supertest from "supertest";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { describedRoutes, documentText, firstDifference } from "../../../scripts/openapi.ts";
+import { describedRoutes, documentText, firstDifference } from "../../../scripts/docs/openapi.ts";
 import { buildApp } from "../../../src/api/app.ts";
 
 interface Schema {

@@ -4,7 +4,7 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";
 import * as wasm from "@prisma/schema-engine-wasm/schema_engine_bg";
 import pg from "pg";
-import { sessionConfig } from "../src/postgres/session.ts";
+import { sessionConfig } from "../../src/postgres/session.ts";
 
 // Neither the ES library nor Node's types declare it.
 declare const WebAssembly: {
@@ -15,7 +15,7 @@ declare const WebAssembly: {
 };
 
 /** The text of schema.prisma. */
-export const SCHEMA = readFileSync(new URL("../prisma/schema.prisma", import.meta.url), "utf8");
+export const SCHEMA = readFileSync(new URL("../../prisma/schema.prisma", import.meta.url), "utf8");
 
 // Object ids of Postgres' types "char" and "char"[].
 const CHAR = 18;

@@ -7,18 +7,18 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import pino from "pino";
-import { readConfig } from "../src/config.ts";
-import { startService } from "../src/service.ts";
-import { answer, type Handler, startSink } from "../test/support/http-sink.ts";
-import { createDatabase, dropDatabase, openServer } from "../test/support/postgres-server.ts";
-import type { Call, Chapter, Stats } from "./api-docs/chapter.ts";
-import { createNormaliser, type Normaliser } from "./api-docs/normalise.ts";
-import { describeParameters, errorTable, fence, type Parameter, prettyJson } from "./api-docs/render.ts";
-import { STORY } from "./api-docs/story.ts";
+import { readConfig } from "../../src/config.ts";
+import { startService } from "../../src/service.ts";
+import { answer, type Handler, startSink } from "../../test/support/http-sink.ts";
+import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
+import type { Call, Chapter, Stats } from "./api-reference/chapter.ts";
+import { createNormaliser, type Normaliser } from "./api-reference/normalise.ts";
+import { describeParameters, errorTable, fence, type Parameter, prettyJson } from "./api-reference/render.ts";
+import { STORY } from "./api-reference/story.ts";
 import { firstDifference } from "./openapi.ts";
 
 const FILE = "docs/api.md";
-const LOCATION = new URL(`../${FILE}`, import.meta.url);
+const LOCATION = new URL(`../../${FILE}`, import.meta.url);
 const SHOWN_BASE = "http://127.0.0.1:8081";
 const SHOWN_SINK = "http://127.0.0.1:9000";
 const POLL_MS = 50;
@@ -116,7 +116,8 @@ async function readOperations(url: string, authorization: string): Promise<Map<s
 async function tell(scene: Scene): Promise<string> {
   const told = STORY.flatMap((chapter) => Object.keys(chapter.operations));
   const missing = [...scene.operations.keys()].filter((id) => !told.includes(id));
-  if (missing.length > 0) throw new Error(`scripts/api-docs/story.ts has no call of ${missing.join(", ")}`);
+  if (missing.length > 0)
+    throw new Error(`scripts/docs/api-reference/story.ts has no call of ${missing.join(", ")}`);
   const parts = [INTRODUCTION];
   for (const chapter of STORY) parts.push(...(await tellChapter(scene, chapter)));
   return `${[...parts, ERRORS].join("\n\n")}\n`;

@@ -3,16 +3,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createDatabase, dropDatabase, openServer } from "../test/support/postgres-server.ts";
-import { processesWith } from "../test/support/processes.ts";
-import type { Campaign, Findings, World } from "./reliability/campaign.ts";
-import { commands } from "./reliability/commands.ts";
-import { crash } from "./reliability/crash.ts";
-import { cut } from "./reliability/cut.ts";
-import { flood } from "./reliability/flood.ts";
-import { freeze } from "./reliability/freeze.ts";
-import { schedulers } from "./reliability/schedulers.ts";
-import { slots } from "./reliability/slots.ts";
+import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
+import { processesWith } from "../../test/support/processes.ts";
+import type { Campaign, Findings, World } from "./campaign.ts";
+import { commands } from "./commands.ts";
+import { crash } from "./crash.ts";
+import { cut } from "./cut.ts";
+import { flood } from "./flood.ts";
+import { freeze } from "./freeze.ts";
+import { schedulers } from "./schedulers.ts";
+import { slots } from "./slots.ts";
 
 const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
   crash,

@@ -48,10 +48,10 @@ type Take = () => Pick<Seen, "statements" | "lateMs">;
 /** The scheduler as the service starts it, and nothing else of the service. */
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
-  const { openDatabase } = await import("../../src/postgres/client.ts");
-  const { createMonitor } = await import("../../src/lifecycle.ts");
-  const { openQueue } = await import("../../src/queue/queue.ts");
-  const { startScheduler } = await import("../../src/scheduler/scheduler.ts");
+  const { openDatabase } = await import("../src/postgres/client.ts");
+  const { createMonitor } = await import("../src/lifecycle.ts");
+  const { openQueue } = await import("../src/queue/queue.ts");
+  const { startScheduler } = await import("../src/scheduler/scheduler.ts");
   const beats = await countStatements();
   const log = pino({ level: "warn" }, process.stderr);
   const queue = await openQueue({

@@ -1,11 +1,11 @@
 /** Writes openapi/openapi.json from the routes, or checks that it is up to date; needs no database. */
 import { readFile, writeFile } from "node:fs/promises";
-import { buildApp } from "../src/api/app.ts";
-import { routes } from "../src/api/routes/index.ts";
-import type { Deps } from "../src/deps.ts";
+import { buildApp } from "../../src/api/app.ts";
+import { routes } from "../../src/api/routes/index.ts";
+import type { Deps } from "../../src/deps.ts";
 
 const FILE = "openapi/openapi.json";
-const LOCATION = new URL(`../${FILE}`, import.meta.url);
+const LOCATION = new URL(`../../${FILE}`, import.meta.url);
 const SHOWN_LINES = 5;
 
 // Describing a route calls none of its handlers: what a route works with may be named, and not be used.

@@ -9,11 +9,11 @@ interface Benchmark {
 const BENCHMARKS: Record<string, Benchmark> = {
   spawn: {
     summary: "how many commands a second can be started, and what that does to the service (2 minutes)",
-    run: async () => (await import("./bench/spawn.ts")).benchSpawn(),
+    run: async () => (await import("./spawn.ts")).benchSpawn(),
   },
   burst: {
     summary: "how late the runs of 1,000 and 10,000 jobs due on one second are made (5 minutes)",
-    run: async () => (await import("./bench/burst.ts")).benchBurst(),
+    run: async () => (await import("./burst.ts")).benchBurst(),
   },
 };
 

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setImmediate as freeLoop } from "node:timers/promises";
-import type { Runner } from "../../src/worker/runner-supervisor.ts";
+import type { Runner } from "../src/worker/runner-supervisor.ts";
 
 /** runner: the service with its runner; service: the service spawns by itself; bare: nothing but Node does. */
 export type HostKind = "runner" | "service" | "bare";
@@ -32,7 +32,7 @@ type RunOne = () => Promise<void>;
 if (process.send !== undefined) await serve(process.argv[2] as HostKind, process.argv[3] ?? "");
 
 async function serve(kind: HostKind, folder: string): Promise<void> {
-  if (kind !== "bare") await import("../../src/service.ts");
+  if (kind !== "bare") await import("../src/service.ts");
   const runner = kind === "runner" ? await openRunner(folder) : undefined;
   const runOne = runner === undefined ? runPlain : () => runInRunner(runner);
   process.on("message", async (order: BatchOrder) => process.send?.(await runBatch(runOne, order)));
@@ -43,7 +43,7 @@ async function serve(kind: HostKind, folder: string): Promise<void> {
 
 async function openRunner(folder: string): Promise<Runner> {
   const { default: pino } = await import("pino");
-  const { createRunner } = await import("../../src/worker/runner-supervisor.ts");
+  const { createRunner } = await import("../src/worker/runner-supervisor.ts");
   const log = pino({ level: "error" }, process.stderr);
   const open = () => createRunner({ folder, path: ENV.PATH, pidNamespace: "off", log });
   // The first one compiles, and is the larger for it; what is measured is a later start.

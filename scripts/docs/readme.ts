@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-const ROOT = path.join(import.meta.dirname, "..");
+const ROOT = path.join(import.meta.dirname, "..", "..");
 const DATA = path.join(ROOT, "data");
 /** A line that ends so is not run. */
 const LEFT_OUT = "# CI runs this by itself";

@@ -1,5 +1,5 @@
 /** Parts of docs/api.md as Markdown: answers cut to a readable length, query parameters, the error codes. */
-import { errorCatalogue } from "../../src/errors.ts";
+import { errorCatalogue } from "../../../src/errors.ts";
 
 const WIDTH = 100;
 const MAX_LINES = 60;

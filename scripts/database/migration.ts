@@ -1,17 +1,17 @@
 /** Writes migrations from schema.prisma, or checks that both agree; Prisma's own tool needs a native engine. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { applyMigrations, type Migration, readMigrations } from "../src/postgres/migrations.ts";
-import { createDatabase, dropDatabase, openServer } from "../test/support/postgres-server.ts";
+import { applyMigrations, type Migration, readMigrations } from "../../src/postgres/migrations.ts";
+import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
 import { SCHEMA, withSchemaEngine } from "./schema-engine.ts";
 
 const USAGE = `Usage:
-  node scripts/migrate-diff.ts NAME      write the migration that leads to schema.prisma
-  node scripts/migrate-diff.ts --amend   write the newest one again, while nothing is released with it
-  node scripts/migrate-diff.ts --check   fail if the migrations do not lead to schema.prisma`;
+  node scripts/database/migration.ts NAME      write the migration that leads to schema.prisma
+  node scripts/database/migration.ts --amend   write the newest one again, while nothing is released with it
+  node scripts/database/migration.ts --check   fail if the migrations do not lead to schema.prisma`;
 
 const HAND_WRITTEN = "-- Written by hand";
-const FOLDER = new URL("../prisma/migrations/", import.meta.url);
+const FOLDER = new URL("../../prisma/migrations/", import.meta.url);
 
 /**
  * What a next migration would have to do.
