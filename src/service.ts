@@ -159,7 +159,13 @@ function startBackground(
 /** The notifier, the runner, and a worker for each pool. */
 async function startWork({ config, log, parts, guard, monitor }: Start, deps: Deps): Promise<void> {
   const send = createSender({ guard, userAgent: "Carillon" });
-  const notifier = startNotifier(deps, send, monitor("notifier", LATE_CLAIM_MS));
+  const notifier = startNotifier(deps, {
+    send,
+    secretKeys: deps.secretKeys,
+    random: deps.random,
+    delaysMs: deps.deliveryDelaysMs,
+    monitor: monitor("notifier", LATE_CLAIM_MS),
+  });
   parts.add("background", notifier);
   const runner = await createRunner({
     folder: join(config.dataDir, "runners"),

@@ -1,10 +1,9 @@
 /** Lists deliveries, newest first, and reads one with all its tries. */
-import { allows } from "../access/rules/grants.ts";
+import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskUrl } from "../access/rules/masks.ts";
-import type { CallerDeps } from "../deps.ts";
 import { deliveryNotFound } from "../errors.ts";
 import { requireKnownJobs } from "../jobs/find.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database } from "../postgres/client.ts";
 import type { DeliveryState, Prisma } from "../postgres/generated/client.ts";
 import { idRange, type TimeRange } from "../postgres/ids.ts";
 
@@ -24,20 +23,20 @@ export interface DeliveryFilter extends TimeRange {
   jobs?: readonly string[] | undefined;
 }
 
-/** A delivery with all its tries. */
-export async function readDelivery(tx: Tx, id: string): Promise<DeliveryDetail | undefined> {
-  return (await tx.delivery.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
-}
-
-/** Deliveries newest first, from before `beforeId` on; `history` has the last try only. */
-export async function listDeliveries(
-  tx: Tx,
+/**
+ * Deliveries newest first, from before `beforeId` on; `history` has the last try only. Throws job_not_found for a name
+ * that no job ever had.
+ */
+export async function readDeliveries(
+  db: Database,
+  caller: Caller,
   filter: DeliveryFilter,
   page: { beforeId?: string | undefined; limit: number },
 ): Promise<DeliveryDetail[]> {
   const { states, runId, jobs, since, until } = filter;
+  await requireKnownJobs(db.prisma, jobs);
   const { from, to } = idRange(filter);
-  return tx.delivery.findMany({
+  const deliveries = await db.prisma.delivery.findMany({
     where: {
       AND: [
         page.beforeId ? { id: { lt: page.beforeId } } : {},
@@ -54,28 +53,17 @@ export async function listDeliveries(
     orderBy: { id: "desc" },
     take: page.limit,
   });
+  return deliveries.map((delivery) => shownDelivery(caller, delivery));
 }
 
 /** A delivery with all its tries. Throws delivery_not_found. */
-export async function readOneDelivery(deps: CallerDeps, id: string): Promise<DeliveryDetail> {
-  const delivery = await readDelivery(deps.db.prisma, id);
-  if (delivery === undefined) throw deliveryNotFound(id);
-  return shownDelivery(deps, delivery);
+export async function readDelivery(db: Database, caller: Caller, id: string): Promise<DeliveryDetail> {
+  const delivery = await db.prisma.delivery.findUnique({ where: { id }, include: DETAIL });
+  if (delivery === null) throw deliveryNotFound(id);
+  return shownDelivery(caller, delivery);
 }
 
 /** The paths of webhooks are for admins. */
-function shownDelivery({ caller }: CallerDeps, delivery: DeliveryDetail): DeliveryDetail {
+function shownDelivery(caller: Caller, delivery: DeliveryDetail): DeliveryDetail {
   return allows(caller, "admin") ? delivery : { ...delivery, url: maskUrl(delivery.url) };
-}
-
-/** Deliveries newest first, each with its last try. Throws job_not_found for the name of no job. */
-export async function readDeliveries(
-  deps: CallerDeps,
-  filter: DeliveryFilter,
-  page: { beforeId?: string | undefined; limit: number },
-): Promise<DeliveryDetail[]> {
-  await requireKnownJobs(deps.db.prisma, filter.jobs);
-  return (await listDeliveries(deps.db.prisma, filter, page)).map((delivery) =>
-    shownDelivery(deps, delivery),
-  );
 }

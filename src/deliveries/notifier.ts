@@ -1,11 +1,19 @@
 /** Claims due deliveries, signs and sends them and records how each try went. */
-import type { Deps } from "../deps.ts";
+import type { SecretKeys } from "../access/secret-keys.ts";
+import type { Infra } from "../infra.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
 import { type Message, unlessClaimLost } from "../queue/queue.ts";
 import type { Send, SendResult } from "./post-webhook.ts";
-import { closeDelivery, type Notification, openDelivery, postponeDelivery, type TryResult } from "./send.ts";
+import {
+  closeDelivery,
+  type Notification,
+  openDelivery,
+  postponeDelivery,
+  type RetryTiming,
+  type TryResult,
+} from "./send.ts";
 import { UnusableSecret, webhookHeaders } from "./signature.ts";
 
 /** Deliveries under way at once. */
@@ -15,16 +23,24 @@ const PER_HOST = 8;
 /** How long (ms) a delivery waits that finds its receiver busy. */
 const BUSY_WAIT_MS = 2_000;
 
+export interface NotifierOptions extends RetryTiming {
+  send: Send;
+  secretKeys: SecretKeys;
+  monitor: Monitor;
+}
+
 /** Starts sending. `stop` claims nothing more and breaks off the tries under way, which are made again later. */
-export function startNotifier(deps: Deps, send: Send, monitor: Monitor): Part {
+export function startNotifier(infra: Infra, options: NotifierOptions): Part {
+  const { db, queue, signals } = infra;
+  const { send, monitor } = options;
   const aborted = new AbortController();
   const underWay = new Map<string, number>();
   const handle = async (message: Message<DeliveryMessage>) => {
-    const notification = await openDelivery(deps, message);
+    const notification = await openDelivery(infra, message, options);
     if (notification === undefined) return;
     const { host } = new URL(notification.url);
     const others = underWay.get(host) ?? 0;
-    if (others >= PER_HOST) return postponeDelivery(deps, message, BUSY_WAIT_MS);
+    if (others >= PER_HOST) return postponeDelivery(infra, message, BUSY_WAIT_MS);
     underWay.set(host, others + 1);
     try {
       await attempt(message, notification);
@@ -35,10 +51,10 @@ export function startNotifier(deps: Deps, send: Send, monitor: Monitor): Part {
     }
   };
   const attempt = async (message: Message<DeliveryMessage>, notification: Notification) => {
-    const startedAt = await deps.db.now();
+    const startedAt = await db.now();
     const result = await signAndSend(notification, startedAt);
-    if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(deps, message, 0);
-    else await closeDelivery(deps, message, tryResult(startedAt, result));
+    if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(infra, message, 0);
+    else await closeDelivery(infra, message, tryResult(startedAt, result), options);
   };
   const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
     const { url, headers, body, secrets, hidden, problem } = notification;
@@ -51,7 +67,6 @@ export function startNotifier(deps: Deps, send: Send, monitor: Monitor): Part {
       return { outcome: "failed", error: error.message, durationMs: 0 };
     }
   };
-  const { queue, signals } = deps;
   const loop = startClaimLoop<DeliveryMessage>({
     queue,
     signals,

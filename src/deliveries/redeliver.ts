@@ -1,7 +1,8 @@
 /** Tries a delivery again because somebody asks for it. */
 import { audit } from "../access/audit.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
 import { deliveryNotFound } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
@@ -25,11 +26,11 @@ export async function reopenDelivery(
  * Has a delivery tried at once, with the body that it always had. One that is over begins a new schedule of tries
  * after those it had; one that waits for its next try goes on in its schedule. Throws delivery_not_found.
  */
-export async function redeliver(deps: Deps, id: string): Promise<void> {
-  await deps.db.transaction(async (tx) => {
+export async function redeliver({ db, queue }: Infra, caller: Caller, id: string): Promise<void> {
+  await db.transaction(async (tx) => {
     const delivery = await lockDelivery(tx, id);
     if (delivery === undefined) throw deliveryNotFound(id);
-    await audit(tx, deps.caller, "delivery.redeliver", id);
+    await audit(tx, caller, "delivery.redeliver", id);
     const now = await databaseNow(tx);
     const message = deliveryMessage(id, newId());
     switch (delivery.state) {
@@ -42,10 +43,10 @@ export async function redeliver(deps: Deps, id: string): Promise<void> {
         // It is due: its try is under way or about to be.
         if (delivery.nextTryAt === null || delivery.nextTryAt <= now) return;
         await replaceDeliveryMessage(tx, id, { messageId: message.id, nextTryAt: now });
-        if (delivery.messageId !== null) await deps.queue.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);
+        if (delivery.messageId !== null) await queue.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);
         break;
     }
-    await deps.queue.send(tx, DELIVERY_QUEUE, [message]);
+    await queue.send(tx, DELIVERY_QUEUE, [message]);
     await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
 }

@@ -1,12 +1,13 @@
 /** One try of a delivery: what to send, and what follows from how it went. */
+import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
-import type { Deps } from "../deps.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { type ActionOptions, type NotifyAction, secretOfTarget } from "../jobs/rules/definition.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage, deliveryMessage } from "../queue/messages.ts";
-import type { Message } from "../queue/queue.ts";
+import type { Message, Queue } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { redactionPatterns } from "../text/redaction.ts";
 import {
@@ -62,16 +63,17 @@ export interface Notification {
 
 /** The notification that a claimed message stands for; undefined (and acknowledged) when it is not due any more. */
 export async function openDelivery(
-  deps: Deps,
+  { db, queue }: Infra,
   message: Message<DeliveryMessage>,
+  { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<Notification | undefined> {
-  const delivery = await findDelivery(deps.db.prisma, message.data.delivery_id);
+  const delivery = await findDelivery(db.prisma, message.data.delivery_id);
   if (isDue(delivery, message)) {
     // The table holds notifications only; the column is shared with trigger_job.
     const action = delivery.action as NotifyAction;
     const { headers = {}, secrets = [] } = delivery.options as ActionOptions;
     const body = deliveryBody(action, delivery.event.body, delivery.id);
-    const target = await withSecrets(deps, delivery.url, secrets);
+    const target = await withSecrets(db, delivery.url, secrets, { secretKeys });
     return {
       id: delivery.id,
       headers,
@@ -80,7 +82,7 @@ export async function openDelivery(
       hidden: hiddenPatterns(delivery.url, headers, target),
     };
   }
-  await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
+  await db.transaction((tx) => queue.acknowledge(tx, message));
   return undefined;
 }
 
@@ -107,15 +109,16 @@ function hiddenPatterns(
 
 /** The URL, which may be a secret itself, and the secrets to sign with. */
 async function withSecrets(
-  deps: Deps,
+  db: Database,
   target: string,
   names: readonly string[],
+  keys: { secretKeys: SecretKeys },
 ): Promise<Pick<Notification, "url" | "secrets" | "problem">> {
   try {
-    const secrets = await secretValues(deps.db.prisma, names, deps);
+    const secrets = await secretValues(db.prisma, names, keys);
     const name = secretOfTarget(target);
     if (name === undefined) return { url: target, secrets };
-    const url = (await secretValues(deps.db.prisma, [name], deps)).get(name)?.trim() ?? "";
+    const url = (await secretValues(db.prisma, [name], keys)).get(name)?.trim() ?? "";
     if (URL.canParse(url)) return { url, secrets };
     return { url: target, secrets, problem: `secret ${name} is no URL` };
   } catch (error) {
@@ -131,35 +134,42 @@ export interface TryResult extends Omit<Try, "number"> {
 
 /** Puts a claimed delivery back for a while without a try. Throws ClaimLost when another node has it. */
 export async function postponeDelivery(
-  deps: Deps,
+  { db, queue }: Infra,
   message: Message<DeliveryMessage>,
   waitMs: number,
 ): Promise<void> {
-  await deps.db.transaction(async (tx) => {
-    const delivery = await takeDelivery(deps, tx, message);
+  await db.transaction(async (tx) => {
+    const delivery = await takeDelivery(queue, tx, message);
     if (delivery === undefined) return;
     const nextTryAt = new Date((await databaseNow(tx)).getTime() + waitMs);
     const next = deliveryMessage(delivery.id, newId(), nextTryAt);
     await replaceDeliveryMessage(tx, delivery.id, { messageId: next.id, nextTryAt });
-    await deps.queue.send(tx, DELIVERY_QUEUE, [next]);
+    await queue.send(tx, DELIVERY_QUEUE, [next]);
   });
+}
+
+/** What decides when a failed delivery is tried again. */
+export interface RetryTiming {
+  /** A number in [0, 1), which places a wait within its jitter. */
+  random: () => number;
+  /** The waits between tries, in ms, before jitter. */
+  delaysMs: readonly number[];
 }
 
 /** Records a try and plans the next one. Throws ClaimLost, with nothing changed, when another node has the delivery. */
 export async function closeDelivery(
-  deps: Deps,
+  { db, queue }: Infra,
   message: Message<DeliveryMessage>,
   { result, ...made }: TryResult,
+  { random, delaysMs }: RetryTiming,
 ): Promise<void> {
-  await deps.db.transaction(async (tx) => {
-    const delivery = await takeDelivery(deps, tx, message);
+  await db.transaction(async (tx) => {
+    const delivery = await takeDelivery(queue, tx, message);
     if (delivery === undefined) return;
     const now = await databaseNow(tx);
     const number = delivery.tries + 1;
     const delay =
-      result === "failed"
-        ? deliveryDelayMs(number - delivery.earlierTries, deps.random(), deps.deliveryDelaysMs)
-        : undefined;
+      result === "failed" ? deliveryDelayMs(number - delivery.earlierTries, random(), delaysMs) : undefined;
     if (delay === undefined) {
       await recordTry(tx, delivery.id, { ...made, number }, { state: result, finishedAt: now });
     } else {
@@ -167,7 +177,7 @@ export async function closeDelivery(
       const next = deliveryMessage(delivery.id, newId(), nextTryAt);
       const pending = { state: "pending", nextTryAt, messageId: next.id } as const;
       await recordTry(tx, delivery.id, { ...made, number }, pending);
-      await deps.queue.send(tx, DELIVERY_QUEUE, [next]);
+      await queue.send(tx, DELIVERY_QUEUE, [next]);
     }
     await publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
@@ -175,12 +185,12 @@ export async function closeDelivery(
 
 /** Locks the delivery of a claimed message and ends the message; undefined when it is not due any more. */
 async function takeDelivery(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   message: Message<DeliveryMessage>,
 ): Promise<SendableDelivery | undefined> {
   const delivery = await lockDelivery(tx, message.data.delivery_id);
-  await deps.queue.acknowledge(tx, message);
+  await queue.acknowledge(tx, message);
   return isDue(delivery, message) ? delivery : undefined;
 }
 

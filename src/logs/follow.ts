@@ -1,5 +1,4 @@
 /** Reads the output of a run, from any place in it, as far as it has come or until the run has ended. */
-import type { Deps } from "../deps.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import type { RunState } from "../postgres/generated/enums.ts";
@@ -59,13 +58,13 @@ export async function* readLog(reader: LogReader, runId: string, part: LogPart):
 
 /**
  * Reads a part until the run has ended, or its last attempt has. A database that is away is waited for.
- * Ends without `end` when the service stops or retention has taken the run.
+ * Ends without `end` when `closing` is aborted or retention has deleted the run.
  */
 export async function* followLog(
-  { closing }: Pick<Deps, "closing">,
   reader: LogReader,
   runId: string,
   part: LogPart,
+  { closing }: { closing: AbortSignal },
 ): AsyncGenerator<LogStep> {
   const at = { ...part.from };
   let changed = Promise.withResolvers<void>();

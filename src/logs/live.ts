@@ -1,6 +1,6 @@
 /** Writes what commands print into the database while they run, all of them together and never faster than it takes it. */
 
-import type { Deps } from "../deps.ts";
+import type { Database } from "../postgres/client.ts";
 import { publishLog } from "../queue/signals.ts";
 import { createRedactor, redactionPatterns } from "../text/redaction.ts";
 import { type Capture, createCapture } from "./capture.ts";
@@ -57,7 +57,7 @@ interface Entry {
 }
 
 /** @param onError told once when the database takes nothing, until it does again */
-export function createLiveLogs({ db }: Pick<Deps, "db">, onError: (error: Error) => void): LiveLogs {
+export function createLiveLogs(db: Database, onError: (error: Error) => void): LiveLogs {
   const changed = new Set<Entry>();
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> | undefined;

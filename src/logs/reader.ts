@@ -1,6 +1,6 @@
 /** Reads output for many at once: equal reads are one query, and one timer wakes all who follow. */
 
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import type { Signal } from "../queue/signals.ts";
 import { textFromBytes, wholeCharacters } from "../text/cuts.ts";
 import { type LogProgress, logProgress, readPieces } from "./pieces.ts";
@@ -30,8 +30,11 @@ export interface LogReader {
 
 type Progress = Promise<LogProgress | undefined>;
 
-/** One for the process: what it shares is shared among its callers. */
-export function createLogReader({ db, signals, closing }: Deps): LogReader {
+/**
+ * One for the process: what it shares is shared among its callers.
+ * @param options once `closing` is aborted, nobody is made to wait
+ */
+export function createLogReader({ db, signals }: Infra, { closing }: { closing: AbortSignal }): LogReader {
   const watchers = new Map<() => void, string>();
   const progresses = new Map<string, Progress>();
   const texts = new Map<string, Promise<LogText>>();

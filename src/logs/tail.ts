@@ -1,5 +1,5 @@
 /** Finds where the last lines of an output begin. */
-import type { Deps } from "../deps.ts";
+import type { Database } from "../postgres/client.ts";
 import type { LogPart, LogPlace } from "./follow.ts";
 import { readPieces } from "./pieces.ts";
 import type { LogReader } from "./reader.ts";
@@ -13,7 +13,7 @@ const NEWLINE = 0x0a;
  * beginning. What follows bytes that were cut out begins a line.
  */
 export async function tailPlace(
-  deps: Deps,
+  db: Database,
   reader: LogReader,
   runId: string,
   { from, last = Number.POSITIVE_INFINITY }: LogPart,
@@ -22,7 +22,7 @@ export async function tailPlace(
   const attempts = (await reader.progress(runId))?.attempts ?? [];
   let wanted = lines;
   for (let ordinal = Math.min(last, attempts.length - 1); ordinal >= from.ordinal; ordinal--) {
-    const { starts, end } = await lastLines(deps, String(attempts[ordinal]?.id), wanted);
+    const { starts, end } = await lastLines(db, String(attempts[ordinal]?.id), wanted);
     if (wanted === 0) return { ordinal, position: end };
     const [first] = starts;
     if (first !== undefined && starts.length === wanted) return { ordinal, position: first };
@@ -33,7 +33,7 @@ export async function tailPlace(
 
 /** Where the last `most` lines begin, and where the output ends. */
 async function lastLines(
-  { db }: Deps,
+  db: Database,
   attemptId: string,
   most: number,
 ): Promise<{ starts: number[]; end: number }> {

@@ -55,7 +55,7 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
   const { monitor, graceMs } = options;
   const claims = createClaims(deps.queue, queueName, monitor.failed);
   const cancellations = createCancellations(deps, monitor.failed);
-  const logs = createLiveLogs(deps, monitor.failed);
+  const logs = createLiveLogs(deps.db, monitor.failed);
   const running = new Set<RunningCommand>();
 
   let handingBack = false;

@@ -38,7 +38,7 @@ const failOnError = (error: Error): void => {
 
 /** Live logs that are closed at the end of the test. */
 function liveLogs(db: Database = deps.db, onError = failOnError): LiveLogs & AsyncDisposable {
-  const logs = createLiveLogs({ db }, onError);
+  const logs = createLiveLogs(db, onError);
   return { ...logs, [Symbol.asyncDispose]: () => logs.close() };
 }
 
@@ -200,7 +200,7 @@ it("has the whole output at the end, though no write has come through", async ()
     return hanging.promise;
   };
   const errors: Error[] = [];
-  const logs = createLiveLogs({ db: { ...deps.db, transaction } }, (error) => void errors.push(error));
+  const logs = createLiveLogs({ ...deps.db, transaction }, (error) => void errors.push(error));
   const log = logs.open(attempt());
   log.write(Buffer.from("all\n"));
   await begun.promise;

@@ -46,7 +46,7 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
       return () => listeners.delete(listener);
     },
   };
-  const reader = createLogReader({ ...deps, db: { ...deps.db, prisma }, signals });
+  const reader = createLogReader({ ...deps, db: { ...deps.db, prisma }, signals }, deps);
   return {
     reader,
     queries,
@@ -79,7 +79,7 @@ it("asks anew once something has changed", async () => {
 it("wakes all followers together", async () => {
   const { reader, queries, signal } = countingReader();
   const part = { from: { ordinal: 0, position: 0 }, last: undefined };
-  const followers = Array.from({ length: FOLLOWERS }, () => followLog(deps, reader, runId, part));
+  const followers = Array.from({ length: FOLLOWERS }, () => followLog(reader, runId, part, deps));
   const next = () => Promise.all(followers.map(async (one) => (await one.next()).value));
   expect(new Set((await next()).map((step) => step?.kind))).toEqual(new Set(["output"]));
   // Each has read to the end, and waits.
@@ -101,7 +101,7 @@ it("ends for all who follow when the service stops, without a second's delay", a
   const closing = new AbortController();
   const stopping = { ...deps, closing: closing.signal };
   const part = { from: { ordinal: 0, position: 5 }, last: undefined };
-  const follower = followLog(stopping, createLogReader(stopping), runId, part);
+  const follower = followLog(createLogReader(deps, stopping), runId, part, stopping);
   const waiting = follower.next();
   closing.abort();
   expect(await waiting).toMatchObject({ value: { kind: "idle" } });

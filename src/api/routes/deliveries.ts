@@ -1,9 +1,9 @@
 /** The calls on deliveries: list them, read one with its tries, have one tried again. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { readDeliveries, readOneDelivery } from "../../deliveries/list.ts";
+import { readDeliveries, readDelivery } from "../../deliveries/list.ts";
 import { redeliver } from "../../deliveries/redeliver.ts";
-import { as, type Deps } from "../../deps.ts";
+import type { Deps } from "../../deps.ts";
 import { readRunState } from "../../runs/read.ts";
 import {
   deliveryDetailSchema,
@@ -38,7 +38,7 @@ export const deliveryRoutes =
         const filter = { states, runId, jobs, ...(await rangeOf(range, deps.db.now)) };
         if (runId !== undefined) await readRunState(deps, runId);
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        const deliveries = await readDeliveries(as(deps, request.caller), filter, page);
+        const deliveries = await readDeliveries(deps.db, request.caller, filter, page);
         return answerPage(request, reply, deliveries, limit, deliverySummaryView);
       },
     );
@@ -54,7 +54,7 @@ export const deliveryRoutes =
           response: { 200: deliveryDetailSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { id }, caller }) => deliveryDetailView(await readOneDelivery(as(deps, caller), id)),
+      async ({ params: { id }, caller }) => deliveryDetailView(await readDelivery(deps.db, caller, id)),
     );
 
     app.post(
@@ -69,9 +69,9 @@ export const deliveryRoutes =
         },
       },
       async ({ params: { id }, caller }, reply) => {
-        await redeliver(as(deps, caller), id);
+        await redeliver(deps, caller, id);
         reply.header("location", `${PATH}/${id}`);
-        return reply.code(202).send(deliveryDetailView(await readOneDelivery(as(deps, caller), id)));
+        return reply.code(202).send(deliveryDetailView(await readDelivery(deps.db, caller, id)));
       },
     );
   };

@@ -23,7 +23,7 @@ const EVENTS = "text/event-stream";
 export const runLogRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    const reader = createLogReader(deps);
+    const reader = createLogReader(deps, deps);
     app.get(
       "/api/v1/runs/:id/log",
       {
@@ -45,17 +45,17 @@ export const runLogRoutes =
           preferred(headers["accept"] as string | undefined, ["text/plain", EVENTS]) === EVENTS;
         let part = await logPart(reader, id, query.attempt);
         if (query.tail !== undefined) {
-          part = { ...part, from: await tailPlace(deps, reader, id, part, query.tail) };
+          part = { ...part, from: await tailPlace(deps.db, reader, id, part, query.tail) };
         }
         reply.header("vary", "accept");
         if (asEvents) {
           const from = headers["last-event-id"] ?? part.from;
-          const events = eventStream(guarded(deps, request, followLog(deps, reader, id, { ...part, from })));
+          const events = eventStream(guarded(deps, request, followLog(reader, id, { ...part, from }, deps)));
           return sendTexts(reply.type(EVENTS), events, deps.closing);
         }
         reply.type(TEXT);
         if (query.follow) {
-          const steps = guarded(deps, request, followLog(deps, reader, id, part));
+          const steps = guarded(deps, request, followLog(reader, id, part, deps));
           // So that `curl` fails: in the middle of a run an exit code of 0 would be a lie.
           const cutOff = () => void (deps.closing.aborted && reply.raw.destroy());
           return sendTexts(reply, plainText(steps, cutOff), deps.closing);
