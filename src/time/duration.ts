@@ -1,84 +1,64 @@
-/** Durations as people write them, `90s`, `1h30m` or `30 days`, to and from milliseconds. */
+/** Reads and writes durations such as `90s`, `1h30m`, `30 days` or `1 hour and 30 minutes`. */
 
-const UNITS: readonly (readonly [unit: string, ms: number])[] = [
-  ["d", 86_400_000],
-  ["h", 3_600_000],
-  ["m", 60_000],
-  ["s", 1_000],
-  ["ms", 1],
-];
-const FORM = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/;
-
-/** Milliseconds of a duration such as `500ms`, `5s`, `10m`, `1h30m` or `1d`; undefined when it is none. */
-export function parseDuration(text: string): number | undefined {
-  const match = text.length > 0 && text.length <= 40 ? FORM.exec(text) : null;
-  if (match === null) return undefined;
-  const total = UNITS.reduce((sum, [, ms], i) => sum + Number(match[i + 1] ?? 0) * ms, 0);
-  return Number.isSafeInteger(total) ? total : undefined;
-}
-
-/** A duration in whole milliseconds, largest units first (`1m30s`); `parseDuration` reads it back. */
-export function formatDuration(ms: number): string {
-  let rest = ms;
-  let text = "";
-  for (const [unit, size] of UNITS) {
-    const count = Math.floor(rest / size);
-    if (count > 0) text += `${count}${unit}`;
-    rest -= count * size;
-  }
-  return text || "0s";
-}
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
-/** All spellings of each unit; a month is 30 days and a year is 365. */
-const WORDS: ReadonlyMap<string, number> = new Map([
-  ...spelled(SECOND, "s", "sec", "secs", "second", "seconds"),
-  ...spelled(MINUTE, "m", "min", "mins", "minute", "minutes"),
-  ...spelled(HOUR, "h", "hr", "hrs", "hour", "hours"),
-  ...spelled(DAY, "d", "day", "days"),
-  ...spelled(7 * DAY, "w", "week", "weeks"),
-  ...spelled(30 * DAY, "mo", "month", "months"),
-  ...spelled(365 * DAY, "y", "year", "years"),
-]);
-
-/** What a duration is written in again, largest first: units of which each is a whole number of the next. */
-const WRITTEN: readonly (readonly [unit: string, ms: number])[] = [
-  ["day", DAY],
-  ["hour", HOUR],
-  ["minute", MINUTE],
-  ["second", SECOND],
+/** Each unit with its size in ms and all its spellings; the first is the short one, the second the word. */
+const UNITS: readonly {
+  ms: number;
+  spellings: readonly [short: string, word: string, ...others: string[]];
+}[] = [
+  // A month is 30 days and a year is 365.
+  { ms: 31_536_000_000, spellings: ["y", "year", "years"] },
+  { ms: 2_592_000_000, spellings: ["mo", "month", "months"] },
+  { ms: 604_800_000, spellings: ["w", "week", "weeks"] },
+  { ms: 86_400_000, spellings: ["d", "day", "days"] },
+  { ms: 3_600_000, spellings: ["h", "hour", "hours", "hr", "hrs"] },
+  { ms: 60_000, spellings: ["m", "minute", "minutes", "min", "mins"] },
+  { ms: 1_000, spellings: ["s", "second", "seconds", "sec", "secs"] },
+  { ms: 1, spellings: ["ms", "millisecond", "milliseconds"] },
 ];
 
-const MAX_WORDS_LENGTH = 100;
-const WORDS_FORM = /^\d+ ?[a-z]+(?:(?:, ?| and |, and | )?\d+ ?[a-z]+)*$/;
+const SIZES: ReadonlyMap<string, number> = new Map(
+  UNITS.flatMap(({ ms, spellings }) => spellings.map((spelling) => [spelling, ms])),
+);
+
+/** Days are the largest unit that is written: longer ones have no fixed length in a calendar. */
+const WRITTEN = UNITS.slice(UNITS.findIndex(({ spellings: [short] }) => short === "d"));
+
+const MAX_LENGTH = 100;
+const FORM = /^\d{1,16} ?[a-z]+(?:(?:, ?| and |, and | )?\d{1,16} ?[a-z]+)*$/;
 const PART = /(?<!\d)(\d+) ?([a-z]+)/g;
 
-/** Milliseconds of a duration such as `30 days`, `2 weeks`, `1 hour and 30 minutes` or `12h`; undefined when it is none. */
-export function parseHumanDuration(text: string): number | undefined {
-  const words = text.trim().toLowerCase().replaceAll(/\s+/g, " ");
-  if (words.length > MAX_WORDS_LENGTH || !WORDS_FORM.test(words)) return undefined;
+/**
+ * Milliseconds of a duration, or undefined if the text is not one. The units are in lower case, largest first, and
+ * each appears once.
+ */
+export function parseDuration(text: string): number | undefined {
+  if (text.length > MAX_LENGTH || !FORM.test(text)) return undefined;
   let total = 0;
-  for (const [, count, unit = ""] of words.matchAll(PART))
-    total += Number(count) * (WORDS.get(unit) ?? Number.NaN);
+  let lastSize = Number.POSITIVE_INFINITY;
+  for (const [, count, unit = ""] of text.matchAll(PART)) {
+    const size = SIZES.get(unit);
+    if (size === undefined || size >= lastSize) return undefined;
+    total += Number(count) * size;
+    lastSize = size;
+  }
   return Number.isSafeInteger(total) ? total : undefined;
 }
 
-/** The one text for a duration in whole seconds: `30 days`, `1 hour and 30 minutes`; `parseHumanDuration` reads it back. */
-export function formatHumanDuration(ms: number): string {
+/**
+ * Writes a whole number of milliseconds, largest units first; {@link parseDuration} reads it back.
+ *
+ * @param style `short` gives `1h30m`, `words` gives `1 hour and 30 minutes`
+ */
+export function formatDuration(ms: number, style: "short" | "words" = "short"): string {
   let rest = ms;
   const parts: string[] = [];
-  for (const [unit, size] of WRITTEN) {
+  for (const { ms: size, spellings } of WRITTEN) {
+    const [short, word] = spellings;
     const count = Math.floor(rest / size);
-    if (count > 0) parts.push(`${count} ${unit}${count === 1 ? "" : "s"}`);
+    if (count > 0)
+      parts.push(style === "short" ? `${count}${short}` : `${count} ${word}${count === 1 ? "" : "s"}`);
     rest -= count * size;
   }
-  return parts.length === 0 ? "0 seconds" : parts.join(" and ");
-}
-
-function spelled(ms: number, ...names: string[]): [string, number][] {
-  return names.map((name) => [name, ms]);
+  if (style === "short") return parts.join("") || "0s";
+  return parts.join(" and ") || "0 seconds";
 }

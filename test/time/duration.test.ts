@@ -1,7 +1,11 @@
-/** Holds durations to their writing, both ways. */
+/** Holds durations to their writing, both ways: the short form, and words as cheek's documentation shows them. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { formatDuration, parseDuration } from "../../src/time/duration.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
 
 test.each([
   ["0s", 0],
@@ -12,8 +16,30 @@ test.each([
   ["1d", 86_400_000],
   ["1d2h3m4s5ms", 93_784_005],
   ["90s", 90_000],
+  ["2w", 14 * DAY],
+  ["1mo", 30 * DAY],
+  ["1y 1mo 1w", 402 * DAY],
+  ["250 milliseconds", 250],
 ])("%s is %i ms", (text, ms) => {
   expect(parseDuration(text)).toBe(ms);
+});
+
+test.each([
+  ["30 days", 30 * DAY, "30 days"],
+  ["1 day", DAY, "1 day"],
+  ["2 weeks", 14 * DAY, "14 days"],
+  ["1 month", 30 * DAY, "30 days"],
+  ["1 year", 365 * DAY, "365 days"],
+  ["24 hours", DAY, "1 day"],
+  ["12h", 12 * HOUR, "12 hours"],
+  ["90 minutes", 90 * MINUTE, "1 hour and 30 minutes"],
+  ["1 hour and 30 minutes", 90 * MINUTE, "1 hour and 30 minutes"],
+  ["1 day, 3hrs 2sec", DAY + 3 * HOUR + 2_000, "1 day and 3 hours and 2 seconds"],
+  ["1d12h", 36 * HOUR, "1 day and 12 hours"],
+  ["0 days", 0, "0 seconds"],
+])("%j is %d ms, and in words %j", (text, ms, written) => {
+  expect(parseDuration(text)).toBe(ms);
+  expect(formatDuration(ms, "words")).toBe(written);
 });
 
 test.each(["", "5", "s", "-5s", "1.5h", "5S", " 5s", "5s ", "1m2h", "5s5s", "5m\n", "1e3s", "٥s"])(
@@ -23,10 +49,27 @@ test.each(["", "5", "s", "-5s", "1.5h", "5S", " 5s", "5s ", "1m2h", "5s5s", "5m\
   },
 );
 
+test.each([
+  "days",
+  "5 potatoes",
+  "-1 day",
+  "1.5 days",
+  "1 day and",
+  "and 1 day",
+  "1 daysand 2 hours",
+  "1 day  2 hours",
+  "2 hours 1 day",
+  "1 m and 1 minute",
+])("%j is no duration either", (text) => {
+  expect(parseDuration(text)).toBeUndefined();
+});
+
 test("what is no safe number of ms, or too long to be one, is none", () => {
   expect(parseDuration("104249991d")).toBe(104_249_991 * 86_400_000);
   expect(parseDuration("104249992d")).toBeUndefined();
   expect(parseDuration(`${"0".repeat(39)}1s`)).toBeUndefined();
+  expect(parseDuration("9999999999999999 years")).toBeUndefined();
+  expect(parseDuration(`1 day${" and 1 hour".repeat(10)}`)).toBeUndefined();
 });
 
 test.each([
@@ -38,10 +81,10 @@ test.each([
   expect(formatDuration(ms)).toBe(text);
 });
 
-test("every written duration reads back as it was", () => {
+test("every written duration reads back as it was, in both styles", () => {
   fc.assert(
-    fc.property(fc.maxSafeNat(), (ms) => {
-      expect(parseDuration(formatDuration(ms))).toBe(ms);
+    fc.property(fc.maxSafeNat(), fc.constantFrom("short", "words"), (ms, style) => {
+      expect(parseDuration(formatDuration(ms, style))).toBe(ms);
     }),
   );
 });

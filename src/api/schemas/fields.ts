@@ -3,7 +3,7 @@ import { z } from "zod";
 import { POOL_NAME } from "../../jobs/rules/definition.ts";
 import { formatSize, parseSize } from "../../text/sizes.ts";
 import { CronError, parseCron } from "../../time/cron.ts";
-import { parseDuration, parseHumanDuration } from "../../time/duration.ts";
+import { parseDuration } from "../../time/duration.ts";
 import { isTimeZone } from "../../time/zones.ts";
 
 const MAX_RETENTION_MS = 100 * 365 * 86_400_000;
@@ -85,13 +85,14 @@ export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
   .meta({ example: { team: "coffee" } });
 
-/** How long runs are kept, such as `30 days`; in milliseconds once parsed. */
+/** How long runs are kept, such as `30 days`; in milliseconds once parsed. As in cheek, case and spaces are free. */
 export const retentionSchema = z
   .string()
   .meta({ example: "30 days" })
   .transform((text, context) => {
-    const ms = parseHumanDuration(text);
-    if (ms !== undefined && ms > 0 && ms <= MAX_RETENTION_MS) return ms;
+    const ms = parseDuration(text.trim().toLowerCase().replaceAll(/\s+/g, " "));
+    const isWholeSeconds = ms !== undefined && ms % 1_000 === 0;
+    if (isWholeSeconds && ms > 0 && ms <= MAX_RETENTION_MS) return ms;
     context.issues.push({
       code: "custom",
       input: text,

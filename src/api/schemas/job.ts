@@ -10,7 +10,7 @@ import {
   MAX_TIMEOUT_MS,
 } from "../../jobs/rules/definition.ts";
 import { formatSize } from "../../text/sizes.ts";
-import { formatDuration, formatHumanDuration } from "../../time/duration.ts";
+import { formatDuration } from "../../time/duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { JOB } from "./examples.ts";
 import {
@@ -259,7 +259,7 @@ export function jobDocument(d: JobDefinition) {
     ...(d.jitterMs > 0 && { jitter: formatDuration(d.jitterMs) }),
     pool: d.pool,
     log_limit: formatSize(d.logLimitBytes),
-    ...(d.logRetentionMs !== null && { log_retention_period: formatHumanDuration(d.logRetentionMs) }),
+    ...(d.logRetentionMs !== null && { log_retention_period: formatDuration(d.logRetentionMs, "words") }),
     ...(d.allowCycle && { allow_cycle: true }),
     enabled: d.enabled,
     ...(d.description !== null && { description: d.description }),

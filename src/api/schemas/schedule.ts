@@ -4,7 +4,7 @@ import { invalidDocument } from "../../errors.ts";
 import type { ScheduleDefinition } from "../../jobs/rules/definition.ts";
 import type { ScheduleState } from "../../schedules/read.ts";
 import type { ListedSchedule, StoredSchedule } from "../../schedules/schedule-rows.ts";
-import { formatHumanDuration } from "../../time/duration.ts";
+import { formatDuration } from "../../time/duration.ts";
 import { eventActions, eventFields, eventsView } from "./events.ts";
 import { SCHEDULE, SCHEDULE_LISTED, SCHEDULE_VIEW } from "./examples.ts";
 import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSchema } from "./fields.ts";
@@ -77,7 +77,7 @@ export function settingsDocument(schedule: StoredSchedule) {
   return {
     ...(schedule.tzLocation !== null && { tz_location: schedule.tzLocation }),
     ...(schedule.logRetentionMs !== null && {
-      log_retention_period: formatHumanDuration(schedule.logRetentionMs),
+      log_retention_period: formatDuration(schedule.logRetentionMs, "words"),
     }),
     ...eventsView(schedule.actions),
   };
