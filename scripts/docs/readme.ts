@@ -15,11 +15,15 @@ const SHOWN_PORT = 8081;
 /** The first start installs everything. */
 const START_MS = 300_000;
 const STOP_MS = 60_000;
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
-/** Commands, and what the README shows of their output; `...` stands for anything. */
+/** Commands, and what the README shows of their output. */
 interface Block {
   line: number;
   commands: string;
+  /** text: `...` stands for anything. json: some fields of the object that is printed. */
+  kind: "text" | "json";
   shown: string;
 }
 
@@ -52,14 +56,16 @@ console.log("The README's commands do what it says.");
 
 function readBlocks(): Block[] {
   const readme = readFileSync(path.join(ROOT, "README.md"), "utf8");
-  const fences = /^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?/gms;
-  return [...readme.matchAll(fences)].map(({ 1: commands = "", 2: shown = "", index }) => ({
+  // Between commands and their output there may be a paragraph.
+  const fences = /^```sh\n(.*?)^```$(?:\n\n(?:^[^`#\n][^\n]*\n\n)?^```(text|json)\n(.*?)^```$)?/gms;
+  return [...readme.matchAll(fences)].map(({ 1: commands = "", 2: kind, 3: shown = "", index }) => ({
     line: readme.slice(0, index).split("\n").length,
     commands: commands
       .split("\n")
       .filter((line) => !line.endsWith(LEFT_OUT))
       .join("\n")
       .trim(),
+    kind: kind === "json" ? "json" : "text",
     shown,
   }));
 }
@@ -96,8 +102,36 @@ async function runInOneShell(blocks: readonly Block[], output: string): Promise<
   if (code !== 0) throw new Error(`the last of these commands failed, with exit code ${code}`);
 }
 
-/** The first part of what is shown that the output lacks, in this order; white space does not count. */
-function missingPart({ shown }: Block, printed: string): string | undefined {
+/** The first part of what is shown that the output lacks. */
+function missingPart({ kind, shown }: Block, printed: string): string | undefined {
+  return kind === "json" ? missingField(JSON.parse(shown), parsed(printed)) : missingText(shown, printed);
+}
+
+function parsed(printed: string): unknown {
+  try {
+    return JSON.parse(printed);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The path of the first field that differs; an id stands for any id, and a time for any time. */
+function missingField(shown: unknown, actual: unknown, at = "its object"): string | undefined {
+  if (typeof shown !== "object" || shown === null) {
+    const isAlike = [UUID, TIME].some((form) => form.test(String(shown)) && form.test(String(actual)));
+    return shown === actual || isAlike ? undefined : `${at} = ${JSON.stringify(shown)}`;
+  }
+  if (typeof actual !== "object" || actual === null) return at;
+  if (Array.isArray(shown) && shown.length !== (actual as unknown[]).length) return at;
+  for (const [key, value] of Object.entries(shown)) {
+    const missing = missingField(value, (actual as Record<string, unknown>)[key], `${at}.${key}`);
+    if (missing !== undefined) return missing;
+  }
+  return undefined;
+}
+
+/** The first part of a text that the output lacks, in this order; white space does not count. */
+function missingText(shown: string, printed: string): string | undefined {
   const squeeze = (text: string): string => text.replaceAll(/\s/g, "");
   const actual = squeeze(printed).replaceAll(`:${env.PORT}`, `:${SHOWN_PORT}`);
   let at = 0;
