@@ -1,4 +1,5 @@
 /** Holds the tree to ARCHITECTURE.md: who imports whom, what rules may call, how files open, which states lead where. */
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -201,6 +202,16 @@ describe("the pictures of ARCHITECTURE.md", () => {
     );
     const shown = (await pictures())[index]?.filter((arrow) => !arrow.endsWith("--> [*]"));
     expect(shown?.toSorted()).toEqual([...starts.map((to) => `[*] --> ${to}`), ...arrows].toSorted());
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("names only files that are there", async () => {
+    const named = [...(await read("ARCHITECTURE.md")).matchAll(/`([\w./-]+\.(?:ts|prisma|json|md))`/g)];
+    const paths = named.map(([, path = ""]) => path);
+    const isThere = (path: string) => existsSync(join(ROOT, path)) || existsSync(join(ROOT, "src", path));
+    expect(paths.length).toBeGreaterThan(50);
+    expect(paths.filter((path) => !isThere(path))).toEqual([]);
   });
 });
 
