@@ -49,6 +49,7 @@ const TARGETS = [
     "pg",
     "pg-boss",
     "pino",
+    "temporal-polyfill",
     "yaml",
     "not-a-dependency",
   ],
@@ -76,6 +77,7 @@ const ALLOWED: Record<string, string[]> = {
   "src/lifecycle.ts": ["src/errors.ts", ...NODE, "pino"],
   "src/time/x.ts": [file("time")],
   "src/time/cron.ts": [file("time"), "node-cron"],
+  "src/time/zones.ts": [file("time"), "temporal-polyfill"],
   "src/text/x.ts": [file("text"), "src/errors.ts", "yaml"],
   "src/postgres/x.ts": verbs(
     "postgres",
@@ -148,7 +150,14 @@ describe("the linter on imports", () => {
 
 describe("the linter on rules", () => {
   const pure = ["new Date(0);", "Date.UTC(2000, 1);", "Math.floor(1.5);", 'new Intl.NumberFormat("en");'];
-  const clocks = ["Date.now();", "new Date();", "Date();", "[].map(Date.now);", "performance.now();"];
+  const clocks = [
+    "Date.now();",
+    "new Date();",
+    "Date();",
+    "[].map(Date.now);",
+    "performance.now();",
+    "Temporal.Now.instant();",
+  ];
   const chance = ["Math.random();", "crypto.randomUUID();"];
   const PURE = ["src/time/x.ts", "src/text/x.ts", ...RULES.map((room) => `src/${room}/rules/x.ts`)];
   const effects = [
