@@ -6,7 +6,7 @@ import { OperatorError } from "../errors.ts";
 import { listProcesses, type ProcessEntry } from "./runner/processes.ts";
 import { type RunnerProcessOptions, startRunnerProcess } from "./runner-process.ts";
 
-/** auto: only where it takes no ability away from commands (ADR 18). */
+/** auto: only where it takes no ability away from commands (docs/adr/0018). */
 export type PidNamespace = "auto" | "on" | "off";
 
 /** The first process of the namespace; it reaps orphans, which Node would not do. */

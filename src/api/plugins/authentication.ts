@@ -9,7 +9,10 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Answers without a token. */
     public?: boolean;
-    /** Takes the token as an HTTP Basic password too, because a browser can ask for that. */
+    /**
+     * Takes the token as an HTTP Basic password too, because a browser can ask for that. For pages that only show
+     * documentation: browsers send such a password by themselves, also with a forged request.
+     */
     documentation?: boolean;
     /** Callers need this scope, or one of these; a route that is not public names its own. */
     scope?: Scope | readonly Scope[];

@@ -79,7 +79,7 @@ export interface MissedRuns {
 /** Everything that a job revision fixes. */
 export interface JobDefinition {
   name: string;
-  /** null: `default` for a new job, where it is for an existing one. */
+  /** null: `default` for a new job; an existing one stays in its schedule, with its time zone and its actions. */
   schedule: string | null;
   command: Command;
   cron: readonly string[];

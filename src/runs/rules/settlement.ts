@@ -46,7 +46,7 @@ export interface Settlement {
     | { state: "succeeded" | "failed" | "cancelled"; status: number; retriesExhausted: boolean }
     | { state: "retrying"; status: number; nextAttempt: number; nextAttemptAt: Date }
     | { state: "queued" };
-  /** Events that have at least one action, in the order in which they fire. */
+  /** Events that have at least one action, in the order in which they fire; others would store logs for nobody. */
   events: SettledEvent[];
 }
 
