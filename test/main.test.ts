@@ -5,58 +5,98 @@ import { stat } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { freshDatabase } from "./support/database.ts";
 import { temporaryFolder } from "./support/folder.ts";
 import { startProcess } from "./support/process.ts";
 
 const shell = async (line: string) => (await promisify(execFile)("/bin/sh", ["-c", line])).stdout;
 
-it("starts on embedded Postgres, greets with lines that work when pasted, and keeps what it knew", {
-  timeout: 90_000,
-}, async () => {
-  await using folder = await temporaryFolder();
-  const environment = { DATA_DIR: join(folder.path, "it's the data") };
-  {
+// Each waits most of the time: for a stop, the lease of a killed worker, or a database that is missed.
+describe.concurrent("a running process", () => {
+  it("starts on embedded Postgres, greets with lines that work when pasted, and keeps what it knew", {
+    timeout: 90_000,
+  }, async ({ expect }) => {
+    await using folder = await temporaryFolder();
+    const environment = { DATA_DIR: join(folder.path, "it's the data") };
+    {
+      await using first = await startProcess(environment);
+      const lines = first
+        .output()
+        .split("\n")
+        .filter((line) => line.startsWith("  curl"));
+      expect(lines).toHaveLength(3);
+      const [saved, ran, listed] = [
+        await shell(lines[0] ?? ""),
+        await shell(lines[1] ?? ""),
+        await shell(lines[2] ?? ""),
+      ];
+      expect(JSON.parse(saved)).toMatchObject({ name: "hello", revision: 1 });
+      expect(JSON.parse(ran)).toMatchObject({ state: "succeeded", log: "Hello from Carillon\n" });
+      expect(JSON.parse(listed)).toMatchObject({ items: [{ name: "hello", state: "succeeded" }] });
+      const tokenFile = await stat(join(environment.DATA_DIR, "admin-token"));
+      expect((tokenFile.mode & 0o777).toString(8)).toBe("600");
+      expect(first.output()).toContain(join(environment.DATA_DIR, "admin-token"));
+
+      await expect(startProcess(environment)).rejects.toThrow(/another|already/i);
+      expect(await first.end("SIGTERM")).toBe(0);
+    }
+    await using second = await startProcess(environment);
+    expect(await second.client.runs("job=hello")).toHaveLength(1);
+    expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
+    // A terminal that is closed stops it as gently.
+    expect(await second.end("SIGHUP")).toBe(0);
+  });
+
+  it("survives kill -9 on embedded Postgres with every accepted trigger", { timeout: 90_000 }, async ({
+    expect,
+  }) => {
+    await using folder = await temporaryFolder();
+    const environment = { DATA_DIR: join(folder.path, "data") };
     await using first = await startProcess(environment);
-    const lines = first
-      .output()
-      .split("\n")
-      .filter((line) => line.startsWith("  curl"));
-    expect(lines).toHaveLength(3);
-    const [saved, ran, listed] = [
-      await shell(lines[0] ?? ""),
-      await shell(lines[1] ?? ""),
-      await shell(lines[2] ?? ""),
-    ];
-    expect(JSON.parse(saved)).toMatchObject({ name: "hello", revision: 1 });
-    expect(JSON.parse(ran)).toMatchObject({ state: "succeeded", log: "Hello from Carillon\n" });
-    expect(JSON.parse(listed)).toMatchObject({ items: [{ name: "hello", state: "succeeded" }] });
-    const tokenFile = await stat(join(environment.DATA_DIR, "admin-token"));
-    expect((tokenFile.mode & 0o777).toString(8)).toBe("600");
-    expect(first.output()).toContain(join(environment.DATA_DIR, "admin-token"));
+    await first.client.putJob("quick", { command: "true", retries: 1, retry: { delay: "1ms" } });
+    const accepted = await Promise.all(Array.from({ length: 20 }, () => first.client.trigger("quick")));
+    await first.end("SIGKILL");
+    await using second = await startProcess(environment);
+    const ended = await Promise.all(accepted.map(({ id }) => second.client.run(id, "55s")));
+    expect(ended.map(({ state }) => state)).toEqual(accepted.map(() => "succeeded"));
+    expect(await second.end("SIGTERM")).toBe(0);
+  });
 
-    await expect(startProcess(environment)).rejects.toThrow(/another|already/i);
-    expect(await first.end("SIGTERM")).toBe(0);
-  }
-  await using second = await startProcess(environment);
-  expect(await second.client.runs("job=hello")).toHaveLength(1);
-  expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
-  // A terminal that is closed stops it as gently.
-  expect(await second.end("SIGHUP")).toBe(0);
-});
-
-it("survives kill -9 on embedded Postgres with every accepted trigger", { timeout: 90_000 }, async () => {
-  await using folder = await temporaryFolder();
-  const environment = { DATA_DIR: join(folder.path, "data") };
-  await using first = await startProcess(environment);
-  await first.client.putJob("quick", { command: "true", retries: 1, retry: { delay: "1ms" } });
-  const accepted = await Promise.all(Array.from({ length: 20 }, () => first.client.trigger("quick")));
-  await first.end("SIGKILL");
-  await using second = await startProcess(environment);
-  const ended = await Promise.all(accepted.map(({ id }) => second.client.run(id, "55s")));
-  expect(ended.map(({ state }) => state)).toEqual(accepted.map(() => "succeeded"));
-  expect(await second.end("SIGTERM")).toBe(0);
+  it("names in /readyz what is not ready, and is alive all the same", { timeout: 60_000 }, async ({
+    expect,
+  }) => {
+    await using folder = await temporaryFolder();
+    await using database = await freshDatabase();
+    await using service = await startProcess({
+      DATA_DIR: join(folder.path, "data"),
+      DATABASE_URL: database.connectionString,
+      LOG_LEVEL: "silent",
+    });
+    expect(await (await fetch(`${service.url}/readyz`)).json()).toMatchObject({
+      status: "ready",
+      not_ready: [],
+      scheduler: { oldest_overdue_ms: null },
+    });
+    await database.drop();
+    const reasons = async () =>
+      ((await (await fetch(`${service.url}/readyz`)).json()) as { not_ready: string[] }).not_ready;
+    await expect
+      .poll(reasons, { timeout: 20_000, interval: 200 })
+      .toEqual(
+        expect.arrayContaining([
+          expect.stringMatching(/^database: does not answer$/),
+          expect.stringMatching(/^scheduler: no success for \d+ s$/),
+        ]),
+      );
+    const { parts } = (await (await fetch(`${service.url}/readyz`)).json()) as {
+      parts: { name: string; state: string; errors: number }[];
+    };
+    const scheduler = parts.find(({ name }) => name === "scheduler");
+    expect(scheduler).toMatchObject({ state: "late", errors: expect.toSatisfy((errors) => errors > 0) });
+    expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
+    expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
+  });
 });
 
 it.each([
@@ -103,37 +143,4 @@ it("does not wait for a database that takes connections and never answers", asyn
   const failure = await mute.then(String, (error: Error) => error.message);
   expect(failure).toMatch(/database at 127\.0\.0\.1:\d+ does not answer: timeout/);
   expect(failure).not.toContain("hush");
-});
-
-it("names in /readyz what is not ready, and is alive all the same", { timeout: 60_000 }, async () => {
-  await using folder = await temporaryFolder();
-  await using database = await freshDatabase();
-  await using service = await startProcess({
-    DATA_DIR: join(folder.path, "data"),
-    DATABASE_URL: database.connectionString,
-    LOG_LEVEL: "silent",
-  });
-  expect(await (await fetch(`${service.url}/readyz`)).json()).toMatchObject({
-    status: "ready",
-    not_ready: [],
-    scheduler: { oldest_overdue_ms: null },
-  });
-  await database.drop();
-  const reasons = async () =>
-    ((await (await fetch(`${service.url}/readyz`)).json()) as { not_ready: string[] }).not_ready;
-  await expect
-    .poll(reasons, { timeout: 20_000, interval: 200 })
-    .toEqual(
-      expect.arrayContaining([
-        expect.stringMatching(/^database: does not answer$/),
-        expect.stringMatching(/^scheduler: no success for \d+ s$/),
-      ]),
-    );
-  const { parts } = (await (await fetch(`${service.url}/readyz`)).json()) as {
-    parts: { name: string; state: string; errors: number }[];
-  };
-  const scheduler = parts.find(({ name }) => name === "scheduler");
-  expect(scheduler).toMatchObject({ state: "late", errors: expect.toSatisfy((errors) => errors > 0) });
-  expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
-  expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
 });

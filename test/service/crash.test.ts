@@ -1,44 +1,47 @@
 /** kill -9 of the service, and its stop: no accepted trigger is lost, and the running attempt is noticed (promises 2, 4, 9). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { crashOnce } from "../../scripts/reliability/crash.ts";
 import { freshDatabase } from "../support/database.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { startProcess } from "../support/process.ts";
 
-it("ends every accepted trigger, and the command that was running; its attempt is lost, once", {
-  timeout: 120_000,
-}, async () => {
-  await using database = await freshDatabase();
-  await using folder = await temporaryFolder();
-  const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
-  const { broken } = await crashOnce(world, { triggers: 40, embedded: false });
-  expect(broken).toEqual([]);
-});
+// The first waits most of the time: for the lease of the killed worker to end.
+describe.concurrent("a service that ends", () => {
+  it("by kill -9 loses no accepted trigger, and the running attempt is lost, once", {
+    timeout: 120_000,
+  }, async ({ expect }) => {
+    await using database = await freshDatabase();
+    await using folder = await temporaryFolder();
+    const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };
+    const { broken } = await crashOnce(world, { triggers: 40, embedded: false });
+    expect(broken).toEqual([]);
+  });
 
-it("hands a running attempt back when it is told to stop, with no retry used (promise 9)", {
-  timeout: 60_000,
-}, async () => {
-  await using database = await freshDatabase();
-  await using folder = await temporaryFolder();
-  const environment = {
-    DATABASE_URL: database.connectionString,
-    DATA_DIR: join(folder.path, "data"),
-    JOBS_DIR: folder.path,
-    SHUTDOWN_GRACE: "100ms",
-  };
-  await using before = await startProcess(environment);
-  await before.client.putJob("long", { command: "[ -e begun ] && exit 0; touch begun; exec sleep 600" });
-  const { id } = await before.client.trigger("long");
-  await expect.poll(() => readFile(join(folder.path, "begun"), "utf8"), { timeout: 10_000 }).toBe("");
-  expect(await before.end("SIGTERM")).toBe(0);
+  it("by SIGTERM hands the running attempt back, with no retry used (promise 9)", {
+    timeout: 60_000,
+  }, async ({ expect }) => {
+    await using database = await freshDatabase();
+    await using folder = await temporaryFolder();
+    const environment = {
+      DATABASE_URL: database.connectionString,
+      DATA_DIR: join(folder.path, "data"),
+      JOBS_DIR: folder.path,
+      SHUTDOWN_GRACE: "100ms",
+    };
+    await using before = await startProcess(environment);
+    await before.client.putJob("long", { command: "[ -e begun ] && exit 0; touch begun; exec sleep 600" });
+    const { id } = await before.client.trigger("long");
+    await expect.poll(() => readFile(join(folder.path, "begun"), "utf8"), { timeout: 10_000 }).toBe("");
+    expect(await before.end("SIGTERM")).toBe(0);
 
-  await using after = await startProcess(environment);
-  const run = await after.client.run(id, "30s");
-  expect(run).toMatchObject({ state: "succeeded", retry_attempt: 0 });
-  expect(run.attempts).toMatchObject([
-    { attempt: 0, state: "handed_back", status: null },
-    { attempt: 0, state: "succeeded", status: 0 },
-  ]);
+    await using after = await startProcess(environment);
+    const run = await after.client.run(id, "30s");
+    expect(run).toMatchObject({ state: "succeeded", retry_attempt: 0 });
+    expect(run.attempts).toMatchObject([
+      { attempt: 0, state: "handed_back", status: null },
+      { attempt: 0, state: "succeeded", status: 0 },
+    ]);
+  });
 });

@@ -1,7 +1,7 @@
 /** Concurrency limits hold for whatever triggers at once, and over drains and kill -9 in the middle. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { describe, type ExpectStatic, it } from "vitest";
 import type { Client, Run } from "../support/client.ts";
 import { freshDatabase } from "../support/database.ts";
 import { temporaryFolder } from "../support/folder.ts";
@@ -41,27 +41,24 @@ async function restartable(more: Record<string, string>) {
 }
 
 /** Waits until more than the limit have begun, so that a release has happened, and the rest still waits. */
-async function inTheMiddle(folder: string): Promise<void> {
+async function inTheMiddle(expect: ExpectStatic, folder: string): Promise<void> {
   for (const limit of LIMITS) {
     const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
     await expect.poll(started, { timeout: 20_000, interval: 20 }).toBeGreaterThan(limit);
   }
 }
 
-it.each([
-  { how: "a drain", signal: "SIGTERM", work: "sleep 0.5" },
-  { how: "kill -9", signal: "SIGKILL", work: "sleep 1" },
-] as const)(
-  "queues eight behind a limit over $how, and runs each",
-  {
-    timeout: 120_000,
-  },
-  async ({ signal, work }) => {
+// Each waits most of the time: for the lease of a killed worker to end.
+describe.concurrent("a limit", { timeout: 120_000 }, () => {
+  it.for([
+    { how: "a drain", signal: "SIGTERM" },
+    { how: "kill -9", signal: "SIGKILL" },
+  ] as const)("queues eight over $how, and runs each", async ({ signal }, { expect }) => {
     await using service = await restartable({ SHUTDOWN_GRACE: "20s" });
     const { folder } = service;
     const before = await service.start();
     for (const limit of LIMITS) {
-      const command = witnessed(`w${limit}`, limit, work);
+      const command = witnessed(`w${limit}`, limit, "sleep 0.5");
       await before.client.putJob(`queue${limit}`, {
         command,
         concurrency: { limit, policy: "queue" },
@@ -69,7 +66,7 @@ it.each([
       });
     }
     const accepted = await Promise.all(LIMITS.map((limit) => eightTimes(before.client, `queue${limit}`)));
-    await inTheMiddle(folder);
+    await inTheMiddle(expect, folder);
     await before.end(signal);
 
     const after = await service.start();
@@ -84,50 +81,48 @@ it.each([
       if (signal === "SIGTERM") expect(started).toHaveLength(EIGHT.length);
       else expect(started.length).toBeGreaterThan(EIGHT.length);
     }
-  },
-);
+  });
 
-it("skips what is over the limit, also after kill -9 while the places are still held", {
-  timeout: 120_000,
-}, async () => {
-  await using service = await restartable({});
-  const { folder } = service;
-  const before = await service.start();
-  const work = "until [ -e go ]; do sleep 0.05; done";
-  for (const limit of LIMITS) {
-    const command = witnessed(`w${limit}`, limit, work);
-    await before.client.putJob(`skip${limit}`, {
-      command,
-      concurrency: { limit, policy: "skip" },
-      ...RETRIED,
-    });
-  }
-  const held: Run[] = [];
-  for (const limit of LIMITS) {
-    const runs = await eightTimes(before.client, `skip${limit}`);
-    const [skipped, going] = [runs.filter(isSkipped), runs.filter((run) => !isSkipped(run))];
-    expect(skipped).toHaveLength(EIGHT.length - limit);
-    expect(skipped[0]).toMatchObject({ status: null, reason: expect.stringContaining(`at most ${limit}`) });
-    held.push(...going);
-    const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
-    await expect.poll(started, { timeout: 20_000 }).toBe(limit);
-  }
-  await before.end("SIGKILL");
+  it("skips what is over it, also after kill -9 while the places are still held", async ({ expect }) => {
+    await using service = await restartable({});
+    const { folder } = service;
+    const before = await service.start();
+    const work = "until [ -e go ]; do sleep 0.05; done";
+    for (const limit of LIMITS) {
+      const command = witnessed(`w${limit}`, limit, work);
+      await before.client.putJob(`skip${limit}`, {
+        command,
+        concurrency: { limit, policy: "skip" },
+        ...RETRIED,
+      });
+    }
+    const held: Run[] = [];
+    for (const limit of LIMITS) {
+      const runs = await eightTimes(before.client, `skip${limit}`);
+      const [skipped, going] = [runs.filter(isSkipped), runs.filter((run) => !isSkipped(run))];
+      expect(skipped).toHaveLength(EIGHT.length - limit);
+      expect(skipped[0]).toMatchObject({ status: null, reason: expect.stringContaining(`at most ${limit}`) });
+      held.push(...going);
+      const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
+      await expect.poll(started, { timeout: 20_000 }).toBe(limit);
+    }
+    await before.end("SIGKILL");
 
-  const after = await service.start();
-  for (const limit of LIMITS) {
-    const late = await eightTimes(after.client, `skip${limit}`);
-    expect(late.filter(isSkipped)).toHaveLength(EIGHT.length);
-  }
-  // The commands have died with the service, and begin again once their attempts count as lost.
-  await writeFile(join(folder, "go"), "");
-  const runs = await ended(after.client, held);
-  expect(runs.map(({ state, retry_attempt }) => ({ state, retry_attempt }))).toEqual(
-    runs.map(() => ({ state: "succeeded", retry_attempt: 1 })),
-  );
-  for (const limit of LIMITS) {
-    expect(await readWitness(folder, `w${limit}`)).toMatchObject({ places: limit, over: [] });
-  }
+    const after = await service.start();
+    for (const limit of LIMITS) {
+      const late = await eightTimes(after.client, `skip${limit}`);
+      expect(late.filter(isSkipped)).toHaveLength(EIGHT.length);
+    }
+    // The commands have died with the service, and begin again once their attempts count as lost.
+    await writeFile(join(folder, "go"), "");
+    const runs = await ended(after.client, held);
+    expect(runs.map(({ state, retry_attempt }) => ({ state, retry_attempt }))).toEqual(
+      runs.map(() => ({ state: "succeeded", retry_attempt: 1 })),
+    );
+    for (const limit of LIMITS) {
+      expect(await readWitness(folder, `w${limit}`)).toMatchObject({ places: limit, over: [] });
+    }
+  });
 });
 
 function isSkipped(run: Run): boolean {
