@@ -1,17 +1,30 @@
-# The service. Its database is that of DATABASE_URL, or an embedded one in /data.
-FROM node:24-slim
-# Beyond loopback it starts only with TLS_CERT and TLS_KEY, or with BEHIND_PROXY=true: that is for whoever runs it to say.
-ENV NODE_ENV=production HOST=0.0.0.0 DATA_DIR=/data
-# The first process of a container is to reap what commands leave behind.
-RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
-WORKDIR /app
+# The service. It uses the database of DATABASE_URL, or an embedded one in /data.
 
+# Installs the packages and generates the database client, then removes what only that needed.
+FROM node:24-slim AS build
+WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev && npm cache clean --force
-COPY prisma.config.ts ./
+COPY scripts scripts
 COPY prisma prisma
 COPY src src
-RUN npx prisma generate && install -d -o node -g node -m 700 /data
+RUN node scripts/prepare.mjs --production \
+  && npm uninstall --omit=dev --ignore-scripts --no-audit --no-fund node @prisma/client-generator-ts @prisma/internals \
+  # Prisma's query compilers for other databases, and the compiler that npm takes for a need of @prisma/client.
+  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name 'query_compiler_fast_bg.postgresql.*' -delete \
+  && rm -rf node_modules/typescript node_modules/@typescript
+
+FROM node:24-slim
+# Beyond loopback the service starts only with TLS_CERT and TLS_KEY, or with BEHIND_PROXY=true.
+# Whoever runs the image decides which.
+ENV NODE_ENV=production HOST=0.0.0.0 DATA_DIR=/data
+# tini is the first process of the container, and reaps what commands leave behind.
+RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
+  && install -d -o node -g node -m 700 /data
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/prisma prisma
+COPY --from=build /app/src src
 
 USER node
 VOLUME /data
