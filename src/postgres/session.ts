@@ -33,6 +33,7 @@ export interface SessionConfig {
   connectionString: string;
   options: string;
   connectionTimeoutMillis: number;
+  idleTimeoutMillis: number;
   keepAlive: true;
   keepAliveInitialDelayMillis: number;
   stream: () => Socket;
@@ -65,6 +66,8 @@ function config(
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(" "),
     connectionTimeoutMillis: CONNECT_MS,
+    // A pool closes a connection that nobody uses before its silence would be taken for an error.
+    idleTimeoutMillis: silenceMs / 2,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     stream: () => limitedSocket(silenceMs),
