@@ -13,7 +13,14 @@ import { answer, type Handler, startSink } from "../../test/support/http-sink.ts
 import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
 import type { Call, Chapter, Stats } from "./api-reference/chapter.ts";
 import { createNormaliser, type Normaliser } from "./api-reference/normalise.ts";
-import { describeParameters, errorTable, fence, type Parameter, prettyJson } from "./api-reference/render.ts";
+import {
+  callTable,
+  describeParameters,
+  errorTable,
+  fence,
+  type Parameter,
+  prettyJson,
+} from "./api-reference/render.ts";
 import { STORY } from "./api-reference/story.ts";
 import { firstDifference } from "./openapi.ts";
 
@@ -24,11 +31,22 @@ const SHOWN_SINK = "http://127.0.0.1:9000";
 const POLL_MS = 50;
 const PATIENCE_MS = 60_000;
 
-const INTRODUCTION = `# The API, call by call
+const HEADING = `# The API, call by call
 
-_Made by \`npm run api-docs\`, which makes each of these calls; \`npm run check\` fails when an answer has changed._
+_\`npm run api-docs\` writes this page by making each of these calls. \`npm run check\` fails when a response has changed._
 
-The calls stand in the order in which they were made, on a service that began empty. Ids, times, durations, cursors and names of workers are examples, answers are set in lines, and long ones are cut (\`... more lines\`). The receiver of webhooks listened on port 9000, and \`WEBHOOK_ALLOW_CIDR=127.0.0.1/32\` let it. Above each answer is its status.
+\`/docs\` of a running service shows the fields of each call (a browser asks for a name and a password: any name, and the token). \`/openapi.json\` is the OpenAPI 3.1 document.`;
+
+const INTRODUCTION = `- **Tokens.** Every call needs \`Authorization: Bearer <token>\`, except \`/healthz\`, \`/readyz\` and \`/version\`. [SECURITY.md](../SECURITY.md#who-may-do-what) says which scope may do what.
+- **Bodies** are JSON, or YAML with \`Content-Type: application/yaml\`. [jobs.md](jobs.md) lists the fields of jobs and schedules.
+- **Waiting.** With \`?wait=30s\` (at most 55s) the response is 200 and the run when it has ended, else 202 and the run as it is. \`?fail=true\` turns a failed run into 424. Closing the connection cancels nothing.
+- **Runs** come with the headers \`X-Run-Id\`, \`X-Run-State\` and, once there is one, \`X-Exit-Code\`. \`Accept: text/plain\` gets the log alone.
+- **Idempotency.** A trigger that repeats an \`Idempotency-Key\` returns the same run, for 24 h. The same key with another trigger is answered with 422.
+- **Lists** have the form \`{"items": [...], "next_cursor": "..."}\` and leave logs out. \`next_cursor\` is the \`cursor\` of the next page, and a \`Link\` header has its path.
+- **Times** are UTC in ISO 8601. \`since\` and \`until\` also take an age such as \`2w\` or \`12h\`.
+- **Errors** are \`application/problem+json\` with a stable \`code\`: [all codes](#errors).
+
+The calls below stand in the order in which they were made, on a service that began empty. Ids, times, durations, cursors and names of workers are examples. Responses are wrapped, and long ones are cut (\`... more lines\`). The receiver of webhooks listened on port 9000, with \`WEBHOOK_ALLOW_CIDR=127.0.0.1/32\`. The status stands above each response.
 
 \`\`\`sh
 AUTH="Authorization: Bearer $(cat data/admin-token)"
@@ -118,7 +136,8 @@ async function tell(scene: Scene): Promise<string> {
   const missing = [...scene.operations.keys()].filter((id) => !told.includes(id));
   if (missing.length > 0)
     throw new Error(`scripts/docs/api-reference/story.ts has no call of ${missing.join(", ")}`);
-  const parts = [INTRODUCTION];
+  const listed = told.flatMap((id) => scene.operations.get(id) ?? []);
+  const parts = [HEADING, callTable(listed), INTRODUCTION];
   for (const chapter of STORY) parts.push(...(await tellChapter(scene, chapter)));
   return `${[...parts, ERRORS].join("\n\n")}\n`;
 }

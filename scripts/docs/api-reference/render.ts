@@ -79,6 +79,18 @@ function values(schema: Schema): string[] {
   ].flat();
 }
 
+/** Calls as a table whose paths link to their sections. */
+export function callTable(calls: readonly { method: string; url: string; summary: string }[]): string {
+  const rows = calls.map(({ method, url, summary }) => {
+    const anchor = `${method} ${url}`
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_ -]/g, "")
+      .replaceAll(" ", "-");
+    return `| [\`${method} ${url}\`](#${anchor}) | ${summary} |`;
+  });
+  return ["| call | does |", "| --- | --- |", ...rows].join("\n");
+}
+
 /** All error codes as a table. */
 export function errorTable(): string {
   const rows = errorCatalogue()

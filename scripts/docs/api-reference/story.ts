@@ -31,7 +31,7 @@ const saving: Chapter = {
         status: 201,
       },
       {
-        lead: "Save and run; whoever accepts text gets the log:",
+        lead: "Save and run. With `Accept: text/plain` the response is the log:",
         curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' --json '{"name": "hello", "command": "echo Hello from $PLACE", "env": {"PLACE": "the kitchen"}}' \\
   "$API/jobs?run=true&wait=30s"`,
       },
@@ -46,7 +46,7 @@ const saving: Chapter = {
         status: 201,
       },
       {
-        lead: "A dry run says what would change:",
+        lead: "A dry run shows what would change:",
         curl: `curl -sS -H "$AUTH" -X PUT --json '{"command": "echo scrubbing"}' "$API/jobs/cleanup_job?dry_run=true"`,
       },
     ],
@@ -58,15 +58,13 @@ const saving: Chapter = {
     getJob: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/cleanup_job"` }],
     getJobs: [{ curl: `curl -sS -H "$AUTH" "$API/jobs?limit=1"` }],
     getJobNext: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/next?count=2"` }],
-    getNext: [
-      { lead: "All jobs, in the order of time:", curl: `curl -sS -H "$AUTH" "$API/next?within=1d&limit=2"` },
-    ],
+    getNext: [{ lead: "All jobs, by time:", curl: `curl -sS -H "$AUTH" "$API/next?within=1d&limit=2"` }],
     getJobRevisions: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions?limit=1"` }],
     getJobRevision: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/coffee/revisions/1"` }],
     deleteJob: [
       { curl: `curl -sS -H "$AUTH" -X DELETE "$API/jobs/hello"`, status: 204 },
       {
-        lead: "A job that another one triggers stays:",
+        lead: "A job that another job triggers cannot be deleted:",
         curl: `curl -sS -H "$AUTH" -X DELETE "$API/jobs/cleanup_job"`,
         status: 409,
       },
@@ -76,11 +74,11 @@ const saving: Chapter = {
 
 const triggering: Chapter = {
   title: "Trigger",
-  text: "Without `wait` the answer is 202 and the run as it is then. Closing the connection cancels nothing.",
+  text: "Without `wait` the response is 202 and the run as it is then.",
   operations: {
     postJobTrigger: [
       {
-        lead: "This trigger was sent once before: the key makes it the same run, and the answer has the header `Idempotency-Replayed: true`.",
+        lead: "The same trigger was sent before. The key makes it the same run, and the response has the header `Idempotency-Replayed: true`.",
         before: [`${ORDER}"`],
         until: calm,
         curl: `${ORDER}"`,
@@ -100,24 +98,24 @@ const triggering: Chapter = {
 
 const history: Chapter = {
   title: "History",
-  text: "Lists leave logs out. Where a list goes on, `next_cursor` is the `cursor` of the next page, and a `Link` header has its whole path.",
+  text: "Lists of runs, and what one run contains.",
   operations: {
     getRuns: [{ curl: `curl -sS -H "$AUTH" "$API/runs?label=team=coffee&state=failed&since=2w"` }],
     getJobRuns: [{ curl: `curl -sS -H "$AUTH" "$API/jobs/cleanup_job/runs?limit=1"` }],
     getRun: [
       {
-        lead: "It has the run that triggered it, as that one was then:",
+        lead: "It contains the run that triggered it, as it was then:",
         curl: `curl -sS -H "$AUTH" "$API/runs/$CHILD"`,
       },
     ],
     getRunLog: [
       { curl: `curl -sS -H "$AUTH" "$API/runs/$RUN/log?attempt=0"` },
       {
-        lead: "As it comes, until the run has ended:",
+        lead: "Follow it until the run ends:",
         curl: `curl -sSN -H "$AUTH" "$API/runs/$RUN/log?attempt=all&follow=true"`,
       },
       {
-        lead: "As server-sent events; a client that lost the line sends the last id as `Last-Event-ID`:",
+        lead: "As server-sent events; a client that reconnects sends the last id as `Last-Event-ID`:",
         curl: `curl -sSN -H "$AUTH" -H "Accept: text/event-stream" "$API/runs/$RUN/log"`,
       },
     ],
@@ -126,7 +124,7 @@ const history: Chapter = {
 
 const chains: Chapter = {
   title: "Chains",
-  text: "From any run of a chain, the whole chain.",
+  text: "The whole chain, from any of its runs.",
   operations: {
     getRunTree: [
       { curl: `curl -sS -H "$AUTH" "$API/runs/$CHILD/tree"` },
@@ -141,7 +139,7 @@ const chains: Chapter = {
 
 const deliveries: Chapter = {
   title: "Deliveries",
-  text: "Each notification to one URL, with all its tries.",
+  text: "A delivery is one notification to one URL, with all its tries.",
   operations: {
     getDeliveries: [
       {
@@ -183,7 +181,7 @@ ${KITCHEN}YAML`,
 
 const tokens: Chapter = {
   title: "Tokens and audit",
-  text: "A token may do what its scopes say: `read`, `trigger` (all jobs, or those in `jobs`) or `admin`. Each write is in the audit, with the name of the token and never with a value.",
+  text: "A token may do what its scopes allow: `read`, `trigger` (all jobs, or those in `jobs`) or `admin`. The audit lists each write with the name of the token, never with a value.",
   operations: {
     postTokens: [
       {
@@ -196,7 +194,7 @@ const tokens: Chapter = {
     getToken: [
       { curl: `curl -sS -H "$AUTH" "$API/tokens/button"` },
       {
-        lead: "What it is not for, it does not get:",
+        lead: "A call outside its scope is refused:",
         curl: `curl -sS -H "Authorization: Bearer $TOKEN" "$API/jobs"`,
         status: 403,
       },
@@ -208,7 +206,7 @@ const tokens: Chapter = {
 
 const secrets: Chapter = {
   title: "Secrets",
-  text: "A job names a secret in place of a value of `env`, of a webhook's `url`, or as the `secret` that signs it. Values go in and never come out; logs have `[redacted]` in their place.",
+  text: "A job refers to a secret by name: as a value of `env`, as the `url` of a webhook, or as the `secret` that signs it. No call returns the value, and logs show `[redacted]` in its place.",
   operations: {
     putSecret: [
       {
@@ -216,7 +214,7 @@ const secrets: Chapter = {
         status: 201,
       },
       {
-        lead: "A job that names it, and its log:",
+        lead: "A job that uses it, and its log:",
         curl: `curl -sS -H "$AUTH" -H 'Accept: text/plain' --json '{"name": "order_beans", "command": "echo beans for $KEY", "env": {"KEY": {"secret": "shop-api-key"}}}' \\
   "$API/jobs?run=true&wait=30s"`,
       },
@@ -224,14 +222,14 @@ const secrets: Chapter = {
     getSecrets: [{ curl: `curl -sS -H "$AUTH" "$API/secrets"` }],
     deleteSecret: [
       {
-        lead: "One that a job names stays:",
+        lead: "A secret that a job uses cannot be deleted:",
         curl: `curl -sS -H "$AUTH" -X DELETE "$API/secrets/shop-api-key"`,
         status: 409,
       },
     ],
     postSecretsRotate: [
       {
-        lead: "After a new line was put in front in `data/secret-keys`; here there was none:",
+        lead: "Call it after you add a new first line to `data/secret-keys`. Here there was none:",
         curl: `curl -sS -H "$AUTH" -X POST "$API/secrets/rotate"`,
       },
     ],
@@ -240,7 +238,7 @@ const secrets: Chapter = {
 
 const operations: Chapter = {
   title: "Operations",
-  text: "What whoever runs the service needs. `/`, `/openapi.json` and `/docs` want the token as well.",
+  text: "Calls for those who run the service. `/`, `/openapi.json` and `/docs` need a token, too.",
   operations: {
     postJobPause: [
       {
@@ -257,7 +255,7 @@ const operations: Chapter = {
         keep: { RUNNING: "id" },
       },
       {
-        lead: "Cancel it, and wait until its command has ended. Without `wait` the answer is 202 and the run as it is then; one that waits is cancelled at once:",
+        lead: "Cancel it, and wait until its command has ended. Without `wait` the response is 202 and the run as it is then. A run that is still waiting is cancelled at once:",
         until: ({ runs, deliveries: { pending } }) => runs.running === 1 && pending === 0,
         curl: `curl -sS -H "$AUTH" -X POST "$API/runs/$RUNNING/cancel?wait=10s"`,
       },
