@@ -1,22 +1,22 @@
-/** Takes secret values out of bytes and texts, also where a value is split between two chunks. */
+/** Removes secret values from bytes and texts, also where two chunks share a value. */
 
 /** What stands in place of a value. */
 export const REDACTED = "[redacted]";
-/** A shorter value would be found everywhere by chance. */
+/** A shorter value would appear by chance in ordinary output. */
 export const MIN_SECRET_BYTES = 8;
 
 const MARK = Buffer.from(REDACTED);
 
 export interface Redactor {
-  /** Hands on what is sure to be no part of a value; keeps back what may be the beginning of one. */
+  /** Returns the bytes that cannot belong to a value; keeps back what may be the beginning of one. */
   write(chunk: Buffer): Buffer;
-  /** Hands on what was kept back: the end has come. */
+  /** Returns the bytes that were kept back, at the end of the stream. */
   end(): Buffer;
 }
 
 /**
- * What has to be found of secret values: each as it is, its lines where it has several, and as base64, in a URL and in
- * JSON.
+ * The bytes to search for: each value, and each of its lines if it has several, as it is, as base64 (standard and
+ * URL-safe), percent-encoded and as a JSON string.
  */
 export function redactionPatterns(values: readonly string[]): Buffer[] {
   const forms = values.flatMap((value) => [value, ...value.split(/\r?\n/)]).flatMap(writtenForms);
@@ -38,15 +38,15 @@ function writtenForms(value: string): string[] {
 }
 
 /**
- * A redactor for one stream of bytes, which gives the same whatever the chunks: where several values begin, the longest
- * is replaced. Memory: one value more than what is written at once.
+ * A redactor for one stream of bytes. Its output does not depend on how the stream is cut into chunks: where several
+ * values begin, the longest is replaced. It holds one chunk and the beginning of one value in memory.
  */
 export function createRedactor(patterns: readonly Buffer[]): Redactor {
   if (patterns.length === 0) return { write: (chunk) => chunk, end: () => Buffer.alloc(0) };
-  const index = createPatternIndex(patterns, MIN_SECRET_BYTES);
+  const longestFirst = patterns.toSorted((a, b) => b.length - a.length);
   let kept: Buffer = Buffer.alloc(0);
   const go = (bytes: Buffer, isEnd: boolean) => {
-    const { redacted, open } = redact(bytes, index, isEnd);
+    const { redacted, open } = redact(bytes, longestFirst, isEnd);
     kept = Buffer.from(bytes.subarray(open));
     return redacted;
   };
@@ -56,85 +56,63 @@ export function createRedactor(patterns: readonly Buffer[]): Redactor {
   };
 }
 
-/** A text without the values. */
+/** The text with {@link REDACTED} in place of each value. */
 export function redactText(text: string, patterns: readonly Buffer[]): string {
   if (patterns.length === 0) return text;
   const redactor = createRedactor(patterns);
   return Buffer.concat([redactor.write(Buffer.from(text)), redactor.end()]).toString("utf8");
 }
 
-/** Everything up to `open`, where something begins that may become a value, or a longer one. */
-function redact(bytes: Buffer, index: PatternIndex, isEnd: boolean): { redacted: Buffer; open: number } {
+/** A pattern, and the next place where it stands. */
+interface Hit {
+  readonly pattern: Buffer;
+  at: number;
+}
+
+/** Redacts everything before `open`, where something begins that the next chunk may complete or make longer. */
+function redact(
+  bytes: Buffer,
+  longestFirst: readonly Buffer[],
+  isEnd: boolean,
+): { redacted: Buffer; open: number } {
   const parts: Buffer[] = [];
-  let from = 0;
-  for (let at = index.next(bytes, 0); at < bytes.length; ) {
-    if (!isEnd && index.mayGrow(bytes, at)) {
-      return { redacted: Buffer.concat([...parts, bytes.subarray(from, at)]), open: at };
+  const hits: Hit[] = longestFirst.map((pattern) => ({ pattern, at: find(bytes, pattern, 0, isEnd) }));
+  for (let from = 0; ; ) {
+    // Where nothing is found, the rest is handed on: no pattern fits behind the end.
+    let first: Hit = { pattern: MARK, at: bytes.length };
+    for (const hit of hits) {
+      if (hit.at < from) hit.at = find(bytes, hit.pattern, from, isEnd);
+      if (hit.at < first.at) first = hit;
     }
-    const length = index.longestAt(bytes, at);
-    if (length > 0) {
-      parts.push(bytes.subarray(from, at), MARK);
-      from = at + length;
-    }
-    at = index.next(bytes, Math.max(from, at + 1));
+    const { at, pattern } = first;
+    parts.push(bytes.subarray(from, at));
+    if (at + pattern.length > bytes.length) return { redacted: Buffer.concat(parts), open: at };
+    parts.push(MARK);
+    from = at + pattern.length;
   }
-  return { redacted: Buffer.concat([...parts, bytes.subarray(from)]), open: bytes.length };
 }
 
-const TABLE_BITS = 16;
-/** Knuth's multiplicative hash: 2^32 divided by the golden ratio. */
-const GOLDEN = 0x9e3779b1;
-const HASHED_BYTES = 4;
-
-export interface PatternIndex {
-  /** The first place from `from` on where a pattern may begin; the length of `bytes` when there is none. */
-  next(bytes: Buffer, from: number): number;
-  /** The length of the longest pattern that stands at `at`; 0 when none does. */
-  longestAt(bytes: Buffer, at: number): number;
-  /** Whether what stands from `at` to the end is the beginning of a pattern that is longer. */
-  mayGrow(bytes: Buffer, at: number): boolean;
+/** The first place from `from` on where a pattern stands, or its beginning at the end of `bytes`; else their length. */
+function find(bytes: Buffer, pattern: Buffer, from: number, isEnd: boolean): number {
+  const whole = findWhole(bytes, pattern, from);
+  if (whole !== -1) return whole;
+  if (isEnd) return bytes.length;
+  const firstByte = pattern.subarray(0, 1);
+  let at = bytes.indexOf(firstByte, Math.max(from, bytes.length - pattern.length + 1));
+  while (at !== -1 && !beginsWith(bytes, at, pattern, bytes.length - at))
+    at = bytes.indexOf(firstByte, at + 1);
+  return at === -1 ? bytes.length : at;
 }
 
-/** @param minBytes every pattern has at least so many; 4 or more */
-export function createPatternIndex(patterns: readonly Buffer[], minBytes: number): PatternIndex {
-  const table = new Uint8Array(2 ** TABLE_BITS);
-  const heads = new Map<string, Buffer[]>();
-  for (const pattern of patterns.toSorted((a, b) => b.length - a.length)) {
-    table[hashAt(pattern, 0)] = 1;
-    const head = pattern.toString("latin1", 0, minBytes);
-    heads.set(head, [...(heads.get(head) ?? []), pattern]);
-  }
-  const candidates = (bytes: Buffer, at: number) =>
-    heads.get(bytes.toString("latin1", at, at + minBytes)) ?? [];
+/** Node's search compares byte by byte, which is slow in a long pattern that repeats itself: it gets no longer one. */
+const SEARCHED_BYTES = 256;
 
-  return {
-    next(bytes, from) {
-      // Behind here the bytes do not suffice for a head: only the beginning of a pattern can stand there.
-      const tail = Math.max(from, bytes.length - minBytes + 1);
-      for (let at = from; at < tail; at++) {
-        if (table[hashAt(bytes, at)] === 1 && heads.has(bytes.toString("latin1", at, at + minBytes)))
-          return at;
-      }
-      return tail;
-    },
-    longestAt(bytes, at) {
-      const found = candidates(bytes, at).find((pattern) => beginsWith(bytes, at, pattern, pattern.length));
-      return found?.length ?? 0;
-    },
-    mayGrow(bytes, at) {
-      const left = bytes.length - at;
-      const longer = left >= minBytes ? candidates(bytes, at) : patterns;
-      return longer.some((pattern) => pattern.length > left && beginsWith(bytes, at, pattern, left));
-    },
-  };
-}
-
-function hashAt(bytes: Buffer, at: number): number {
-  let word = 0;
-  for (let offset = 0; offset < HASHED_BYTES; offset++) {
-    word = (word << 8) | (bytes[at + offset] ?? 0);
-  }
-  return Math.imul(word, GOLDEN) >>> (32 - TABLE_BITS);
+function findWhole(bytes: Buffer, pattern: Buffer, from: number): number {
+  if (pattern.length <= SEARCHED_BYTES) return bytes.indexOf(pattern, from);
+  const head = pattern.subarray(0, SEARCHED_BYTES);
+  let at = bytes.indexOf(head, from);
+  while (at !== -1 && !beginsWith(bytes, at, pattern, pattern.length)) at = bytes.indexOf(head, at + 1);
+  return at;
 }
 
 /** Whether the first `length` bytes of a pattern stand at `at`. */

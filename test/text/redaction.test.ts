@@ -104,3 +104,17 @@ it("gives all other bytes back as they came", () => {
     }),
   );
 });
+
+it("takes out long values too, wherever the chunks are cut", () => {
+  // The first is all but the beginning of the second, which has it in the middle as well.
+  const [short, long] = ["ab".repeat(200), `${"ab".repeat(200)}${"c".repeat(300)}${"ab".repeat(200)}`];
+  const near = `${"ab".repeat(200)}${"c".repeat(299)}d`;
+  const parts = fc.array(fc.constantFrom(short, long, near, "a", "b", "c", "ab"), { maxLength: 6 });
+  fc.assert(
+    fc.property(parts, fc.array(fc.nat({ max: 7_000 }), { maxLength: 6 }), (texts, cuts) => {
+      const text = texts.join("");
+      const expected = text.replaceAll(new RegExp(`${long}|${short}`, "g"), REDACTED);
+      expect(redactInPieces(Buffer.from(text), cuts, [short, long]).toString()).toBe(expected);
+    }),
+  );
+});
