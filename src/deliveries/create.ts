@@ -1,8 +1,9 @@
-/** Creates deliveries. */
+/** Creates the deliveries of an event. */
 import type { ActionOptions, NotifyAction } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 
-export async function insertDeliveries(
+/** Inserts deliveries in the state `pending`; the caller sends their messages in the same transaction. */
+export async function createDeliveries(
   tx: Tx,
   deliveries: {
     id: string;

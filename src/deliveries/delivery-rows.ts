@@ -1,11 +1,11 @@
-/** Queries of pending deliveries: reading, locking, and giving them other messages. */
+/** Queries that several verbs share: read and lock a delivery, replace its message, list the pending ones. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 
 const SENDABLE = { event: { select: { body: true, runId: true } } } as const;
 export type SendableDelivery = Prisma.DeliveryGetPayload<{ include: typeof SENDABLE }>;
 
-/** A delivery with the frozen body of its event. */
+/** Reads a delivery with the frozen body of its event. */
 export async function findDelivery(tx: Tx, id: string): Promise<SendableDelivery | undefined> {
   return (await tx.delivery.findUnique({ where: { id }, include: SENDABLE })) ?? undefined;
 }
@@ -16,7 +16,7 @@ export async function lockDelivery(tx: Tx, id: string): Promise<SendableDelivery
   return findDelivery(tx, id);
 }
 
-/** Gives a pending delivery another message; `nextTryAt` too when it is not to be tried when it was. */
+/** Gives a pending delivery another message, and another time of its next try if `nextTryAt` is present. */
 export async function replaceDeliveryMessage(
   tx: Tx,
   id: string,
@@ -25,7 +25,7 @@ export async function replaceDeliveryMessage(
   await tx.delivery.update({ where: { id }, data: message });
 }
 
-/** Pending deliveries with their messages, oldest first, after `afterId`. */
+/** Lists pending deliveries with their messages, oldest first, from after `afterId`. */
 export async function pendingDeliveries(
   tx: Tx,
   afterId: string | undefined,

@@ -15,7 +15,7 @@ const SUMMARY = { event: EVENT, history: { orderBy: { number: "desc" }, take: 1 
 
 export type DeliveryDetail = Prisma.DeliveryGetPayload<{ include: typeof DETAIL }>;
 
-/** Which deliveries to list. */
+/** Selects deliveries; a criterion that is absent matches all. */
 export interface DeliveryFilter extends TimeRange {
   states?: readonly DeliveryState[] | undefined;
   runId?: string | undefined;
@@ -24,8 +24,8 @@ export interface DeliveryFilter extends TimeRange {
 }
 
 /**
- * Deliveries newest first, from before `beforeId` on; `history` has the last try only. Throws job_not_found for a name
- * that no job ever had.
+ * Lists deliveries, newest first, older than `beforeId`; `history` has only the last try.
+ * @throws job_not_found for a name that no job ever had
  */
 export async function readDeliveries(
   db: Database,
@@ -56,14 +56,14 @@ export async function readDeliveries(
   return deliveries.map((delivery) => shownDelivery(caller, delivery));
 }
 
-/** A delivery with all its tries. Throws delivery_not_found. */
+/** Reads a delivery with all its tries. Throws delivery_not_found. */
 export async function readDelivery(db: Database, caller: Caller, id: string): Promise<DeliveryDetail> {
   const delivery = await db.prisma.delivery.findUnique({ where: { id }, include: DETAIL });
   if (delivery === null) throw deliveryNotFound(id);
   return shownDelivery(caller, delivery);
 }
 
-/** The paths of webhooks are for admins. */
+/** Masks the URL for callers who are not admins: its path may be a secret. */
 function shownDelivery(caller: Caller, delivery: DeliveryDetail): DeliveryDetail {
   return allows(caller, "admin") ? delivery : { ...delivery, url: maskUrl(delivery.url) };
 }

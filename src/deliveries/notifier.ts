@@ -1,4 +1,4 @@
-/** Claims due deliveries, signs and sends them and records how each try went. */
+/** The loop that claims due deliveries, signs and sends them, and records the result of each try. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
@@ -16,11 +16,11 @@ import {
 } from "./send.ts";
 import { UnusableSecret, webhookHeaders } from "./signature.ts";
 
-/** Deliveries under way at once. */
+/** Deliveries that may be in progress at the same time. */
 const CONCURRENCY = 128;
-/** Of these, to one receiver: a dead one must not hold up the others. */
+/** The same per receiver, so that a dead receiver does not delay the others. */
 const PER_HOST = 8;
-/** How long (ms) a delivery waits that finds its receiver busy. */
+/** Wait (ms) of a delivery whose receiver already has `PER_HOST` in progress. */
 const BUSY_WAIT_MS = 2_000;
 
 export interface NotifierOptions extends RetryTiming {
@@ -29,28 +29,28 @@ export interface NotifierOptions extends RetryTiming {
   monitor: Monitor;
 }
 
-/** Starts sending. `stop` claims nothing more and breaks off the tries under way, which are made again later. */
+/** Starts the loop. `stop` claims nothing more and aborts the tries in progress, which are repeated later. */
 export function startNotifier(infra: Infra, options: NotifierOptions): Part {
   const { db, queue, signals } = infra;
   const { send, monitor } = options;
   const aborted = new AbortController();
-  const underWay = new Map<string, number>();
+  const inProgress = new Map<string, number>();
   const handle = async (message: Message<DeliveryMessage>) => {
     const notification = await openDelivery(infra, message, options);
     if (notification === undefined) return;
     const { host } = new URL(notification.url);
-    const others = underWay.get(host) ?? 0;
+    const others = inProgress.get(host) ?? 0;
     if (others >= PER_HOST) return postponeDelivery(infra, message, BUSY_WAIT_MS);
-    underWay.set(host, others + 1);
+    inProgress.set(host, others + 1);
     try {
-      await attempt(message, notification);
+      await tryOnce(message, notification);
     } finally {
-      const left = (underWay.get(host) ?? 1) - 1;
-      if (left > 0) underWay.set(host, left);
-      else underWay.delete(host);
+      const left = (inProgress.get(host) ?? 1) - 1;
+      if (left > 0) inProgress.set(host, left);
+      else inProgress.delete(host);
     }
   };
-  const attempt = async (message: Message<DeliveryMessage>, notification: Notification) => {
+  const tryOnce = async (message: Message<DeliveryMessage>, notification: Notification) => {
     const startedAt = await db.now();
     const result = await signAndSend(notification, startedAt);
     if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(infra, message, 0);

@@ -1,4 +1,4 @@
-/** Sends one webhook and says what came of it, whatever the receiver does. */
+/** Sends one webhook over HTTP and returns the result, whatever the receiver does. */
 
 import { type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
@@ -7,22 +7,22 @@ import { textFromBytes } from "../text/cuts.ts";
 import { createRedactor, redactText } from "../text/redaction.ts";
 import { type AddressGuard, AddressRefused } from "./address-guard.ts";
 
-/** What came of one try. Durations are in ms; `error` is short and for people. */
+/** The result of one HTTP request. Durations are in ms; `error` is short and shown to users. */
 export type SendResult =
-  /** The receiver gave a status, of any kind; `response` is the beginning of its body, at most 2 KiB. */
+  /** The receiver sent a status, of any kind; `response` is the start of its body, at most 2 KiB. */
   | { outcome: "answered"; status: number; durationMs: number; response: string }
-  /** No status came: refused, timed out, unknown host, TLS, no HTTP, aborted. */
+  /** No status arrived: refused, timed out, unknown host, TLS error, not HTTP, aborted. */
   | { outcome: "failed"; error: string; durationMs: number }
   /** Nothing was sent because the guard refused the address. */
   | { outcome: "blocked"; error: string; durationMs: number };
 
-/** A JSON body, where to, and what stops it early (shutdown). */
+/** The request to make; `body` is JSON, and `signal` aborts it. */
 interface Webhook {
   url: string;
   headers?: Readonly<Record<string, string>>;
   body: string;
   signal?: AbortSignal;
-  /** What must not stand in the result, whatever the receiver says: patterns of values. */
+  /** Patterns that are redacted from the result. */
   hidden?: readonly Buffer[];
 }
 
@@ -31,21 +31,22 @@ export type Send = (webhook: Webhook) => Promise<SendResult>;
 
 interface SenderOptions {
   guard: AddressGuard;
-  /** Limit in ms for one try, from the lookup of the host to the end of the answer. */
+  /** Limit in ms for one request, from the DNS lookup to the end of the response; default 15,000. */
   timeoutMs?: number;
   userAgent: string;
 }
 
+/** Bytes read of a response body. */
 const READ_BYTES = 64 * 1024;
-/** Of all that a receiver says: interim answers, headers and chunk sizes may come without end too. */
-const SAID_BYTES = 4 * READ_BYTES;
+/** Bytes accepted from a receiver in total: interim responses, headers and chunk sizes may be endless too. */
+const MAX_RECEIVED_BYTES = 4 * READ_BYTES;
 const RESPONSE_BYTES = 2 * 1024;
 const ERROR_LENGTH = 500;
 
-/** Makes the function that sends webhooks: one POST, no redirects, no retries, no proxy, a connection each. */
+/** Creates the function that sends webhooks: one POST each, on its own connection, without redirects, retries or proxy. */
 export function createSender({ guard, timeoutMs = 15_000, userAgent }: SenderOptions): Send {
   const client = got.extend({
-    // The agents are our own since Node's shared ones keep connections and may take a proxy from the environment.
+    // Node's shared agents keep connections and may use a proxy from the environment, so we use our own.
     agent: { http: new HttpAgent(), https: new HttpsAgent() },
     dnsLookup: guard.lookup,
     timeout: { request: timeoutMs },
@@ -81,20 +82,20 @@ async function readAnswer(
   const redactor = createRedactor(hidden);
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // After a 101 got would wait until the time is over.
+  // After a 101 response got would wait until the timeout.
   const switched = new Error("the receiver switched protocols instead of answering");
   request.once("upgrade", () => request.destroy(switched));
-  limitWhatIsSaid(request);
+  limitReceivedBytes(request);
   try {
     for await (const chunk of request) {
       chunks.push(redactor.write(chunk));
       size += chunk.length;
       if (size >= READ_BYTES) break;
     }
-    // Where an answer is broken off, what was kept back may be the beginning of a value.
+    // In a truncated response, the bytes that the redactor holds back may be the start of a secret.
     if (size < READ_BYTES) chunks.push(redactor.end());
   } catch (error) {
-    // With a status the receiver has answered, however its body ends.
+    // With a status the receiver has answered, even if its body is broken.
     if (request.response === undefined) throw error;
   } finally {
     request.destroy();
@@ -103,30 +104,30 @@ async function readAnswer(
   return { status: request.response.statusCode, response: beginning(Buffer.concat(chunks)) };
 }
 
-/** Ends a request whose receiver talks on beside its answer; it could keep this process busy until the time is over. */
-function limitWhatIsSaid(request: Request): void {
-  const tooMuch = new Error(`the receiver sent ${SAID_BYTES / 1024} KiB that were no answer`);
+/** Aborts a request whose receiver sends too much besides the body; it could keep this process busy until the timeout. */
+function limitReceivedBytes(request: Request): void {
+  const tooMuch = new Error(`the receiver sent more than ${MAX_RECEIVED_BYTES / 1024} KiB without an answer`);
   request.once("request", (sent: ClientRequest) => {
     sent.once("socket", (socket) => {
-      let said = 0;
+      let received = 0;
       socket.on("data", (bytes: Uint8Array) => {
-        said += bytes.length;
-        if (said > SAID_BYTES) request.destroy(tooMuch);
+        received += bytes.length;
+        if (received > MAX_RECEIVED_BYTES) request.destroy(tooMuch);
       });
     });
   });
 }
 
-/** The first 2 KiB, cut between two characters. */
+/** Returns the first 2 KiB as text, cut between two characters. */
 function beginning(bytes: Uint8Array): string {
   let end = Math.min(bytes.length, RESPONSE_BYTES);
-  // A byte 10xxxxxx continues a character, of which it is the fourth byte at most.
+  // A byte 10xxxxxx continues a character, which has at most four bytes.
   const continues = (index: number) => ((bytes[index] ?? 0) & 0xc0) === 0x80;
   while (continues(end) && end > RESPONSE_BYTES - 3) end--;
   return textFromBytes(bytes.subarray(0, end));
 }
 
-/** What lies under the error that got makes of it. */
+/** Returns the error that got wrapped. */
 function causeOf(error: unknown): unknown {
   return error instanceof Error && error.cause !== undefined ? error.cause : error;
 }
@@ -134,12 +135,12 @@ function causeOf(error: unknown): unknown {
 function explain(error: unknown, timeoutMs: number, hidden: readonly Buffer[]): string {
   if (error instanceof TimeoutError) return `no answer within ${timeoutMs / 1000} s`;
   const cause = causeOf(error);
-  // Where a host has several addresses, Node tells the failure of each and no more.
+  // For a host with several addresses, Node reports one failure per address and nothing else.
   const failures = cause instanceof AggregateError ? cause.errors : [cause];
   const text = failures
     .map((failure) => (failure instanceof Error ? failure.message : String(failure)))
     .join("; ")
     .replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, "TLS: $1");
-  // Names in a certificate are the receiver's own text, of any length and kind.
+  // The error may quote names of the certificate, which the receiver controls.
   return textFromBytes(Buffer.from(redactText(text, hidden).slice(0, ERROR_LENGTH)));
 }

@@ -1,4 +1,4 @@
-/** Tries a delivery again because somebody asks for it. */
+/** Repeats a delivery on request. */
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
 import { deliveryNotFound } from "../errors.ts";
@@ -9,8 +9,8 @@ import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { publish } from "../queue/signals.ts";
 import { lockDelivery, replaceDeliveryMessage } from "./delivery-rows.ts";
 
-/** Makes a locked delivery that is over pending again; its next try is the first of a new schedule. */
-export async function reopenDelivery(
+/** Makes a locked, finished delivery pending again; its next try is the first of a new retry schedule. */
+async function reopenDelivery(
   tx: Tx,
   delivery: { id: string; tries: number; messageId: string; nextTryAt: Date },
 ): Promise<void> {
@@ -19,12 +19,14 @@ export async function reopenDelivery(
     where: { id, state: { not: "pending" } },
     data: { ...data, state: "pending", finishedAt: null, earlierTries: tries },
   });
-  if (count !== 1) throw new Error(`delivery ${id} cannot become pending again: it is so, or is gone`);
+  if (count !== 1)
+    throw new Error(`delivery ${id} cannot become pending again: it is already pending, or it is gone`);
 }
 
 /**
- * Has a delivery tried at once, with the body that it always had. One that is over begins a new schedule of tries
- * after those it had; one that waits for its next try goes on in its schedule. Throws delivery_not_found.
+ * Requests a try of a delivery at once, with its original body. A finished delivery starts a new retry schedule after
+ * its earlier tries; a pending one continues its schedule.
+ * @throws delivery_not_found
  */
 export async function redeliver({ db, queue }: Infra, caller: Caller, id: string): Promise<void> {
   await db.transaction(async (tx) => {
@@ -40,7 +42,7 @@ export async function redeliver({ db, queue }: Infra, caller: Caller, id: string
         await reopenDelivery(tx, { id, tries: delivery.tries, messageId: message.id, nextTryAt: now });
         break;
       case "pending":
-        // It is due: its try is under way or about to be.
+        // It is already due: its try is in progress or about to start.
         if (delivery.nextTryAt === null || delivery.nextTryAt <= now) return;
         await replaceDeliveryMessage(tx, id, { messageId: message.id, nextTryAt: now });
         if (delivery.messageId !== null) await queue.withdraw(tx, DELIVERY_QUEUE, [delivery.messageId]);

@@ -1,4 +1,4 @@
-/** One try of a delivery: what to send, and what follows from how it went. */
+/** One try of a delivery: prepares what to send, and records the result with the next try. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
@@ -19,8 +19,8 @@ import {
 import { deliveryBody } from "./rules/payloads.ts";
 import { deliveryDelayMs } from "./rules/retry-schedule.ts";
 
-/** One try as it went; `number` counts from 1. */
-export interface Try {
+/** A row of the delivery's history; `number` counts from 1. */
+interface Try {
   number: number;
   startedAt: Date;
   durationMs: number;
@@ -29,39 +29,39 @@ export interface Try {
   response: string | null;
 }
 
-/** Records a try, and what the delivery is after it. */
-export async function recordTry(
+/** Records a try and the new state of its delivery. */
+async function recordTry(
   tx: Tx,
   deliveryId: string,
-  made: Try,
+  one: Try,
   after:
     | { state: "pending"; nextTryAt: Date; messageId: string }
     | { state: "delivered" | "failed" | "blocked"; finishedAt: Date },
 ): Promise<void> {
-  await tx.deliveryTry.create({ data: { deliveryId, ...made } });
+  await tx.deliveryTry.create({ data: { deliveryId, ...one } });
   const over = after.state === "pending" ? {} : { nextTryAt: null, messageId: null };
-  await tx.delivery.update({ where: { id: deliveryId }, data: { ...over, ...after, tries: made.number } });
+  await tx.delivery.update({ where: { id: deliveryId }, data: { ...over, ...after, tries: one.number } });
 }
 
-/** A shorter part of a path is a word that may stand anywhere. */
-const MIN_PART_LENGTH = 16;
+/** Characters. A shorter path segment may be an ordinary word, so it is not treated as a secret. */
+const MIN_SEGMENT_LENGTH = 16;
 
-/** What to POST. */
+/** The request that one delivery makes. */
 export interface Notification {
-  /** Of the delivery: the same at each of its tries. */
+  /** The id of the delivery: the same for every try. */
   id: string;
   url: string;
   headers: Readonly<Record<string, string>>;
   body: string;
   /** Values of the secrets to sign it with, by name. */
   secrets: ReadonlyMap<string, string>;
-  /** Patterns of what is not to be stored when a receiver says it: the path of the URL, values of headers and secrets. */
+  /** Patterns that are redacted from the response before it is stored: path of the URL, values of headers and secrets. */
   hidden: readonly Buffer[];
-  /** For people: why it cannot be sent. */
+  /** Why it cannot be sent; shown to users. */
   problem?: string;
 }
 
-/** The notification that a claimed message stands for; undefined (and acknowledged) when it is not due any more. */
+/** Prepares the notification for a claimed message; undefined, with the message acknowledged, when it is no longer due. */
 export async function openDelivery(
   { db, queue }: Infra,
   message: Message<DeliveryMessage>,
@@ -87,9 +87,9 @@ export async function openDelivery(
 }
 
 /**
- * A receiver may say back what it was sent, whole or in part: the path without the query or one part of it, or a token
- * without its `Bearer`. What is shorter than a secret may be is not looked for.
- * @param named the URL as the action has it: one that is a secret is hidden even where it is only a host
+ * Returns the patterns to redact. A receiver may echo what it was sent, whole or in part: the path without its query,
+ * one segment of it, or a token without `Bearer`. Values shorter than any secret are not redacted.
+ * @param named the URL as the action names it; a URL that is a secret is hidden even if it is only a host
  */
 function hiddenPatterns(
   named: string,
@@ -98,7 +98,7 @@ function hiddenPatterns(
 ): Buffer[] {
   const { pathname, search, searchParams, href } = new URL(url);
   const isPlain = secretOfTarget(named) === undefined && pathname === "/" && search === "";
-  const path = pathname.split("/").filter((part) => part.length >= MIN_PART_LENGTH);
+  const path = pathname.split("/").filter((part) => part.length >= MIN_SEGMENT_LENGTH);
   const parts = isPlain
     ? []
     : [url, href, pathname + search, pathname, search, ...path, ...searchParams.values()];
@@ -107,7 +107,7 @@ function hiddenPatterns(
   return redactionPatterns([...parts, ...words, ...keys]);
 }
 
-/** The URL, which may be a secret itself, and the secrets to sign with. */
+/** Reads the URL, which may itself be a secret, and the secrets to sign with. */
 async function withSecrets(
   db: Database,
   target: string,
@@ -120,19 +120,19 @@ async function withSecrets(
     if (name === undefined) return { url: target, secrets };
     const url = (await secretValues(db.prisma, [name], keys)).get(name)?.trim() ?? "";
     if (URL.canParse(url)) return { url, secrets };
-    return { url: target, secrets, problem: `secret ${name} is no URL` };
+    return { url: target, secrets, problem: `secret ${name} is not a URL` };
   } catch (error) {
     if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
     return { url: target, secrets: new Map(), problem: error.message };
   }
 }
 
-/** How a try went, as it is recorded; `blocked`: the guard refused the address. */
+/** The result of a try; `blocked`: the guard refused the address. */
 export interface TryResult extends Omit<Try, "number"> {
   result: "delivered" | "failed" | "blocked";
 }
 
-/** Puts a claimed delivery back for a while without a try. Throws ClaimLost when another node has it. */
+/** Puts a claimed delivery back for `waitMs` without a try. Throws ClaimLost when another node has it. */
 export async function postponeDelivery(
   { db, queue }: Infra,
   message: Message<DeliveryMessage>,
@@ -156,7 +156,7 @@ export interface RetryTiming {
   delaysMs: readonly number[];
 }
 
-/** Records a try and plans the next one. Throws ClaimLost, with nothing changed, when another node has the delivery. */
+/** Records a try and plans the next one. Throws ClaimLost and changes nothing when another node has the delivery. */
 export async function closeDelivery(
   { db, queue }: Infra,
   message: Message<DeliveryMessage>,
@@ -183,7 +183,7 @@ export async function closeDelivery(
   });
 }
 
-/** Locks the delivery of a claimed message and ends the message; undefined when it is not due any more. */
+/** Locks the delivery of a claimed message and acknowledges the message; undefined when it is no longer due. */
 async function takeDelivery(
   queue: Queue,
   tx: Tx,

@@ -1,5 +1,5 @@
 /** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
-import { insertDeliveries } from "../deliveries/create.ts";
+import { createDeliveries } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Deps } from "../deps.ts";
 import { definitionOf } from "../jobs/find.ts";
@@ -157,7 +157,7 @@ async function fireEvent(
     createdAt: now,
     nextTryAt: now,
   }));
-  await insertDeliveries(tx, deliveries);
+  await createDeliveries(tx, deliveries);
   await deps.queue.send(
     tx,
     DELIVERY_QUEUE,

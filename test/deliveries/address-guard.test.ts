@@ -20,8 +20,8 @@ describe("checkUrl", () => {
     ["http://[::1%25lo]/", "this is not a URL"],
     ["ftp://example.org/", "ftp: is neither http: nor https:"],
     ["unix:/run/docker.sock", "unix: is neither http: nor https:"],
-    ["https://user:secret@example.org/", "a URL with credentials: send a header instead"],
-    ["https://93.184.215.14@127.0.0.1/", "a URL with credentials: send a header instead"],
+    ["https://user:secret@example.org/", "the URL must not contain credentials; send a header instead"],
+    ["https://93.184.215.14@127.0.0.1/", "the URL must not contain credentials; send a header instead"],
   ])("%s: %s", (url, reason) => expect(closed.checkUrl(url)).toBe(reason));
 
   it("says of localhost, which is no literal, what a lookup would", () => {
@@ -146,6 +146,6 @@ describe("parseCidrs", () => {
     "0x0a.0.0.0/8",
     "1/8",
   ])("quotes the wrong part %s", (part) =>
-    expect(() => parseCidrs(`127.0.0.1, ${part}`)).toThrow(`"${part}" is not a range`),
+    expect(() => parseCidrs(`127.0.0.1, ${part}`)).toThrow(`"${part}" is not an address range`),
   );
 });

@@ -1,16 +1,16 @@
-/** The bodies of notifications: the generic one that is frozen with its event, and Slack's and Discord's. */
+/** Builds notification bodies: the generic one, which is frozen with its event, and those for Slack and Discord. */
 import type { EventName, NotifyAction } from "../../jobs/rules/definition.ts";
 import { endInBytes, endInUnits } from "../../text/cuts.ts";
 
-/** Bytes of log that the run itself and the one that triggered it may each have in a body. */
+/** Log bytes in a body for the run itself, and the same again for the run that triggered it. */
 const NEAR_LOG_BYTES = 64 * 1024;
-/** Bytes of log that all older ancestors share. */
+/** Log bytes that all older ancestors share. */
 const FAR_LOGS_BYTES = 128 * 1024;
 const SLACK_MAX_UNITS = 40_000;
 const LONGEST_ENTITY = "&amp;".length;
 const DISCORD_MAX_UNITS = 2_000;
 
-/** The generic webhook body (DESIGN 3); also what a child run shows of the run that triggered it. */
+/** The generic webhook body; a child run also shows it as `triggered_by_job_run`. */
 export interface EventBody {
   status: number | null;
   log: string;
@@ -28,7 +28,7 @@ export interface EventBody {
   triggered_by_job_run?: EventBody;
 }
 
-/** The body as text, its logs cut to what they may take together (256 KiB). */
+/** Serialises a body, with its logs cut to 256 KiB in total. */
 export function freezeBody(body: EventBody): string {
   const generations = lineage(body);
   const farShare = Math.floor(FAR_LOGS_BYTES / Math.max(1, generations.length - 2));
@@ -36,16 +36,16 @@ export function freezeBody(body: EventBody): string {
   return JSON.stringify(cut.reduceRight((parent, one) => ({ ...one, triggered_by_job_run: parent })));
 }
 
-/** Reads a frozen body back. */
+/** Parses a frozen body. */
 export function thawBody(text: string): EventBody {
   return JSON.parse(text) as EventBody;
 }
 
-/** What is sent for one delivery of a frozen body, as JSON text. */
+/** Returns the JSON text that one delivery of a frozen body sends. */
 export function deliveryBody(action: NotifyAction, frozen: string, deliveryId: string): string {
   switch (action) {
     case "notify_webhook":
-      // The frozen text is an object; the delivery's own id joins it without touching the rest.
+      // The frozen text is a JSON object: the delivery id is appended without parsing it.
       return `${frozen.slice(0, -1)},"delivery_id":${JSON.stringify(deliveryId)}}`;
     case "notify_slack_webhook":
       return JSON.stringify({ text: slackMessage(thawBody(frozen)) });
@@ -57,19 +57,19 @@ export function deliveryBody(action: NotifyAction, frozen: string, deliveryId: s
   }
 }
 
-/** The head, and the end of the log that fits after it. */
+/** The heading, then as much of the end of the log as fits. */
 function discordMessage(body: EventBody): string {
   const head = chatHead(body);
   return head + endInUnits(body.log, DISCORD_MAX_UNITS - head.length);
 }
 
-/** The same with `&`, `<` and `>` as entities, so that Slack finds no mention, channel or link between brackets. */
+/** The same with `&`, `<` and `>` escaped, so that Slack finds no mention, channel or link in the text. */
 function slackMessage(body: EventBody): string {
   const head = escapeForSlack(chatHead(body));
   const log = escapeForSlack(body.log);
   const end = endInUnits(log, SLACK_MAX_UNITS - head.length);
   const before = log.slice(0, log.length - end.length);
-  // An escaped text has no other & than those that begin an entity.
+  // In an escaped text every & starts an entity.
   const isEntityCut = /&[a-z]*$/.test(before.slice(-LONGEST_ENTITY));
   return head + (isEntityCut ? end.slice(end.indexOf(";") + 1) : end);
 }
@@ -78,7 +78,7 @@ function chatHead({ name, status }: EventBody): string {
   return `${name} (exitcode ${status}):\n`;
 }
 
-/** https://api.slack.com/docs/message-formatting says that these three are all there is to escape. */
+/** Slack requires exactly these three: https://api.slack.com/docs/message-formatting. */
 function escapeForSlack(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

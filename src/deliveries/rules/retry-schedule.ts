@@ -1,13 +1,13 @@
-/** When a notification is tried again. */
+/** Decides when a failed delivery is tried again. */
 
-/** Waits before each try of a delivery, in ms: promise 6. */
+/** Delays before each try of a delivery, in ms (promise 6). */
 export const DELIVERY_DELAYS_MS: readonly number[] = [
   0, 5_000, 30_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000,
 ];
 const JITTER = 0.2;
 
 /**
- * Milliseconds to wait once `tries` tries have failed, varied by 20 % either way; undefined: give up.
+ * Returns the delay in ms after `tries` failed tries, varied by up to 20 % either way; undefined when there is none left.
  * @param random a number in [0, 1)
  */
 export function deliveryDelayMs(
