@@ -19,6 +19,7 @@ const EXAMPLES: Record<string, unknown> = {
   token: "crl_2Jc9oXK1mT0sVhQ4yG7uLr8bNwEaZp3dRfCi6kOtYxM",
   duration_ms: 19,
   oldest_ms: 812,
+  last_success_ms: 431,
   last_beat_ms: 431,
   beat_lateness_ms: 3,
   worker: "kitchen-1",
