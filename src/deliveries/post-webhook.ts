@@ -3,7 +3,7 @@
 import { type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import got, { type Request, TimeoutError } from "got";
-import { textFromBytes } from "../text/cuts.ts";
+import { headInBytes, textFromBytes } from "../text/cuts.ts";
 import { createRedactor, redactText } from "../text/redaction.ts";
 import { type AddressGuard, AddressRefused } from "./address-guard.ts";
 
@@ -101,7 +101,9 @@ async function readAnswer(
     request.destroy();
   }
   if (request.response === undefined) throw new Error("the connection was closed without an answer");
-  return { status: request.response.statusCode, response: beginning(Buffer.concat(chunks)) };
+  const body = Buffer.concat(chunks);
+  const kept = body.length > RESPONSE_BYTES ? headInBytes(body, RESPONSE_BYTES) : body;
+  return { status: request.response.statusCode, response: textFromBytes(kept) };
 }
 
 /** Aborts a request whose receiver sends too much besides the body; it could keep this process busy until the timeout. */
@@ -116,15 +118,6 @@ function limitReceivedBytes(request: Request): void {
       });
     });
   });
-}
-
-/** Returns the first 2 KiB as text, cut between two characters. */
-function beginning(bytes: Uint8Array): string {
-  let end = Math.min(bytes.length, RESPONSE_BYTES);
-  // A byte 10xxxxxx continues a character, which has at most four bytes.
-  const continues = (index: number) => ((bytes[index] ?? 0) & 0xc0) === 0x80;
-  while (continues(end) && end > RESPONSE_BYTES - 3) end--;
-  return textFromBytes(bytes.subarray(0, end));
 }
 
 /** Returns the error that got wrapped. */

@@ -2,7 +2,7 @@
 
 import type { Infra } from "../infra.ts";
 import type { Signal } from "../queue/signals.ts";
-import { textFromBytes, wholeCharacters } from "../text/cuts.ts";
+import { headInBytes, textFromBytes } from "../text/cuts.ts";
 import { type LogProgress, logProgress, readPieces } from "./pieces.ts";
 import { omittedLine, stretches } from "./rules/output.ts";
 
@@ -113,7 +113,7 @@ function render(pieces: Parameters<typeof stretches>[0], from: number, ended: bo
   const all = stretches(pieces, from);
   for (const [index, { gap, bytes }] of all.entries()) {
     const isLast = index === all.length - 1;
-    const shown = isLast && !ended ? bytes.subarray(0, wholeCharacters(bytes)) : bytes;
+    const shown = isLast && !ended ? headInBytes(bytes) : bytes;
     // Nothing but the beginning of a character: the line comes with the rest of it.
     if (shown.length === 0) break;
     text += (gap > 0 ? omittedLine(gap) : "") + textFromBytes(shown);

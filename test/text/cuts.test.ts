@@ -1,7 +1,7 @@
-/** Holds text made from bytes, and text that was cut, to Unicode and to their limits. */
+/** Holds text made from bytes, and bytes and texts that were cut, to Unicode and to their limits. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { endInBytes, endInUnits, textFromBytes } from "../../src/text/cuts.ts";
+import { endInBytes, endInUnits, headInBytes, textFromBytes } from "../../src/text/cuts.ts";
 
 /** Any well-formed text, characters of 1 to 4 bytes alike. */
 const anyText = fc.string({ unit: fc.constantFrom("a", "\n", "é", "€", "🫖", "\u{10ffff}"), maxLength: 40 });
@@ -42,6 +42,34 @@ describe("textFromBytes", () => {
         expect(textFromBytes(Buffer.from(text))).toBe(text);
       }),
     );
+  });
+});
+
+describe("headInBytes", () => {
+  test("lets any bytes be decoded in two parts as if they were in one", () => {
+    const bytes = fc.array(
+      fc.oneof(fc.constantFrom("é", "€", "🔔", "a", "\0"), fc.uint8Array({ maxLength: 3 })),
+    );
+    fc.assert(
+      fc.property(bytes, fc.nat(60), (parts, at) => {
+        const all = Buffer.concat(parts.map((part) => Buffer.from(part as string)));
+        const whole = headInBytes(all, at).length;
+        expect(textFromBytes(all.subarray(0, whole)) + textFromBytes(all.subarray(whole))).toBe(
+          textFromBytes(all),
+        );
+        expect(Math.min(at, all.length) - whole).toBeLessThanOrEqual(3);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("keeps back no more than the beginning of a character", () => {
+    const count = (bytes: number[]) => headInBytes(Buffer.from(bytes)).length;
+    expect(count([])).toBe(0);
+    expect(count([0x61, 0xc3])).toBe(1);
+    expect(count([0xc3, 0xa9])).toBe(2);
+    expect(count([0xf0, 0x9f, 0x94])).toBe(0);
+    expect(count([0x80, 0x80, 0x80, 0x80])).toBe(4);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Pieces of an output as text, the gaps between them, and characters that are cut in two. */
+/** Pieces of an output as text, and the gaps between them. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -8,7 +8,6 @@ import {
   type Span,
   stretches,
 } from "../../../src/logs/rules/output.ts";
-import { textFromBytes, wholeCharacters } from "../../../src/text/cuts.ts";
 
 const piece = (position: number, text: string) => ({ position, bytes: Buffer.from(text) });
 
@@ -99,33 +98,5 @@ describe("missingSpans", () => {
         expect(missing.every(({ from, to }) => from < to)).toBe(true);
       }),
     );
-  });
-});
-
-describe("wholeCharacters", () => {
-  it("lets any bytes be decoded in two parts as if they were in one", () => {
-    const bytes = fc.array(
-      fc.oneof(fc.constantFrom("é", "€", "🔔", "a", "\0"), fc.uint8Array({ maxLength: 3 })),
-    );
-    fc.assert(
-      fc.property(bytes, fc.nat(60), (parts, at) => {
-        const all = Buffer.concat(parts.map((part) => Buffer.from(part as string)));
-        const whole = wholeCharacters(all.subarray(0, at));
-        expect(textFromBytes(all.subarray(0, whole)) + textFromBytes(all.subarray(whole))).toBe(
-          textFromBytes(all),
-        );
-        expect(Math.min(at, all.length) - whole).toBeLessThanOrEqual(3);
-      }),
-      { numRuns: 1_000 },
-    );
-  });
-
-  it("keeps back no more than the beginning of a character", () => {
-    const count = (bytes: number[]) => wholeCharacters(Buffer.from(bytes));
-    expect(count([])).toBe(0);
-    expect(count([0x61, 0xc3])).toBe(1);
-    expect(count([0xc3, 0xa9])).toBe(2);
-    expect(count([0xf0, 0x9f, 0x94])).toBe(0);
-    expect(count([0x80, 0x80, 0x80, 0x80])).toBe(4);
   });
 });
