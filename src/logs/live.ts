@@ -1,4 +1,4 @@
-/** Writes what commands print into the database while they run, all of them together and never faster than it takes it. */
+/** Stores the output of running commands in the database, all of them together and no faster than it accepts writes. */
 
 import type { Database } from "../postgres/client.ts";
 import { publishLog } from "../queue/signals.ts";
@@ -6,7 +6,6 @@ import { createRedactor, redactionPatterns } from "../text/redaction.ts";
 import { type Capture, createCapture } from "./capture.ts";
 import { type LiveWrite, writeLive } from "./pieces.ts";
 import {
-  afterFailure,
   finalOutput,
   type LiveOutput,
   type LiveStep,
@@ -15,35 +14,35 @@ import {
 } from "./rules/live-output.ts";
 import type { FinalOutput } from "./rules/output.ts";
 
-/** From the beginning of one round of writes to the next, in ms. */
+/** Time from the start of one round of writes to the start of the next, in ms. */
 const ROUND_MS = 250;
-/** The same while the database takes nothing. */
+/** The same while writes fail. */
 const FAILING_ROUND_MS = 1_000;
-/** From the first new output to its write, in ms: short commands end sooner, and cost no write of their own. */
+/** Delay of the first write after new output, in ms: a shorter command ends before it and costs no live write. */
 const FIRST_MS = 50;
-/** Bytes of several attempts in one transaction. */
+/** The most that one transaction writes, of all attempts together. */
 const MAX_BATCH_BYTES = 2 * 1_048_576;
 
 /** The output of one attempt. */
 export interface LiveLog {
-  /** Copies what it keeps of `chunk`. Never waits. */
+  /** Copies what it keeps of `chunk`, so the caller may reuse it. Never waits. */
   write(chunk: Buffer): void;
-  /** Writes nothing more; what is not stored yet is in the answer. */
+  /** Stops live writes. The result has what is not stored yet. */
   finish(): FinalOutput;
 }
 
-/** Whose output it is, and how it is kept. */
+/** An attempt, and how its output is kept. */
 export interface LoggedAttempt {
   attemptId: string;
-  /** Bytes that are kept of it. */
+  /** Size of the output that is kept, in bytes. */
   logLimitBytes: number;
-  /** Values that are taken out of it. */
+  /** Values to remove from it. */
   secrets: readonly string[];
 }
 
 export interface LiveLogs {
   open(attempt: LoggedAttempt): LiveLog;
-  /** Resolves when the write under way is over. */
+  /** Stops all live writes. Resolves when the one under way is over. */
   close(): Promise<void>;
 }
 
@@ -52,11 +51,11 @@ interface Entry {
   limitBytes: number;
   capture: Capture;
   stored: LiveOutput;
-  /** The write under way. */
-  step: LiveStep | undefined;
+  /** The write under way; it stays until it is known to be done. */
+  pending: { step: LiveStep; write: LiveWrite } | undefined;
 }
 
-/** @param onError told once when the database takes nothing, until it does again */
+/** @param onError called for the first of several writes in a row that fail */
 export function createLiveLogs(db: Database, onError: (error: Error) => void): LiveLogs {
   const changed = new Set<Entry>();
   let timer: NodeJS.Timeout | undefined;
@@ -64,9 +63,12 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
   let roundBegan = Number.NEGATIVE_INFINITY;
   let failing = false;
   let closed = false;
+  // After a failure nobody knows whether the database did the write. The same bytes at the same positions do no harm.
+  let unsure: Entry[] | undefined;
 
   function schedule(): void {
-    if (timer !== undefined || round !== undefined || changed.size === 0 || closed) return;
+    if (timer !== undefined || round !== undefined || closed) return;
+    if (changed.size === 0 && unsure === undefined) return;
     const roundMs = failing ? FAILING_ROUND_MS : ROUND_MS;
     const waitMs = Math.max(FIRST_MS, roundBegan + roundMs - performance.now());
     timer = setTimeout(() => {
@@ -81,31 +83,27 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
 
   async function writeAll(): Promise<void> {
     const waiting = [...changed];
-    while (waiting.length > 0) {
-      const batch = takeBatch(waiting, changed);
-      const written = await store(batch);
+    while (unsure !== undefined || waiting.length > 0) {
+      const batch: Entry[] = unsure ?? takeBatch(waiting, changed);
+      unsure = batch;
+      const stored = await store(batch.flatMap(({ pending }) => pending?.write ?? []));
+      if (stored === undefined) return;
+      unsure = undefined;
       for (const entry of batch) {
-        if (entry.step === undefined) continue;
-        if (written?.has(entry.attemptId)) entry.stored = entry.step.after;
-        else entry.stored = afterFailure(entry.stored, entry.step);
-        entry.step = undefined;
-        // An attempt that did not take it has ended, or is being settled: its final output says it all.
-        if (written === undefined) changed.add(entry);
+        // An attempt that is not among them has ended or is being settled: its final output replaces the live one.
+        if (entry.pending && stored.has(entry.attemptId)) entry.stored = entry.pending.step.after;
+        entry.pending = undefined;
       }
-      if (written === undefined) return;
     }
   }
 
-  /** Answers the attempts that took it; undefined when the database took nothing. */
-  async function store(batch: readonly Entry[]): Promise<Set<string> | undefined> {
+  /** Returns the attempts whose output was stored; undefined if the transaction failed. */
+  async function store(writes: readonly LiveWrite[]): Promise<Set<string> | undefined> {
+    if (writes.length === 0) return new Set();
     try {
-      const taken = await db.transaction(async (tx) => {
-        const live = await writeLive(tx, batch.map(liveWrite));
-        if (live.length > 0) await publishLog(tx, [...new Set(live.map(({ runId }) => runId))]);
-        return live;
-      });
+      const stored = await writeAndSignal(db, writes);
       failing = false;
-      return new Set(taken.map(({ attemptId }) => attemptId));
+      return stored;
     } catch (error) {
       if (!failing) onError(error as Error);
       failing = true;
@@ -117,7 +115,7 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
     open({ attemptId, logLimitBytes: limitBytes, secrets }) {
       const redactor = createRedactor(redactionPatterns(secrets));
       const capture = createCapture(limitBytes);
-      const entry: Entry = { attemptId, limitBytes, capture, stored: NOTHING_WRITTEN, step: undefined };
+      const entry: Entry = { attemptId, limitBytes, capture, stored: NOTHING_WRITTEN, pending: undefined };
       return {
         write(chunk) {
           capture.write(redactor.write(chunk));
@@ -126,11 +124,11 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
         },
         finish() {
           changed.delete(entry);
-          // Not waited for: should it be done, the settlement replaces it.
-          if (entry.step !== undefined) entry.stored = afterFailure(entry.stored, entry.step);
-          entry.step = undefined;
           capture.write(redactor.end());
-          return finalOutput(entry.stored, capture.total(), limitBytes, capture.read);
+          // A write under way is not waited for: the settlement replaces what it may store.
+          const unsureStep = entry.pending?.step;
+          entry.pending = undefined;
+          return finalOutput(entry.stored, unsureStep, capture.total(), limitBytes, capture.read);
         },
       };
     },
@@ -142,23 +140,31 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
   };
 }
 
-/** Takes entries from both until their writes are large enough, and gives each its step. */
+/** Moves entries from both collections into a batch of limited size, and gives each its next write. */
 function takeBatch(waiting: Entry[], changed: Set<Entry>): Entry[] {
   const batch: Entry[] = [];
   for (let bytes = 0; bytes < MAX_BATCH_BYTES; ) {
     const entry = waiting.shift();
     if (entry === undefined) break;
-    // It has ended meanwhile.
+    // The command has ended since the round began.
     if (!changed.delete(entry)) continue;
-    entry.step = nextWrite(entry.stored, entry.capture.total(), entry.limitBytes);
-    bytes += entry.step.spans.reduce((sum, { from, to }) => sum + to - from, 0);
-    // What had no room comes with the next round.
-    if (entry.step.after.seen < entry.capture.total()) changed.add(entry);
+    const { attemptId, capture } = entry;
+    const step = nextWrite(entry.stored, capture.total(), entry.limitBytes);
+    const pieces = step.spans.map(capture.read);
+    entry.pending = { step, write: { attemptId, pieces, dropped: step.dropped } };
+    bytes += pieces.reduce((sum, piece) => sum + piece.bytes.length, 0);
+    // The rest comes with the next round.
+    if (step.after.seen < capture.total()) changed.add(entry);
     batch.push(entry);
   }
   return batch;
 }
 
-function liveWrite({ attemptId, capture, step }: Entry): LiveWrite {
-  return { attemptId, pieces: step?.spans.map(capture.read) ?? [], dropped: step?.dropped ?? [] };
+async function writeAndSignal(db: Database, writes: readonly LiveWrite[]): Promise<Set<string>> {
+  const live = await db.transaction(async (tx) => {
+    const taken = await writeLive(tx, writes);
+    if (taken.length > 0) await publishLog(tx, [...new Set(taken.map(({ runId }) => runId))]);
+    return taken;
+  });
+  return new Set(live.map(({ attemptId }) => attemptId));
 }

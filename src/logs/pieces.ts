@@ -56,7 +56,8 @@ export async function writeLive(
 
 /** Makes what is stored of an attempt exactly its final output; the caller holds its row. */
 export async function completeOutput(tx: Tx, attemptId: string, output: FinalOutput): Promise<void> {
-  if (output.untouched && output.missing.length === 0) return;
+  // A command that printed anything has stored pieces or missing ones: without them the table has nothing of it.
+  if (output.stored.length + output.missing.length === 0) return;
   const { bytes, positions, starts, lengths } = packed(output.missing);
   await tx.$executeRaw`
     WITH gone AS (

@@ -65,7 +65,7 @@ it("is what the worker kept, whatever was stored before", async () => {
   const pieces = [piece(0, "he"), piece(7, "?"), piece(9, "no")];
   await deps.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
   const missing = [piece(2, "ad"), piece(9, "end")];
-  const output = { pieces: [piece(0, "head"), piece(9, "end")], untouched: false, stored: [0], missing };
+  const output = { pieces: [piece(0, "head"), piece(9, "end")], stored: [0], missing };
   await settleAttempt(deps, message, { outcome: { state: "failed", status: 1 }, output });
   const log = "head\n... 5 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: 1, log, log_truncated: true });

@@ -1,4 +1,4 @@
-/** Decides what of an output is written next while its command runs: in order, bounded, and never twice over. */
+/** Decides which part of an output is written next while its command runs: in order, and bounded. */
 import {
   type FinalOutput,
   headBytesOf,
@@ -9,34 +9,32 @@ import {
   type Span,
 } from "./output.ts";
 
-/** So much of one attempt is written at a time, at most. */
+/** The most that one write stores of one attempt. */
 export const MAX_WRITE_BYTES = 512 * 1024;
-/** The last piece is written again, with what follows it, up to this size: else each line would be a row. */
+/** A last piece below this size is written again together with what follows it: else each line would be a row. */
 const SMALL_PIECE_BYTES = 8 * 1024;
 
 /** What is stored of an output. */
 export interface LiveOutput {
-  /** Pieces that are surely stored, in order. */
+  /** The stored pieces, in order. */
   written: readonly Span[];
-  /** What comes before has been written or left out. */
+  /** Everything before this position has been written or left out. */
   seen: number;
-  /** Positions where a write that failed may have left something. */
-  doubtful: readonly number[];
 }
 
-export const NOTHING_WRITTEN: LiveOutput = { written: [], seen: 0, doubtful: [] };
+export const NOTHING_WRITTEN: LiveOutput = { written: [], seen: 0 };
 
-/** A write, and what is stored when it succeeds. */
+/** A write, and what is stored once it has succeeded. A write that failed is repeated as it is. */
 export interface LiveStep {
   spans: readonly Span[];
-  /** Positions of stored pieces that have left the end that is kept. */
+  /** Positions of stored pieces that no longer belong to the end that is kept. */
   dropped: readonly number[];
   after: LiveOutput;
 }
 
 /**
- * The next write of an output that has grown to `totalBytes`: the head without a gap; then the end, of which the
- * newest part alone when too much has come. So whoever reads on from a position never misses what comes later.
+ * The next write of an output that has grown to `totalBytes`: first the head without a gap, then the end; of the end
+ * only the newest part if more has come than fits. A reader that goes on from a position misses nothing behind it.
  */
 export function nextWrite(live: LiveOutput, totalBytes: number, limitBytes: number): LiveStep {
   const headBytes = headBytesOf(limitBytes);
@@ -58,38 +56,35 @@ export function nextWrite(live: LiveOutput, totalBytes: number, limitBytes: numb
   const gone = live.written.filter(({ from, to }) => from >= headBytes && to <= endStart);
   const starts = new Set(spans.map(({ from }) => from));
   const stay = live.written.filter((span) => !starts.has(span.from) && !gone.includes(span));
-  const dropped = [...gone.map(({ from }) => from), ...live.doubtful.filter((from) => !starts.has(from))];
-  return { spans, dropped, after: { written: [...stay, ...spans], seen, doubtful: [] } };
+  return { spans, dropped: gone.map(({ from }) => from), after: { written: [...stay, ...spans], seen } };
 }
 
 function grown({ written }: LiveOutput, span: Span, headBytes: number, endStart: number): Span {
   const last = written.at(-1);
   if (last === undefined || last.to !== span.from || span.to - last.from > SMALL_PIECE_BYTES) return span;
-  // A piece is of the head or of the end, and what has left the end is not there any more.
+  // A piece belongs to the head or to the end, and what has left the end is no longer in memory.
   const joins = span.from < headBytes || last.from >= endStart;
   return joins ? { from: last.from, to: span.to } : span;
 }
 
-/** What is sure when nobody knows whether a write was done. */
-export function afterFailure(live: LiveOutput, { spans }: LiveStep): LiveOutput {
-  const starts = spans.map(({ from }) => from);
-  return {
-    written: live.written.filter(({ from }) => !starts.includes(from)),
-    seen: Math.min(live.seen, ...starts),
-    doubtful: [...new Set([...live.doubtful, ...starts])],
-  };
-}
-
-/** The final output of a command that has ended, given a way to read what is kept of it. */
+/**
+ * The final output of a command that has ended, given a way to read what is kept of it.
+ *
+ * @param unsure a write that may have been done or not: what it replaces is stored anew
+ */
 export function finalOutput(
   live: LiveOutput,
+  unsure: LiveStep | undefined,
   totalBytes: number,
   limitBytes: number,
   read: (span: Span) => OutputPiece,
 ): FinalOutput {
   const kept = keptSpans(totalBytes, limitBytes);
   const pieces = kept.map(read);
-  const stay = live.written.filter((span) => kept.some(({ from, to }) => from <= span.from && span.to <= to));
+  const replaced = new Set(unsure?.spans.map(({ from }) => from));
+  const stay = live.written.filter(
+    (span) => !replaced.has(span.from) && kept.some(({ from, to }) => from <= span.from && span.to <= to),
+  );
   const missing = missingSpans(kept, stay)
     .flatMap(inPieces)
     .flatMap(({ from, to }) =>
@@ -100,6 +95,5 @@ export function finalOutput(
           bytes: bytes.subarray(from - position, to - position),
         })),
     );
-  const untouched = live.written.length + live.doubtful.length === 0;
-  return { pieces, untouched, stored: stay.map(({ from }) => from), missing };
+  return { pieces, stored: stay.map(({ from }) => from), missing };
 }

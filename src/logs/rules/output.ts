@@ -17,8 +17,6 @@ export interface Span {
 export interface FinalOutput {
   /** In order; where one begins later than the last ended, bytes were cut out. */
   pieces: readonly OutputPiece[];
-  /** Nothing can be stored yet. */
-  untouched: boolean;
   /** Positions of the stored pieces that stay; all others go. */
   stored: readonly number[];
   /** What is to be stored besides. */
@@ -28,7 +26,7 @@ export interface FinalOutput {
 /** What a message of ours leaves when nothing was stored while the attempt ran. */
 export function wholeOutput(bytes: Uint8Array): FinalOutput {
   const pieces = bytes.length === 0 ? [] : [{ position: 0, bytes }];
-  return { pieces, untouched: true, stored: [], missing: pieces };
+  return { pieces, stored: [], missing: pieces };
 }
 
 /** Bytes of the beginning that are kept, of a limit. */
