@@ -12,7 +12,7 @@ import { startProcess } from "./support/process.ts";
 
 const shell = async (line: string) => (await promisify(execFile)("/bin/sh", ["-c", line])).stdout;
 
-// Each waits most of the time: for a stop, the lease of a killed worker, or a database that is missed.
+// All wait at the same time: for a stop, for a heartbeat to lapse, for a lost database to be noticed.
 describe.concurrent("a running process", () => {
   it("starts on embedded Postgres, greets with lines that work when pasted, and keeps what it knew", {
     timeout: 90_000,

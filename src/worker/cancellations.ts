@@ -27,15 +27,15 @@ export function createCancellations(deps: Deps, onError: (error: Error) => void)
   const cancel = (runId: string) => {
     for (const one of watched) if (one.runId === runId) one.cancel();
   };
-  const look = async () => {
+  const poll = async () => {
     const ids = new Set([...watched].map(({ runId }) => runId));
     for (const id of await cancelRequests(deps, [...ids])) cancel(id);
   };
   const unsubscribe = deps.signals.subscribe((signal) => {
     if (signal.type === "cancel") cancel(signal.run);
-    if (signal.type === "missed") void look().catch(onError);
+    if (signal.type === "missed") void poll().catch(onError);
   });
-  const looking = setInterval(() => void look().catch(onError), RENEW_EVERY_MS);
+  const polling = setInterval(() => void poll().catch(onError), RENEW_EVERY_MS);
   return {
     watch(runId) {
       const requested = Promise.withResolvers<void>();
@@ -44,7 +44,7 @@ export function createCancellations(deps: Deps, onError: (error: Error) => void)
       return { requested: requested.promise, [Symbol.dispose]: () => void watched.delete(one) };
     },
     close() {
-      clearInterval(looking);
+      clearInterval(polling);
       unsubscribe();
     },
   };

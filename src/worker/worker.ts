@@ -40,16 +40,16 @@ export interface WorkerOptions {
   runner: Runner;
   /** Limits how many starts and settlements use the database at once; all workers of a process share it. */
   limitDatabase: LimitFunction;
-  /** How long (ms) running commands may go on once the worker is stopped. */
+  /** Time (ms) that running commands still have after the stop of the worker. */
   graceMs: number;
   monitor: Monitor;
   log: Logger;
 }
 
-/** From the end of the grace on (ms): commands have 5 s to heed SIGTERM, and then their attempts are recorded. */
+/** Time (ms) after the grace period: 5 s for commands to react to SIGTERM, the rest to record their attempts. */
 const HAND_BACK_MS = 8_000;
 
-/** Starts a worker. `stop` claims nothing more, gives running commands their grace, and hands back the rest (promise 9). */
+/** Starts a worker. `stop` claims nothing more, gives running commands the grace period, and hands back the rest (promise 9). */
 export function startWorker(deps: Deps, options: WorkerOptions): Part {
   const queueName = attemptQueue(options.pool);
   const { monitor, graceMs } = options;

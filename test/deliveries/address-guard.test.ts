@@ -1,4 +1,4 @@
-/** The guard refuses every address that is not public, however it is spelled, and opens exactly what it is told. */
+/** The guard refuses every address that is not public, in any notation, and allows exactly the given ranges. */
 import type { LookupAddress } from "node:dns";
 import { BlockList } from "node:net";
 import { promisify } from "node:util";
@@ -24,7 +24,7 @@ describe("checkUrl", () => {
     ["https://93.184.215.14@127.0.0.1/", "the URL must not contain credentials; send a header instead"],
   ])("%s: %s", (url, reason) => expect(closed.checkUrl(url)).toBe(reason));
 
-  it("says of localhost, which is no literal, what a lookup would", () => {
+  it("judges localhost, a name, as its lookup would", () => {
     const refusal =
       "localhost (127.0.0.1, ::1) is not a public address; to allow it, add it to WEBHOOK_ALLOW_CIDR";
     expect(closed.checkUrl("http://localhost:3000/hook")).toBe(refusal);
@@ -57,9 +57,9 @@ describe("isAllowed", () => {
     "2606:4700::1111%1",
   ])("refuses %j, which is no usual address", (text) => expect(closed.isAllowed(text)).toBe(false));
 
-  it("opens the ranges it is given and nothing beside them", () => {
+  it("allows the given ranges and nothing else", () => {
     const cidr = fc.tuple(fc.ipV4(), fc.integer({ min: 4, max: 32 }));
-    // All of 240.0.0.0/4 is refused by itself, so that what passes was opened.
+    // All of 240.0.0.0/4 is refused by default, so an address that passes was allowed by a range.
     const reserved = (ip: string) => ip.replace(/^\d+/, (first) => String(240 + (Number(first) % 15)));
     fc.assert(
       fc.property(cidr, fc.ipV4(), ([network, length], other) => {
@@ -74,7 +74,7 @@ describe("isAllowed", () => {
     );
   });
 
-  it("keeps the two families apart", () => {
+  it("does not mix IPv4 and IPv6", () => {
     expect(createAddressGuard(["0.0.0.0/0"]).isAllowed("::1")).toBe(false);
     expect(createAddressGuard(["::/0"]).isAllowed("127.0.0.1")).toBe(false);
     expect(createAddressGuard(["fd00::/8"]).isAllowed("fd12::1")).toBe(true);
@@ -88,11 +88,11 @@ describe("lookup", () => {
   const guardOf = (...answers: LookupAddress[]) => createAddressGuard([], async () => answers);
   const lookupAll = (guard: typeof closed) => promisify(guard.lookup)("a.example", { all: true });
 
-  it("answers the allowed addresses only", async () => {
+  it("returns only the allowed addresses", async () => {
     expect(await lookupAll(guardOf(LOOPBACK, PUBLIC, PUBLIC_V6))).toEqual([PUBLIC, PUBLIC_V6]);
   });
 
-  it("answers the first allowed address in its single form", async () => {
+  it("returns the first allowed address in its single form", async () => {
     const { promise, resolve } = Promise.withResolvers<unknown[]>();
     guardOf(LOOPBACK, PUBLIC_V6, PUBLIC).lookup("a.example", {}, (...result) => resolve(result));
     expect(await promise).toEqual([null, PUBLIC_V6.address, 6]);
@@ -108,7 +108,7 @@ describe("lookup", () => {
     );
   });
 
-  it("passes the wish for one family on, and the failure of the resolver back", async () => {
+  it("passes the requested family to the resolver, and its failure back", async () => {
     const resolve: Resolve = async (host, options) =>
       Promise.reject(new Error(JSON.stringify({ host, ...options })));
     const asked = promisify(createAddressGuard([], resolve).lookup)("a.example", { family: 6 });
@@ -117,13 +117,13 @@ describe("lookup", () => {
 });
 
 describe("parseCidrs", () => {
-  it("takes commas and spaces, and an address as a range of one", () => {
+  it("accepts commas and spaces, and an address as a range of one", () => {
     const text = " 10.0.0.0/8, fd00::/8\n192.168.1.5,::1 ";
     expect(parseCidrs(text)).toEqual(["10.0.0.0/8", "fd00::/8", "192.168.1.5/32", "::1/128"]);
     expect(parseCidrs("")).toEqual([]);
   });
 
-  it("takes an IPv4-mapped range for the IPv4 range that it reaches", () => {
+  it("reads an IPv4-mapped range as the IPv4 range that it reaches", () => {
     expect(parseCidrs("::ffff:10.0.0.0/104 ::ffff:7f00:1 ::/0")).toEqual([
       "10.0.0.0/8",
       "127.0.0.1/32",

@@ -1,4 +1,4 @@
-/** Whatever a receiver does, sending ends with a result, in bounded time and memory, and lets go of the connection. */
+/** Whatever a receiver does, sending ends with a result in bounded time and memory, and closes the connection. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -13,19 +13,19 @@ const MIB = 1024 * 1024;
 const TIMEOUT_MS = 400;
 const OUT_OF_TIME = "no answer within 0.4 s";
 const guard = createAddressGuard(["127.0.0.1/32"]);
-/** Has more time than a test: what it sends ends for another reason. */
+/** Its timeout is longer than a test: the request must end for another reason. */
 const patient = createSender({ guard, timeoutMs: 60_000, userAgent: "test" });
 const impatient = createSender({ guard, timeoutMs: TIMEOUT_MS, userAgent: "test" });
 
 interface Outcome {
   result: SendResult;
-  /** Bytes that the receiver could get rid of; what its socket takes beyond that is a few MiB. */
+  /** Bytes that the receiver could send; its socket buffers a few MiB more. */
   written: number;
-  /** By how much this process, both sides of the connection in it, has grown. */
+  /** Growth of this process, which holds both sides of the connection. */
   grownBytes: number;
 }
 
-/** Sends to a TCP server that does as it likes with the socket; resolves when both sides have closed it. */
+/** Sends to a TCP server with the given behaviour; resolves when both sides have closed the socket. */
 async function sendTo(
   receive: (socket: Socket) => void,
   { send = patient, body = "{}", scheme = "http" } = {},
@@ -41,14 +41,14 @@ async function sendTo(
   const before = process.memoryUsage.rss();
   const result = await send({ url: `${scheme}://127.0.0.1:${port}/`, body });
   const grownBytes = process.memoryUsage.rss() - before;
-  // One that does not read would not see that the connection is closed.
+  // A receiver that does not read would not notice that the connection is closed.
   for (const socket of sockets) socket.resume();
   await new Promise((resolve) => server.close(resolve));
   expect(sockets).toHaveLength(1);
   return { result, written: sockets[0]?.bytesWritten ?? 0, grownBytes };
 }
 
-/** Writes a beginning, then the same part up to `times`, as fast as it is taken. */
+/** Writes a start, then the same part up to `times` times, as fast as it is read. */
 function flood(beginning: string, part: string | Buffer, times: number) {
   const bytes = Buffer.from(part);
   return (socket: Socket) => {
@@ -63,7 +63,7 @@ function flood(beginning: string, part: string | Buffer, times: number) {
   };
 }
 
-/** Writes a text one character at a time, for ever. */
+/** Writes a text one character at a time, endlessly. */
 function drip(beginning: string, character = "x") {
   return (socket: Socket) => {
     socket.write(beginning);
@@ -121,7 +121,7 @@ describe("memory stays bounded", () => {
       const head = `${OK}content-encoding: ${coding}\r\ncontent-length: ${bomb.length}\r\n\r\n`;
       const { result, grownBytes } = await sendTo(says(Buffer.concat([Buffer.from(head), BOMB])));
       expect(result).toMatchObject({ outcome: "answered", status: 200 });
-      // It is kept as it came: the first bytes of a gzip file, the second of which is no UTF-8.
+      // It is stored as received: the first bytes of a gzip file, the second of which is not UTF-8.
       expect(result).toHaveProperty("response", expect.stringContaining("\x1f\uFFFD\x08"));
       expect(grownBytes).toBeLessThan(32 * MIB);
     },
@@ -159,7 +159,7 @@ describe("time stays bounded", () => {
   });
 });
 
-describe("what is no answer", () => {
+describe("an invalid answer", () => {
   it.each([
     ["another protocol", says("220 mail ESMTP\r\n"), /Parse Error/],
     [
@@ -192,23 +192,23 @@ describe("what is no answer", () => {
 });
 
 describe("an answer", () => {
-  it("whose body breaks off still counts", async () => {
+  it("with a truncated body still counts", async () => {
     const { result } = await sendTo((socket) => void socket.end(`${OK}content-length: 9\r\n\r\nabc`));
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "abc" });
   });
 
-  it("before the body was read still counts", async () => {
+  it("that comes before the body was read still counts", async () => {
     const early = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
     const { result } = await sendTo((socket) => void socket.end(early), { body: "x".repeat(5_000_000) });
     expect(result).toMatchObject({ outcome: "answered", status: 413, response: "no" });
   });
 
-  it("of more than 64 KiB is not waited for", async () => {
+  it("of more than 64 KiB is not read to its end", async () => {
     const { result } = await sendTo(says(`${OK}content-length: 102400\r\n\r\n${X_64K}x`));
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "x".repeat(2_048) });
   });
 
-  it("behind which another one comes is the only one", async () => {
+  it("followed by another one is the only one that counts", async () => {
     const { result } = await sendTo(
       says(`${OK}content-length: 1\r\n\r\naHTTP/1.1 500 No\r\ncontent-length: 1\r\n\r\nb`),
     );

@@ -1,4 +1,4 @@
-/** Holds one webhook to what the receiver should get, and its answer to what is made of it. */
+/** Checks what a receiver gets, and how its answer is recorded. */
 import { setGlobalProxyFromEnv } from "node:http";
 import { describe, expect, it } from "vitest";
 import { createAddressGuard } from "../../src/deliveries/address-guard.ts";
@@ -11,7 +11,7 @@ const send = createSender({ guard, userAgent: "Carillon/test" });
 const impatient = createSender({ guard, timeoutMs: 500, userAgent: "Carillon/test" });
 
 describe("what the receiver gets", () => {
-  it("is one POST of the body as JSON, with the caller's headers and nothing remembered", async () => {
+  it("is one POST of the body as JSON, with the caller's headers and no cookies", async () => {
     await using sink = await startSink(answer(200, "thanks", { "set-cookie": "a=b" }));
     const headers = { "webhook-id": "d1", Authorization: "Bearer x" };
     const result = await send({ url: sink.url("/hook?a=1"), headers, body: '{"name":"é"}' });
@@ -30,7 +30,7 @@ describe("what the receiver gets", () => {
     });
   });
 
-  it("does not pass through a proxy of the environment", async () => {
+  it("ignores a proxy of the environment", async () => {
     await using sink = await startSink();
     await using proxy = await startSink();
     const restore = setGlobalProxyFromEnv({ http_proxy: proxy.url() });
@@ -42,7 +42,7 @@ describe("what the receiver gets", () => {
 });
 
 describe("an answer", () => {
-  it.each([204, 400, 410, 500, 503])("of %i is told as it is, and not retried", async (status) => {
+  it.each([204, 400, 410, 500, 503])("of %i is reported unchanged, and not retried", async (status) => {
     await using sink = await startSink(answer(status, "", { "retry-after": "0" }));
     expect(await send({ url: sink.url(), body: "{}" })).toMatchObject({ outcome: "answered", status });
     expect(sink.received).toHaveLength(1);
@@ -65,14 +65,14 @@ describe("an answer", () => {
     expect(result).toMatchObject({ outcome: "answered", response: expect.not.stringContaining("s3c") });
   });
 
-  it("that repeats a long value to the end of what is read shows no beginning of it", async () => {
+  it("that is truncated inside a long secret does not show the start of it", async () => {
     const secret = `s3cret-${"x".repeat(30_000)}`;
     await using sink = await startSink(answer(200, secret.repeat(6)));
     const result = await send({ url: sink.url(), body: "{}", hidden: redactionPatterns([secret]) });
     expect(result).toMatchObject({ response: expect.stringMatching(/^(\[redacted\])+$/) });
   });
 
-  it("in no known character set becomes text all the same", async () => {
+  it("in an unknown character set still becomes text", async () => {
     await using sink = await startSink((_request, response) => void response.end(Buffer.alloc(3_000, 0x80)));
     const result = await send({ url: sink.url(), body: "{}" });
     expect(result).toMatchObject({ response: expect.stringMatching(/^\uFFFD{2045,2048}$/) });

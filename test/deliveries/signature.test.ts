@@ -1,4 +1,4 @@
-/** Holds signatures to Standard Webhooks 1.0.0: its own example, and a receiver that checks them by itself. */
+/** Checks signatures against Standard Webhooks 1.0.0: with its own example, and with an independent receiver. */
 import { webcrypto } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { UnusableSecret, webhookHeaders } from "../../src/deliveries/signature.ts";
@@ -15,7 +15,7 @@ const SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 const headersOf = (secrets: Record<string, string>, webhook = EXAMPLE) =>
   webhookHeaders(webhook, new Map(Object.entries(secrets)));
 
-/** Whether one of the signatures is right, as a receiver finds out that has this key. */
+/** Whether one of the signatures is valid for this key, as a receiver would check it. */
 async function isGenuine(
   headers: Record<string, string>,
   body: string,
@@ -39,7 +39,7 @@ async function isGenuine(
   return (await Promise.all(checks)).includes(true);
 }
 
-it("signs the example of the specification as it does", () => {
+it("gives the signature of the example in the specification", () => {
   expect(headersOf({ shop: SECRET })).toEqual({
     "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
     "webhook-timestamp": "1614265330",
@@ -47,11 +47,11 @@ it("signs the example of the specification as it does", () => {
   });
 });
 
-it("without a secret tells the id and the time all the same", () => {
+it("sends id and time even without a secret", () => {
   expect(headersOf({})).toEqual({ "webhook-id": EXAMPLE.id, "webhook-timestamp": "1614265330" });
 });
 
-it("during a rotation signs with both, so that either is enough", async () => {
+it("signs with both secrets during a rotation, so that either is enough", async () => {
   const other = "a text of twenty-four and more";
   const headers = headersOf({ before: SECRET, after: other });
   expect(headers["webhook-signature"]).toMatch(/^v1,[A-Za-z0-9+/]{43}= v1,[A-Za-z0-9+/]{43}=$/);

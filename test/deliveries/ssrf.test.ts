@@ -1,4 +1,4 @@
-/** No spelling, name, redirect or scheme brings a webhook to an address that is not opened. */
+/** No notation, name, redirect or scheme leads a webhook to an address that is not allowed. */
 import type { LookupAddress } from "node:dns";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
@@ -11,7 +11,7 @@ import { answer, inTurn, startSink } from "../support/http-sink.ts";
 
 const LOOPBACK: LookupAddress = { address: "127.0.0.1", family: 4 };
 
-/** Connections to the trap, which listens on every address of this machine, IPv4 and IPv6, and answers each. */
+/** Connections to the trap, which listens on every IPv4 and IPv6 address of this machine and answers each. */
 let connections = 0;
 let port = 0;
 const trap = createServer((socket) => {
@@ -27,7 +27,7 @@ afterEach(() => {
 });
 afterAll(() => void trap.close());
 
-/** A sender that may call these addresses, for which every name is the loopback's. */
+/** A sender that may call these addresses and resolves every name to the loopback address. */
 function sender(opened: string[] = [], resolve: Resolve = async () => [LOOPBACK]) {
   const send = createSender({
     guard: createAddressGuard(opened, resolve),
@@ -63,7 +63,7 @@ const HOSTS = {
 const hosts = Object.entries(HOSTS).flatMap(([kind, list]) =>
   list.split(/\s+/).map((host) => ({ host, kind })),
 );
-/** Other ways to lead a reader, or another parser, astray. */
+/** Other URLs that mislead a reader or another parser. */
 const URLS = [
   ...["http:127.0.0.1:PORT", "http:/127.0.0.1:PORT", "http:\\\\127.0.0.1:PORT", "https:///127.0.0.1:PORT/"],
   ...[
@@ -112,11 +112,11 @@ const URLS = [
   ...["file:///etc/passwd", "unix:/run/docker.sock:/info", "data:,x", "javascript:fetch(1)", "about:blank"],
 ];
 
-it("has at least 70 spellings to be tried", () => {
+it("has at least 70 notations to try", () => {
   expect(new Set([...hosts.map(({ host }) => host), ...URLS]).size).toBeGreaterThanOrEqual(70);
 });
 
-describe("with nothing opened", () => {
+describe("with no range allowed", () => {
   it.each(hosts)("$host ($kind) is refused, and nothing connects", async ({ host }) => {
     const error = expect.stringContaining("WEBHOOK_ALLOW_CIDR");
     for (const scheme of ["http", "https"]) {
@@ -130,7 +130,7 @@ describe("with nothing opened", () => {
     expect(connections).toBe(0);
   });
 
-  it("a unix socket is not connected to, whoever is asked to understand its path", async () => {
+  it("no connection to a unix socket, in any notation of its path", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "sock");
     let reached = 0;
@@ -139,7 +139,7 @@ describe("with nothing opened", () => {
       socket.destroy();
     }).listen(path);
     await once(server, "listening");
-    // For got, a host named unix stands for a socket.
+    // got treats the host name unix as a socket.
     for (const url of [
       `http://unix${path}:/`,
       `http://unix:80${path}:/`,
@@ -155,7 +155,7 @@ describe("with nothing opened", () => {
   });
 });
 
-describe("with one address opened", () => {
+describe("with one address allowed", () => {
   it.each(HOSTS["127.0.0.1"].split(/\s+/))("%s reaches it", async (host) => {
     const result = await sender(["127.0.0.1/32"])(`http://${host}:${port}/`);
     expect(result).toMatchObject({ outcome: "answered", status: 200 });
@@ -206,7 +206,7 @@ describe("a name", () => {
     expect(await named([], []).toName(`http://a.example:${port}/`)).toMatchObject({ outcome: "blocked" });
   });
 
-  // 127.0.0.3 stands in for a public address, at which nobody listens.
+  // 127.0.0.3 replaces a public address where nothing listens.
   it.each([
     [["127.0.0.1", "127.0.0.3"]],
     [["127.0.0.3", "127.0.0.1"]],
@@ -227,7 +227,7 @@ describe("a name", () => {
     });
   });
 
-  it("that is rebound between check and connection is asked once, and connected to as it was checked", async () => {
+  it("that is rebound between check and connection is resolved once; the checked address is used", async () => {
     await using sink = await startSink();
     const { asked, toName } = named(["127.0.0.3/32"], ["127.0.0.3"], ["127.0.0.1"], ["127.0.0.1"]);
     expect(await toName(`http://rebound.example:${sink.port}/`)).toMatchObject({ outcome: "failed" });
@@ -235,7 +235,7 @@ describe("a name", () => {
     expect(sink.connections).toBe(0);
   });
 
-  it("that is rebound after a delivery is refused at the next", async () => {
+  it("that is rebound after a delivery is refused for the next one", async () => {
     await using sink = await startSink(inTurn(answer(200), answer(500)));
     const { toName } = named(["127.0.0.1"], ["127.0.0.1"], ["127.0.0.2"]);
     const url = `http://rebound.example:${sink.port}/`;
@@ -279,7 +279,7 @@ describe("a redirect", () => {
     },
   );
 
-  it("by a header of another kind is none", async () => {
+  it("in another header is not followed", async () => {
     const headers = {
       refresh: `0; url=http://127.0.0.1:${port}/`,
       "content-location": `http://127.0.0.1:${port}/`,

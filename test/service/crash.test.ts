@@ -1,4 +1,4 @@
-/** kill -9 of the service, and its stop: no accepted trigger is lost, and the running attempt is noticed (promises 2, 4, 9). */
+/** kill -9 and SIGTERM of the service: no accepted trigger is lost, and the running attempt is recorded (promises 2, 4, 9). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "vitest";
@@ -7,7 +7,7 @@ import { freshDatabase } from "../support/database.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { startProcess } from "../support/process.ts";
 
-// The first waits most of the time: for the lease of the killed worker to end.
+// The first waits for the heartbeat of the killed worker to lapse; the second runs meanwhile.
 describe.concurrent("a service that ends", () => {
   it("by kill -9 loses no accepted trigger, and the running attempt is lost, once", {
     timeout: 120_000,

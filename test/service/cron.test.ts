@@ -1,4 +1,4 @@
-/** Cron slots become runs: each once, however many nodes, and as the definitions are now. */
+/** Each cron slot becomes one run, on any number of nodes, by the current definition. */
 import pg from "pg";
 import { describe, it } from "vitest";
 import { freshDatabase } from "../support/database.ts";
@@ -6,9 +6,9 @@ import { startTestService } from "../support/service.ts";
 
 const EVERY_SECOND = "* * * * * *";
 
-// Each waits most of the time: for the next seconds to come.
+// All wait at the same time for the next seconds.
 describe.concurrent("cron", { timeout: 30_000 }, () => {
-  it("makes one run a slot on two nodes, with the slot it stands for", async ({ expect }) => {
+  it("creates one run per slot on two nodes, and records the slot", async ({ expect }) => {
     await using database = await freshDatabase();
     await using one = await startTestService({ DATABASE_URL: database.connectionString });
     await using two = await startTestService({ DATABASE_URL: database.connectionString, ROLES: "scheduler" });
@@ -39,7 +39,7 @@ describe.concurrent("cron", { timeout: 30_000 }, () => {
     expect(await count("changing")).toBe(before);
   });
 
-  it("tells times right on a database set to Europe/Brussels", async ({ expect }) => {
+  it("records correct times on a database set to Europe/Brussels", async ({ expect }) => {
     await using database = await freshDatabase();
     const admin = new pg.Client({ connectionString: database.connectionString });
     await admin.connect();

@@ -1,4 +1,4 @@
-/** A worker that falls silent: its command is dead before another attempt begins, its late result refused (promises 3, 4). */
+/** A worker that stops responding: its command is dead before the next attempt begins, and its late result is refused (promises 3, 4). */
 import { describe, it } from "vitest";
 import type { Findings, World } from "../../scripts/reliability/campaign.ts";
 import { cutOnce } from "../../scripts/reliability/cut.ts";
@@ -13,7 +13,7 @@ async function inWorld(run: (world: World) => Promise<Findings>): Promise<string
   return (await run(world)).broken;
 }
 
-// Each waits most of the time: for a lease and a heartbeat to end.
+// All wait at the same time for a heartbeat to lapse.
 describe.concurrent("when another worker has taken over", { timeout: 120_000 }, () => {
   it.for(["goes on", "succeeds meanwhile"] as const)(
     "from one that was cut off from the database, and whose command %s",

@@ -1,4 +1,4 @@
-/** Odd commands, once each, through a running service: what they give, and that nothing of them is left. */
+/** Unusual commands through a running service: each has its expected result and leaves nothing behind. */
 import { expect, it } from "vitest";
 import { commandsOnce } from "../../scripts/reliability/commands.ts";
 import { freshDatabase } from "../support/database.ts";

@@ -1,4 +1,4 @@
-/** All three policies hold across two processes that both trigger and work, with kill -9 of one in the middle. */
+/** All three policies hold across two nodes that both trigger and work, also when one of them is killed. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "vitest";
@@ -9,14 +9,14 @@ import { startProcess } from "../support/process.ts";
 
 const POLICIES = ["queue", "skip", "replace"] as const;
 
-/** Holds a lock that the kernel gives back when the command dies, and says when somebody else has it. */
+/** Takes a lock that the kernel releases when the command dies, and reports when another run holds it. */
 const EXCLUSIVE = `
   exec 9> "$CARILLON_JOB.lock"
   flock -n 9 || { echo "$CARILLON_RUN_ID" >> overlaps; exit 1; }
   echo "$CARILLON_JOB" >> started
   sleep 0.5`;
 
-// The first waits most of the time: for the lease of the killed worker to end.
+// The first waits for the heartbeat of the killed worker to lapse; the second runs meanwhile.
 describe.concurrent("concurrency on several nodes", () => {
   it("runs no two of a job at once, and loses none", { timeout: 120_000 }, async ({ expect }) => {
     await using database = await freshDatabase();
@@ -68,7 +68,7 @@ describe.concurrent("concurrency on several nodes", () => {
     });
     const { client } = node;
     await client.putJob("endless", {
-      // Told to end, it takes until the third run has come.
+      // After SIGTERM it runs on until the third run exists.
       command:
         "trap 'until [ -e go ]; do sleep 0.05; done; echo bye; exit 3' TERM; while :; do sleep 0.05; done",
       concurrency: { limit: 1, policy: "replace" },
@@ -89,7 +89,7 @@ describe.concurrent("concurrency on several nodes", () => {
       deliveries: [],
     });
     expect(replaced.reason).toBe(`replaced by run ${second.id}`);
-    // Neither has ever begun when the other took its place.
+    // It had not started when the third run replaced it.
     expect(await client.run(second.id)).toMatchObject({
       state: "cancelled",
       reason: `replaced by run ${third.id}`,

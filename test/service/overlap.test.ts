@@ -1,4 +1,4 @@
-/** Concurrency limits hold for whatever triggers at once, and over drains and kill -9 in the middle. */
+/** Concurrency limits hold for simultaneous triggers, also across a drain and a kill -9. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, type ExpectStatic, it } from "vitest";
@@ -21,7 +21,7 @@ function ended(client: Client, runs: readonly Run[]): Promise<Run[]> {
   return Promise.all(runs.map(({ id }) => client.run(id, "55s")));
 }
 
-/** A service that is started again and again on one database, with one folder for its commands. */
+/** A service that can be restarted on one database, with one folder for its commands. */
 async function restartable(more: Record<string, string>) {
   const stack = new AsyncDisposableStack();
   const database = stack.use(await freshDatabase());
@@ -40,7 +40,7 @@ async function restartable(more: Record<string, string>) {
   };
 }
 
-/** Waits until more than the limit have begun, so that a release has happened, and the rest still waits. */
+/** Waits until more commands than the limit have started: a place was released, and the rest still waits. */
 async function inTheMiddle(expect: ExpectStatic, folder: string): Promise<void> {
   for (const limit of LIMITS) {
     const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
@@ -48,12 +48,12 @@ async function inTheMiddle(expect: ExpectStatic, folder: string): Promise<void> 
   }
 }
 
-// Each waits most of the time: for the lease of a killed worker to end.
+// All wait at the same time for the heartbeat of a killed worker to lapse.
 describe.concurrent("a limit", { timeout: 120_000 }, () => {
   it.for([
     { how: "a drain", signal: "SIGTERM" },
     { how: "kill -9", signal: "SIGKILL" },
-  ] as const)("queues eight over $how, and runs each", async ({ signal }, { expect }) => {
+  ] as const)("queues eight runs across $how, and runs each", async ({ signal }, { expect }) => {
     await using service = await restartable({ SHUTDOWN_GRACE: "20s" });
     const { folder } = service;
     const before = await service.start();
@@ -76,14 +76,14 @@ describe.concurrent("a limit", { timeout: 120_000 }, () => {
       const { places, over, started, ended: done } = await readWitness(folder, `w${limit}`);
       expect({ places, over }).toEqual({ places: limit, over: [] });
       expect([...new Set(started)].toSorted()).toEqual(EIGHT);
-      // A drain lets all that run come to their end; kill -9 makes those that ran run again.
+      // A drain lets running commands finish; after kill -9 they run again.
       expect([...new Set(done)].toSorted()).toEqual(EIGHT);
       if (signal === "SIGTERM") expect(started).toHaveLength(EIGHT.length);
       else expect(started.length).toBeGreaterThan(EIGHT.length);
     }
   });
 
-  it("skips what is over it, also after kill -9 while the places are still held", async ({ expect }) => {
+  it("skips runs above it, also after kill -9 while the places are still taken", async ({ expect }) => {
     await using service = await restartable({});
     const { folder } = service;
     const before = await service.start();
@@ -113,7 +113,7 @@ describe.concurrent("a limit", { timeout: 120_000 }, () => {
       const late = await eightTimes(after.client, `skip${limit}`);
       expect(late.filter(isSkipped)).toHaveLength(EIGHT.length);
     }
-    // The commands have died with the service, and begin again once their attempts count as lost.
+    // The commands died with the service, and start again when their attempts count as lost.
     await writeFile(join(folder, "go"), "");
     const runs = await ended(after.client, held);
     expect(runs.map(({ state, retry_attempt }) => ({ state, retry_attempt }))).toEqual(

@@ -1,4 +1,4 @@
-/** A worker in a process of its own, which can be killed: starts a runner and one command, and prints the runner's pid. */
+/** A worker in its own process, which a test may kill: starts a runner and one command, and prints the pid of the runner. */
 import pino from "pino";
 import { createRunner, type RunnerOptions } from "../../src/worker/runner-supervisor.ts";
 

@@ -1,4 +1,4 @@
-/** A runner of its own for a test, and commands that are run through it and watched. */
+/** Gives a test its own runner, and runs commands through it. */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -17,12 +17,12 @@ export const PATH = process.env["PATH"] ?? "/usr/bin:/bin";
 
 const MARKER = ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"];
 
-/** A command with an `env` of its own has no marker. */
+/** A command with its own `env` has no marker. */
 export type CommandOptions = Partial<Omit<CommandSpec, "command">>;
 
 export interface TestCommand extends Omit<RunningCommand, "finished"> {
   finished: Promise<{ end: CommandEnd; output: Buffer }>;
-  /** What was heard of it so far. */
+  /** The output so far. */
   output(): string;
 }
 
@@ -61,7 +61,7 @@ export async function startTestRunner(
   };
 }
 
-/** A worker in a process of its own, that can be killed, with a runner and one command. */
+/** Starts a worker in its own process, which a test may kill, with a runner and one command. */
 export async function startOwner(given: Pick<OwnerOrder, "folder" | "text" | "cwd"> & Partial<OwnerOrder>) {
   const file = fileURLToPath(new URL("./runner-owner.ts", import.meta.url));
   const order: OwnerOrder = { pidNamespace: "off", path: PATH, ...given };
@@ -80,7 +80,7 @@ export async function startOwner(given: Pick<OwnerOrder, "folder" | "text" | "cw
   };
 }
 
-/** A zombie that waits for its new parent is as good as gone. */
+/** Whether a process is alive; a zombie is not. */
 export function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));

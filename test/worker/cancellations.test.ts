@@ -1,4 +1,4 @@
-/** A worker hears which of its runs are to be cancelled, by signal, or by asking when a signal is lost. */
+/** A worker learns which of its runs must be cancelled: by signal, or by polling when a signal is lost. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Deps } from "../../src/deps.ts";
 import { RENEW_EVERY_MS } from "../../src/queue/messages.ts";
@@ -6,7 +6,7 @@ import type { Signal } from "../../src/queue/signals.ts";
 import { type Cancellations, createCancellations } from "../../src/worker/cancellations.ts";
 
 let tell: (signal: Signal) => void;
-/** The runs whose cancel the database knows of. */
+/** The runs for which the database has a cancel request. */
 let requested: string[];
 let asked: string[][];
 let failure: Error | undefined;
@@ -44,7 +44,7 @@ function watch(run: string) {
   return { kill, cancellation };
 }
 
-it("tells by signal every attempt of that run, and no other one", async () => {
+it("passes a signal to every attempt of its run, and to no other", async () => {
   const [one, again, other] = [watch("one"), watch("one"), watch("other")];
   tell({ type: "run_changed", run: "other" });
   tell({ type: "cancel", run: "one" });
@@ -54,7 +54,7 @@ it("tells by signal every attempt of that run, and no other one", async () => {
   expect(asked).toEqual([]);
 });
 
-it("tells a command that is started after the signal has come", async () => {
+it("reaches a command that starts after the signal arrived", async () => {
   const cancellation = cancellations.watch("one");
   tell({ type: "cancel", run: "one" });
   const kill = vi.fn();
@@ -79,7 +79,7 @@ it.each<[string, () => Promise<unknown>]>([
   expect(asked).toEqual([["one", "other"]]);
 });
 
-it("goes on after the database was away", async () => {
+it("continues after the database was away", async () => {
   const one = watch("one");
   requested = ["one"];
   failure = new Error("no database");
@@ -90,7 +90,7 @@ it("goes on after the database was away", async () => {
   expect(one.kill).toHaveBeenCalledOnce();
 });
 
-it("asks no more for what has ended, nor once it is closed", async () => {
+it("does not poll for ended runs, nor after it is closed", async () => {
   const { kill, cancellation } = watch("one");
   const other = watch("other");
   cancellation[Symbol.dispose]();

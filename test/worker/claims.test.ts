@@ -1,4 +1,4 @@
-/** Claims are renewed together, and given up before anybody else may take over (promise 4). */
+/** Claims are renewed together, and given up before another worker may take over (promise 4). */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import type { Message, Queue } from "../../src/queue/queue.ts";
@@ -10,7 +10,7 @@ const errors: Error[] = [];
 const renewed = vi.fn<(leftMs: number) => void>();
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
-  // The claims use nothing of the queue but its renewal.
+  // Claims use only the renewal of the queue.
   const queue = {
     renew: (queueName: string, messages: Message<unknown>[]) => renew(queueName, messages),
   } as Queue;
@@ -56,7 +56,7 @@ it.each<[string, Queue["renew"]]>([
   expect(RENEW_DEADLINE_MS + 1_000).toBeLessThan(HEARTBEAT_SECONDS * 1_000);
 });
 
-it("goes on after a renewal that failed, as long as the next ones come in time", async () => {
+it("survives a failed renewal if the next one comes in time", async () => {
   let calls = 0;
   renew = async (_queue, messages) => {
     if (calls++ % 2 === 0) throw new Error("for a moment");
@@ -69,7 +69,7 @@ it("goes on after a renewal that failed, as long as the next ones come in time",
   expect(errors.length).toBeGreaterThan(2);
 });
 
-it("says how long a claim is good for, from the beginning of the call that renewed it", async () => {
+it("reports how long a claim is valid, counted from the start of the renewing call", async () => {
   const answer = Promise.withResolvers<Set<string>>();
   renew = () => answer.promise;
   const one = message("one");

@@ -1,4 +1,4 @@
-/** A process that starts another one and ends, while the runner looks, does not get away. */
+/** A process that starts its successor and ends, again and again, cannot escape the scans of the runner. */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => test[Symbol.asyncDispose]());
 
-/** In a session of its own, so that only the marker tells whose it is; some generations that do nothing but pass on. */
+/** Several generations that only start the next one, in their own session: only the marker identifies them. */
 const HOPPING =
   "setsid sh -c 'hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep 60; fi; }; hop 4' >/dev/null 2>&1 &";
 
@@ -24,15 +24,15 @@ async function leftOf(id: string): Promise<number> {
   return processesWith(id).length;
 }
 
-describe.skipIf(process.platform !== "linux")("of what is passed on", () => {
-  it("nothing is left, however often it is tried", async () => {
+describe.skipIf(process.platform !== "linux")("of a chain of successors", () => {
+  it("no process is left, in many tries", async () => {
     for (let round = 0; round < 20; round++) {
       const left = await Promise.all(Array.from({ length: 4 }, () => leftOf(randomUUID())));
       expect(left).toEqual([0, 0, 0, 0]);
     }
   });
 
-  it("the environment is unknown once it has ended, and empty when it was started with none", async () => {
+  it("the environment of a process is unknown after its end, and empty if it was started without one", async () => {
     const child = spawn("sleep", ["60"], { env: {} });
     await once(child, "spawn");
     const { pid = 0 } = child;

@@ -1,4 +1,4 @@
-/** Why an attempt did not end by itself, in words. */
+/** The state and the reason of an attempt, for each end of its command. */
 import { expect, it } from "vitest";
 import { attemptOutcome, attemptReason } from "../../src/worker/outcome.ts";
 import type { CommandEnd } from "../../src/worker/remote-command.ts";

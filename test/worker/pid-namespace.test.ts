@@ -1,4 +1,4 @@
-/** A PID namespace around the runner: its death ends all, and there is one only where it takes nothing away. */
+/** The PID namespace around the runner: its end kills everything in it, and `auto` uses it only where it is harmless. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const trial = spawnSync("unshare", [...user, "--pid", "--fork", "--mount-proc", 
 const refusal = trial.status === 0 ? "" : (trial.error?.message ?? trial.stderr.trim());
 if (refusal !== "") console.warn(`Tests of the PID namespace are skipped: ${refusal}`);
 
-/** Of the one with a marker that nobody else has: inside, its pid is another one. */
+/** Finds the pid outside by a unique marker; inside the namespace the pid differs. */
 function pidOutside(marker: string): number | undefined {
   return readdirSync("/proc")
     .map(Number)
@@ -31,7 +31,7 @@ function pidOutside(marker: string): number | undefined {
     });
 }
 
-/** The runner itself, seen from outside: what made the namespace, and its first process, are above it. */
+/** The pid of the runner as seen from outside; its parents are the first process of the namespace and unshare. */
 function runnersOf(pid: number): number[] {
   const processes = listProcesses();
   const childrenOf = (of: number) =>
@@ -39,11 +39,11 @@ function runnersOf(pid: number): number[] {
   return childrenOf(pid).flatMap(childrenOf);
 }
 
-it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are reaped", async () => {
+it.skipIf(refusal !== "")("its end kills processes that cannot be found, and it reaps orphans", async () => {
   await using folder = await temporaryFolder();
   await using test = await startTestRunner({ pidNamespace: "on" });
   const marker = `60.${process.pid}1`;
-  // Orphan, without mark, in a session of its own: nothing leads from the command to it.
+  // An orphan without marker in its own session: nothing links it to the command.
   const hidden = `(env -i setsid /bin/sleep ${marker} > /dev/null 2>&1 &)`;
   const command = test.sh(`${hidden}; echo $$; touch up; exec sleep 60`, { cwd: folder.path });
   await vi.waitUntil(() => existsSync(join(folder.path, "up")) && pidOutside(marker), { timeout: 10_000 });
@@ -59,7 +59,7 @@ it.skipIf(refusal !== "")("its death ends what cannot be found, and orphans are 
   expect((await test.sh("exit 3").finished).end).toEqual({ kind: "exited", code: 3 });
 });
 
-it.skipIf(refusal !== "")("one whose runner stands still is ended by the next worker", async () => {
+it.skipIf(refusal !== "")("a namespace with a stopped runner is ended by the next worker", async () => {
   await using folder = await temporaryFolder();
   const marker = `60.${process.pid}2`;
   const text = `exec /bin/sleep ${marker}`;
@@ -73,18 +73,18 @@ it.skipIf(refusal !== "")("one whose runner stands still is ended by the next wo
   expect([isAlive(pid), isAlive(owner.runner)]).toEqual([false, false]);
 });
 
-it("that is wanted and refused stops the start, and says so", async () => {
+it("stops the start with a message when it is on and the system refuses it", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "no-such-folder");
   const options = { folder: folder.path, path, log: pino({ level: "silent" }) };
   const start = createRunner({ ...options, pidNamespace: "on" });
   await expect(start).rejects.toThrow(OperatorError);
   await expect(start).rejects.toThrow(/^PID_NAMESPACE is on, but .+unshare.+Set it to off\.$/);
-  // Without it, the same is started.
+  // Without a namespace the same runner starts.
   await (await createRunner({ ...options, pidNamespace: "auto" })).close();
 });
 
-it("is not made by itself where it would hide a process", () => {
+it("is not used by `auto` where it would hide a process", () => {
   const entry = (pid: number, parent: number): ProcessEntry => ({
     ...{ pid, parent, startTime: 1, group: pid, session: pid, zombie: false },
   });

@@ -85,7 +85,7 @@ describe("how a command ends", () => {
   });
 });
 
-describe("what cannot be started", () => {
+describe("a command that cannot be started", () => {
   beforeAll(() => {
     writeFileSync(join(folder, "plain"), "#!/bin/sh\n");
     writeFileSync(join(folder, "orphan"), "#!/no/such/interpreter\n");
@@ -115,18 +115,21 @@ describe("what cannot be started", () => {
 });
 
 describe("timeout and kill", () => {
-  it("a timeout wins over the exit code", async () => {
+  it("a timeout takes precedence over the exit code", async () => {
     const command = sh("trap 'exit 0' TERM; while :; do sleep 0.01; done", { timeoutMs: 200 });
     expect((await command.finished).end).toEqual({ kind: "timed_out" });
   });
 
-  it.each(["cancelled", "handed_back", "lost"] as const)("a kill says why: %s", async (reason) => {
-    const command = exec(["sleep", "60"], { timeoutMs: 60_000 });
-    await command.started;
-    command.kill(reason);
-    command.kill("cancelled");
-    expect((await command.finished).end).toEqual({ kind: "killed", reason });
-  });
+  it.each(["cancelled", "handed_back", "lost"] as const)(
+    "the end names the reason of the kill: %s",
+    async (reason) => {
+      const command = exec(["sleep", "60"], { timeoutMs: 60_000 });
+      await command.started;
+      command.kill(reason);
+      command.kill("cancelled");
+      expect((await command.finished).end).toEqual({ kind: "killed", reason });
+    },
+  );
 
   it("a tree that ignores SIGTERM is killed after the grace", async () => {
     const loop = "while :; do sleep 1; done";
@@ -138,7 +141,7 @@ describe("timeout and kill", () => {
     await gone(Number(output.toString()));
   });
 
-  it("the grace is for the whole group, also when the shell itself dies at once", async () => {
+  it("the grace period is for the whole group, even when the shell itself ends at once", async () => {
     const cleanUp = "sleep 0.4; echo cleaned > cleaned; exit";
     const program = `(trap '${cleanUp}' TERM; touch trapped; while :; do sleep 0.01; done) > /dev/null`;
     const command = sh(`${program} & wait`);
@@ -148,7 +151,7 @@ describe("timeout and kill", () => {
     expect(existsSync(join(folder, "cleaned"))).toBe(true);
   });
 
-  it("what comes after the end changes nothing", async () => {
+  it("a kill after the end has no effect", async () => {
     const command = sh("exit 3", { timeoutMs: 60_000 });
     await command.finished;
     command.kill("cancelled");
@@ -163,7 +166,7 @@ describe("timeout and kill", () => {
     expect(existsSync(join(folder, "never"))).toBe(false);
   });
 
-  it("disarms the timeout and the grace when the command has ended", async () => {
+  it("clears the timers of timeout and grace when the command has ended", async () => {
     const armed = vi.spyOn(globalThis, "setTimeout");
     const disarmed = vi.spyOn(globalThis, "clearTimeout");
     const command = exec(["sleep", "60"], { timeoutMs: 50_001, killGraceMs: 50_002 });
@@ -203,7 +206,7 @@ describe("output", () => {
     expect(outcomes.filter(({ output }) => output.length !== 65_536)).toEqual([]);
   });
 
-  it("of a flood is passed on whole, and takes bounded memory", async () => {
+  it("of a flood is passed on completely, in bounded memory", async () => {
     const size = 64 * 1_048_576;
     let bytes = 0;
     const command = { kind: "argv", argv: ["head", "-c", `${size}`, "/dev/zero"] } as const;
@@ -215,7 +218,7 @@ describe("output", () => {
     expect((await memoryOfRunner()) - before).toBeLessThan(size / 2);
   });
 
-  it("still in the pipe is taken when the reader is closed", () => {
+  it("still in the pipe is read when the reader is closed", () => {
     const { readFd, writeFd } = takeOutputPipe();
     const chunks: string[] = [];
     const reader = readOutput(readFd, (chunk) => chunks.push(chunk.toString()) > 0);
@@ -239,14 +242,14 @@ describe("output", () => {
   });
 });
 
-describe.skipIf(process.platform !== "linux")("what is left behind", () => {
-  it("a background process neither keeps the run open nor survives it", async () => {
+describe.skipIf(process.platform !== "linux")("leftovers", () => {
+  it("a background process neither delays the end nor survives it", async () => {
     const pid = Number(await outputOf(sh("sleep 60 & echo $!")));
     expect(pid).toBeGreaterThan(0);
     await gone(pid);
   });
 
-  it("a daemon in a session of its own neither keeps the run open nor survives it", async () => {
+  it("a daemon in its own session neither delays the end nor survives it", async () => {
     const command = sh(
       "setsid sh -c 'echo $$ > daemon; touch up; exec sleep 60' & until [ -e up ]; do :; done",
     );
@@ -254,17 +257,17 @@ describe.skipIf(process.platform !== "linux")("what is left behind", () => {
     expect(isAlive(Number(readFileSync(join(folder, "daemon"), "utf8")))).toBe(false);
   });
 
-  it("a command has its own pipe, and none of our files", async () => {
+  it("a command inherits its own pipe and none of our files", async () => {
     const commands = Array.from({ length: 2 * PIPE_BATCH }, () => exec(["ls", "-l", "/proc/self/fd"]));
     for (const command of commands) {
       const links = (await outputOf(command)).split("\n");
       expect(links.filter((link) => link.includes("carillon-pipes-"))).toHaveLength(2);
-      // 3 is the folder itself, which ls reads.
+      // 3 is the folder that ls reads.
       expect(links.flatMap((link) => / (\d+) -> /.exec(link)?.[1] ?? [])).toEqual(["0", "1", "2", "3"]);
     }
   });
 
-  it("a zombie that nobody reaps does not hold up a kill", async () => {
+  it("a zombie that nobody reaps does not delay a kill", async () => {
     const parent = "exec setsid sh -c 'echo $$ > parent; touch zombie-soon; exec sleep 60'";
     const command = sh(`(sleep 60 & ${parent}) & wait`, { killGraceMs: 60_000 });
     await created("zombie-soon");
@@ -283,7 +286,7 @@ describe.skipIf(process.platform !== "linux")("what is left behind", () => {
     const commands = Array.from({ length: 13 * PIPE_BATCH }, () => other.exec(["true"]));
     await Promise.all(commands.map((command) => command.finished));
     await other.exec(["no-such-binary"]).finished;
-    // Whole batches of pipes, so that as many spare ones are open as before.
+    // A multiple of the pipe batch, so that the number of open spare pipes is the same as before.
     for (let i = 2; i < PIPE_BATCH; i++) await other.exec([""]).finished;
     await other.sh("sleep 60 &").finished;
     expect(openFiles()).toBe(before);

@@ -1,4 +1,4 @@
-/** The life of a runner: what happens to its commands when it, its worker or the worker's lease is gone. */
+/** What happens to the commands of a runner when the runner, its worker or the worker's lease is gone. */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -19,14 +19,14 @@ const pidIn = (name: string) => Number(readFileSync(join(folder.path, name), "ut
 const RUNNER_DIED = { kind: "runner_died" };
 const LEASE_EXPIRED = { kind: "lease_expired" };
 
-/** Writes its own pid and that of a daemon, and runs on. */
+/** Writes its own pid and the pid of a daemon, and keeps running. */
 const withDaemon = (name: string) =>
   `setsid sh -c 'echo $$ > ${name}.daemon; exec sleep 60' & until [ -s ${name}.daemon ]; do :; done;
    echo $$ > ${name}.new; mv ${name}.new ${name}; exec sleep 60`;
 const areGone = (name: string) => !isAlive(pidIn(name)) && !isAlive(pidIn(`${name}.daemon`));
 
 describe("when the runner is killed", () => {
-  it("its commands are lost, what they left is gone, and another runner takes over", async () => {
+  it("its commands are lost, their processes are killed, and another runner takes over", async () => {
     await using test = await startTestRunner();
     const command = test.sh(withDaemon("orphan"), { cwd: folder.path });
     await created("orphan");
@@ -38,7 +38,7 @@ describe("when the runner is killed", () => {
     expect(await test.runner.pid()).not.toBe(first);
   });
 
-  it("no journal stays behind, its own or the next one's", async () => {
+  it("neither its journal nor that of the next runner is left", async () => {
     const journals = join(folder.path, "journals");
     const found = () => readdirSync(journals).filter((name) => name.includes("journal"));
     const test = await startTestRunner({ journals });
@@ -53,9 +53,9 @@ describe("when the runner is killed", () => {
   });
 
   it.each([
-    ["is told nothing", () => undefined],
-    ["is told to end a command", (command: TestCommand) => command.kill("cancelled")],
-  ])("one that hangs and %s is killed and replaced", async (_what, tell) => {
+    ["gets no request", () => undefined],
+    ["gets a request to end a command", (command: TestCommand) => command.kill("cancelled")],
+  ])("a hung runner that %s is killed and replaced", async (_what, tell) => {
     await using test = await startTestRunner({ confirmMs: 1_500 });
     const command = test.sh(withDaemon("hung"), { cwd: folder.path });
     await created("hung");
@@ -68,7 +68,7 @@ describe("when the runner is killed", () => {
     for (const name of ["hung", "hung.daemon"]) rmSync(join(folder.path, name));
   });
 
-  it("one that hangs is noticed by a start", async () => {
+  it("a start detects a hung runner", async () => {
     await using test = await startTestRunner({ confirmMs: 1_500 });
     const runner = await test.runner.pid();
     process.kill(runner, "SIGSTOP");
@@ -77,7 +77,7 @@ describe("when the runner is killed", () => {
     expect((await test.sh("exit 5").finished).end).toEqual({ kind: "exited", code: 5 });
   });
 
-  it("one that hangs is not waited for once a lease is over", async () => {
+  it("a hung runner is killed early when a lease has expired", async () => {
     await using test = await startTestRunner({ confirmMs: 60_000 });
     const command = test.sh(withDaemon("overdue"), { cwd: folder.path, leaseMs: 60_000 });
     await created("overdue");
@@ -89,7 +89,7 @@ describe("when the runner is killed", () => {
     expect(areGone("overdue")).toBe(true);
   });
 
-  it("a folder that cannot be used delays the next one, and nothing else", async () => {
+  it("an unusable folder delays the next runner but loses no other command", async () => {
     const journals = join(folder.path, "folder");
     await using test = await startTestRunner({ journals });
     const command = test.sh("echo started; exec sleep 60");
@@ -102,11 +102,11 @@ describe("when the runner is killed", () => {
     rmSync(journals);
     renameSync(`${journals}.away`, journals);
     expect((await next.finished).end).toEqual({ kind: "exited", code: 5 });
-    // Of the one whose leftovers could not be looked for.
+    // The journal of the runner whose leftovers could not be killed.
     expect(await killLeftovers(journals)).toBe(1);
   });
 
-  it("and none can be started, closing ends all the same", async () => {
+  it("and no other can be started, close still ends", async () => {
     const journals = join(folder.path, "gone");
     const test = await startTestRunner({ journals });
     const command = test.sh("exec sleep 60");
@@ -122,7 +122,7 @@ describe("when the runner is killed", () => {
     process.kill((await command.started)?.pid ?? 0, "SIGKILL");
   });
 
-  it("signals for a whole control group do not end it", async () => {
+  it("signals to a whole control group do not end it", async () => {
     await using test = await startTestRunner();
     const pid = await test.runner.pid();
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.kill(pid, signal);
@@ -132,7 +132,7 @@ describe("when the runner is killed", () => {
 });
 
 describe("when the worker is gone", () => {
-  it("the closing of the socket kills all and ends the runner", async () => {
+  it("closing the socket kills all commands and ends the runner", async () => {
     const test = await startTestRunner();
     const command = test.sh(`trap '' TERM; ${withDaemon("left")}`, { cwd: folder.path });
     await created("left");
@@ -142,7 +142,7 @@ describe("when the worker is gone", () => {
     expect([areGone("left"), isAlive(pid)]).toEqual([true, false]);
   });
 
-  it("a runner that stands still is killed by the next worker, with all it started", async () => {
+  it("the next worker kills a stopped runner with all its commands", async () => {
     const journals = join(folder.path, "still-journals");
     const owner = await startOwner({ folder: journals, text: withDaemon("still"), cwd: folder.path });
     await created("still");
@@ -153,7 +153,7 @@ describe("when the worker is gone", () => {
     expect([areGone("still"), isAlive(owner.runner)]).toEqual([true, false]);
   });
 
-  it("a command whose lease runs out is killed, and nothing but it", async () => {
+  it("a command whose lease expires is killed, and no other", async () => {
     await using test = await startTestRunner();
     const options = { cwd: folder.path, leaseMs: 400 };
     const frozen = test.sh("setsid sh -c 'echo $$; exec sleep 60' & wait", options);
@@ -166,7 +166,7 @@ describe("when the worker is gone", () => {
     expect((await free.finished).end).toEqual({ kind: "exited", code: 8 });
   });
 
-  it("a command whose lease was over before it came is not started", async () => {
+  it("a command whose lease expired before it arrived is not started", async () => {
     await using test = await startTestRunner();
     const command = test.sh("touch late", { cwd: folder.path, leaseMs: 0 });
     expect((await command.finished).end).toEqual(LEASE_EXPIRED);
@@ -174,7 +174,7 @@ describe("when the worker is gone", () => {
   });
 });
 
-it("a flood stops when nobody takes it, alone, and goes on when somebody does", async () => {
+it("a flood that is not consumed stops, delays no other command, and continues when it is consumed", async () => {
   await using test = await startTestRunner();
   const gate = Promise.withResolvers<void>();
   let bytes = 0;
@@ -197,7 +197,7 @@ it("a flood stops when nobody takes it, alone, and goes on when somebody does", 
   expect(bytes).toBe(2_000_000);
 });
 
-/** The output of a command, and the log, of a runner that was started by a shell which did something before. */
+/** Starts a runner from a shell that first runs `setup`; returns the output of one command and the log of the runner. */
 async function runAfter(setup: string, ...argv: string[]): Promise<{ output: string; log: string[] }> {
   const prefix = ["bash", "-c", `${setup}; exec "$@"`, "bash"];
   const folders = { cacheFolder: join(folder.path, "cache"), journalFolder: join(folder.path, "after") };
@@ -220,13 +220,13 @@ async function runAfter(setup: string, ...argv: string[]): Promise<{ output: str
 }
 
 describe.skipIf(process.platform !== "linux")("a runner", () => {
-  it("passes on nothing of what the service was born with", async () => {
-    // 20 is beyond what Node itself keeps from children; 3 is the folder itself.
+  it("passes no inherited file of the service on to commands", async () => {
+    // Node itself closes only low descriptors, so 20 tests ours; 3 is the folder that ls reads.
     const { output } = await runAfter("exec 20< /dev/null", "ls", "/proc/self/fd");
     expect(output).toBe("0\n1\n2\n3\n");
   });
 
-  it("that cannot write its journal says so once, and runs commands all the same", async () => {
+  it("that cannot write its journal reports it once, and still runs commands", async () => {
     const { output, log } = await runAfter("ulimit -f 0", "echo", "hello");
     expect(output).toBe("hello\n");
     expect(log).toEqual([expect.stringMatching(/^the journal cannot be written: .*EFBIG/)]);

@@ -1,4 +1,4 @@
-/** When a runner counts as hung: silent for long, or for less when a lease of its commands is over. */
+/** A runner counts as hung after a long silence, or after a short one when a lease has expired. */
 import { beforeEach, expect, it, vi } from "vitest";
 import { createWatchdog } from "../../src/worker/runner-watchdog.ts";
 
@@ -26,10 +26,10 @@ function watchdog() {
   return made;
 }
 
-/** Runs what is due now and in so many ticks. */
+/** Advances the clock by so many ticks. */
 const ticks = (count: number) => vi.advanceTimersByTime(count * TICK_MS + 1);
 
-it("asks at once, and barks once when nothing was heard for the whole time", () => {
+it("pings at once, and reports one silence when it hears nothing for the whole time", () => {
   watchdog();
   expect(pings).toBe(1);
   ticks(9);
@@ -38,7 +38,7 @@ it("asks at once, and barks once when nothing was heard for the whole time", () 
   expect([pings, barks]).toEqual([1, 1]);
 });
 
-it("asks again and again as long as it is answered", () => {
+it("keeps pinging as long as it gets answers", () => {
   const { heard } = watchdog();
   for (let n = 1; n <= 30; n++) {
     heard();
@@ -47,7 +47,7 @@ it("asks again and again as long as it is answered", () => {
   }
 });
 
-it("waits for little only when a lease is over", () => {
+it("waits less only when a lease has expired", () => {
   const { heard } = watchdog();
   ticks(5);
   isLeaseExpired = true;
@@ -58,17 +58,17 @@ it("waits for little only when a lease is over", () => {
   expect(barks).toBe(1);
 });
 
-it("takes nothing amiss when it was us who stood still", () => {
+it("does not count time in which our own process was stopped", () => {
   const { heard } = watchdog();
   ticks(9);
-  // The timer is due, and the answer waits to be read.
+  // The timer is due, and the answer is waiting to be read.
   vi.advanceTimersToNextTimer();
   heard();
   vi.advanceTimersByTime(1);
   expect(barks).toBe(0);
 });
 
-it("rests when nothing runs, and when it is stopped", () => {
+it("stops when no command runs, and when it is stopped", () => {
   const { watch, stop } = watchdog();
   isBusy = false;
   ticks(20);

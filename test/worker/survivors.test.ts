@@ -1,4 +1,4 @@
-/** Nothing that a command has started survives it, however it hides. */
+/** No process that a command started survives it, however it hides. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -25,7 +25,7 @@ function pidIn(name: string): number {
   return pid;
 }
 
-/** Shell text that writes a pid to a file which is there only when it is whole. */
+/** Shell text that writes a pid to a file in one step: the file is never incomplete. */
 const writePid = (name: string) => `echo $$ > ${name}.new; mv ${name}.new ${name}`;
 
 describe.skipIf(process.platform !== "linux")("when the command has ended by itself", () => {
@@ -48,7 +48,7 @@ describe.skipIf(process.platform !== "linux")("when the command has ended by its
 });
 
 describe.skipIf(process.platform !== "linux")("when the command is killed", () => {
-  it("a child without mark in a session of its own is found while the tree still stands", async () => {
+  it("a child without marker in its own session is found while the tree still exists", async () => {
     const child = `env -i setsid /bin/sh -c '${writePid("hidden")}; exec /bin/sleep 60'`;
     const command = test.sh(`trap '' TERM; ${child} & while :; do wait; done`, {
       cwd: folder.path,
@@ -60,8 +60,8 @@ describe.skipIf(process.platform !== "linux")("when the command is killed", () =
     expect(isAlive(pidIn("hidden"))).toBe(false);
   });
 
-  it("a tree that never stops forking is outrun", async () => {
-    // Each starts the next in a session of its own, without a mark.
+  it("a tree that never stops forking cannot escape", async () => {
+    // Each process starts the next one in its own session, without the marker.
     const text = `trap '' TERM; echo x >> generations; env -i setsid /bin/sh fork & wait`;
     const command = test.sh(`echo ${JSON.stringify(text)} > fork; trap '' TERM; /bin/sh fork; sleep 60`, {
       cwd: folder.path,
@@ -72,12 +72,12 @@ describe.skipIf(process.platform !== "linux")("when the command is killed", () =
     await command.finished;
     const generations = () => readFileSync(join(folder.path, "generations"), "utf8").length;
     const last = generations();
-    // A generation takes some ms: were one left, there would be more by the end of this.
+    // A generation takes a few ms: if one had survived, there would be more by now.
     await test.sh("sleep 0.3").finished;
     expect(generations()).toBe(last);
   });
 
-  it("neighbours are left alone", async () => {
+  it("other commands are not touched", async () => {
     const neighbour = test.sh("until [ -e go ]; do sleep 0.02; done; exit 4", { cwd: folder.path });
     const killed = test.sh("setsid sleep 60 & touch there; wait", { cwd: folder.path });
     await created("there");

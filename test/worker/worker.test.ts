@@ -1,4 +1,4 @@
-/** A worker and its claims: held from the first moment, begun once, and never more at once than the database takes. */
+/** A worker holds its claims from the first moment, starts each attempt once, and limits its use of the database. */
 import { setImmediate as soon } from "node:timers/promises";
 import pLimit from "p-limit";
 import pino from "pino";
@@ -18,7 +18,7 @@ const PLACES = 3;
 const AWAY = Object.assign(new Error("the line broke"), { code: "P1017" });
 
 let deps: TestDeps;
-/** What is to happen before the database goes. */
+/** Cleanup that runs before the database is dropped. */
 let ending: AsyncDisposableStack;
 beforeEach(async () => {
   deps = await testDeps();
@@ -31,7 +31,7 @@ afterEach(async () => {
   await deps?.[Symbol.asyncDispose]();
 });
 
-/** A worker whose commands end at once; answers what it was to run. */
+/** Starts a worker whose commands end at once; returns the commands it was asked to run. */
 function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }): CommandSpec[] {
   const specs: CommandSpec[] = [];
   const worker = startWorker(
@@ -62,7 +62,7 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
   return specs;
 }
 
-/** Transactions that go through `around`. */
+/** A database whose transactions run inside `around`. */
 function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>): Deps["db"] {
   const transaction: Deps["db"]["transaction"] = async (inside) =>
     (await around(() => deps.db.transaction(inside))) as Awaited<ReturnType<typeof inside>>;
@@ -71,7 +71,7 @@ function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>)
 
 const attempts = () => deps.db.prisma.attempt.findMany({ select: { state: true, reason: true } });
 
-it("holds a claim while its run is locked, for longer than a claim lasts", async () => {
+it("keeps a claim while its run is locked for longer than a claim is valid", async () => {
   const { id } = await triggerRun(deps, { job: "job" });
   const [locked, unlock] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const lock = deps.db.transaction(async (tx) => {
@@ -107,7 +107,7 @@ it("holds a claim while its run is locked, for longer than a claim lasts", async
   expect(specs[0]?.leaseMs).toBeGreaterThan(RENEW_EVERY_MS);
 });
 
-it("runs 40 commands at once with few transactions at once", async () => {
+it("runs 40 commands at once but never more transactions than the limit", async () => {
   await Promise.all(Array.from({ length: 40 }, () => triggerRun(deps, { job: "job" })));
   let [now, most] = [0, 0];
   const db = transactions(async (run) => {
@@ -121,7 +121,7 @@ it("runs 40 commands at once with few transactions at once", async () => {
 });
 
 it.each(["before", "after"] as const)(
-  "begins and settles an attempt once when the database is away %s each commit",
+  "starts and settles an attempt once when the database fails %s each commit",
   async (when) => {
     await triggerRun(deps, { job: "job" });
     let calls = 0;
@@ -129,7 +129,7 @@ it.each(["before", "after"] as const)(
       const broken = calls++ % 2 === 0;
       if (broken && when === "before") throw AWAY;
       const result = await run();
-      // Only of the start: after a settlement that went through there is nothing left to settle.
+      // Only for the start: after a successful settlement there is nothing left to settle.
       if (calls === 1) throw AWAY;
       return result;
     });
@@ -139,7 +139,7 @@ it.each(["before", "after"] as const)(
   },
 );
 
-it("says why an attempt was lost", async () => {
+it("records why an attempt was lost", async () => {
   await triggerRun(deps, { job: "job" });
   work({}, { kind: "runner_died" });
   await expect.poll(attempts, SOON).toEqual([{ state: "lost", reason: "the runner process died" }]);

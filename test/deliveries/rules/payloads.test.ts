@@ -1,4 +1,4 @@
-/** Holds the bodies of notifications to DESIGN 3: names, limits, and what a cut leaves. */
+/** The bodies of notifications: field names, limits, and what a cut keeps. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -42,7 +42,7 @@ function generations(body: EventBody): EventBody[] {
   return parent === undefined ? [body] : [body, ...generations(parent)];
 }
 
-/** The body of the last of `length` runs that triggered one another, each frozen in its turn. */
+/** The body of the last run in a chain of `length` runs, each frozen in turn. */
 function chain(length: number, log: (generation: number) => string): EventBody {
   let body: EventBody | undefined;
   for (let i = 1; i <= length; i++) {
@@ -123,7 +123,7 @@ describe("to Slack", () => {
   const HEAD = "TeapotTask (exitcode 0):\n";
   const text = (log: string, name = "TeapotTask") =>
     String(sent("notify_slack_webhook", { ...BODY, name, log })["text"]);
-  /** What Slack shows of an escaped text in which it has found no other control sequence. */
+  /** What Slack shows for an escaped text without other control sequences. */
   const shown = (escaped: string) =>
     escaped.replace(/&(amp|lt|gt);/g, (_, name) => ({ amp: "&", lt: "<", gt: ">" })[String(name)] ?? "");
 
@@ -182,7 +182,7 @@ describe("to Slack", () => {
           expect(message.length).toBeLessThanOrEqual(40_000);
           expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
           expect(end.isWellFormed() && log.endsWith(end)).toBe(true);
-          // An entity is five units long, so four may stay empty.
+          // An entity has five units, so up to four may stay unused.
           expect(end === log || message.length > 40_000 - 5).toBe(true);
         },
       ),
@@ -208,7 +208,7 @@ describe("the logs of one body", () => {
   });
 
   test("are counted in bytes, and no character is split", () => {
-    // 4 bytes each but for the last one: the cut falls within a character.
+    // 4 bytes each except for the last one: the cut falls inside a character.
     const body = thawBody(freezeBody({ ...BODY, log: `${"🫖".repeat(64 * KIB)}!` }));
     expect(body.log).toBe(`${"🫖".repeat(16 * KIB - 1)}!`);
   });

@@ -1,4 +1,4 @@
-/** Holds the tries of a delivery to promise 6. */
+/** The tries of a delivery follow promise 6. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DELIVERY_DELAYS_MS, deliveryDelayMs } from "../../../src/deliveries/rules/retry-schedule.ts";

@@ -1,4 +1,4 @@
-/** Frames come out as they went in, however the socket cuts them. */
+/** Frames are decoded as they were encoded, however the socket splits them. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import {
@@ -17,7 +17,7 @@ const frames = fc.array(
   }),
 );
 
-it("are cut anywhere and read whole, in order", () => {
+it("may be split anywhere and are read completely and in order", () => {
   fc.assert(
     fc.property(frames, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (sent, sizes) => {
       const stream = Buffer.concat(

@@ -1,4 +1,4 @@
-/** What a runner left that was killed or stood still when its worker died, and what only looks like it. */
+/** Journals, and the leftovers of a runner that was killed, or stopped when its worker died; similar processes are spared. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ afterEach(async () => {
 
 const sleeper = (env: Record<string, string> = {}) => processId("/bin/sleep", ["60"], env);
 
-/** A process in a session of its own, as a command is. */
+/** A process in its own session, like a command. */
 async function processId(file: string, args: string[], env: Record<string, string> = {}) {
   const child = spawn(file, args, { detached: true, stdio: "ignore", env });
   children.push(child);
@@ -35,9 +35,9 @@ const here = pidSpace() as PidSpace;
 const marker = ["CARILLON_RUN_ID=7", "CARILLON_ATTEMPT=0"];
 const marked = { CARILLON_RUN_ID: "7", CARILLON_ATTEMPT: "0" };
 const ourselves = { pid: process.pid, startTime: readProcess(process.pid)?.startTime };
-/** This process's pid, but another one's start: dead. */
+/** The pid of this process with another start time: a dead process. */
 const dead = { ...ourselves, startTime: 1 };
-/** The worker of all journals that do not name one. */
+/** The worker of all journals in which a test names none. */
 const worker = dead;
 
 function writeJournal(head: object, ...lines: object[]): void {
@@ -46,7 +46,7 @@ function writeJournal(head: object, ...lines: object[]): void {
 }
 
 describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", () => {
-  it("are killed by pid and start time, and by marker, and the journal goes", async () => {
+  it("are killed by pid and start time, and by marker; the journal is deleted", async () => {
     const [started, starting, ended] = [await sleeper(), await sleeper(marked), await sleeper()];
     writeJournal(
       { owner: dead, space: here },
@@ -62,7 +62,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect(readdirSync(folder.path)).toEqual([]);
   });
 
-  it("a pid that is somebody else's by now is not touched", async () => {
+  it("a reused pid is not touched", async () => {
     const innocent = await sleeper();
     writeJournal(
       { owner: dead, space: here },
@@ -76,7 +76,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
   it.each([
     ["of before a restart of the machine", { ...here, bootId: "another" }],
     ["of another PID namespace", { ...here, namespace: "pid:[1]" }],
-  ])("pids %s say nothing", async (_what, space) => {
+  ])("pids %s are ignored", async (_what, space) => {
     const innocent = await sleeper(marked);
     writeJournal({ owner: dead, space }, { starting: 1, marker }, { started: 1, root: innocent });
     expect(await killLeftovers(folder.path)).toBe(0);
@@ -84,7 +84,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect(readdirSync(folder.path)).toEqual([]);
   });
 
-  it("are none as long as the runner lives and its worker does", async () => {
+  it("are none while the runner and its worker are alive", async () => {
     const [owner, running] = [await sleeper(), await sleeper(marked)];
     process.kill(owner.pid, "SIGSTOP");
     const head = { owner, worker: ourselves, space: here };
@@ -94,7 +94,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect(readdirSync(folder.path)).toEqual(["1-1.journal"]);
   });
 
-  it("are killed with a runner that stands still, when its worker is dead", async () => {
+  it("are killed with a stopped runner whose worker is dead", async () => {
     const [owner, running] = [await sleeper(), await sleeper(marked)];
     process.kill(owner.pid, "SIGSTOP");
     writeJournal({ owner, space: here }, { starting: 1, marker }, { started: 1, root: running });
@@ -103,7 +103,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect(readdirSync(folder.path)).toEqual([]);
   });
 
-  it("are left for a moment to a runner that cleans up itself", async () => {
+  it("are left for a moment to a runner that cleans up by itself", async () => {
     const done = join(folder.path, "done");
     const owner = await processId("/bin/sh", ["-c", `sleep 0.3; touch ${done}`]);
     writeJournal({ owner, space: here });
@@ -111,7 +111,7 @@ describe.skipIf(process.platform !== "linux")("the leftovers of a dead runner", 
     expect([isAlive(owner.pid), readdirSync(folder.path)]).toEqual([false, ["done"]]);
   });
 
-  it("one journal that cannot be dealt with holds up no other, and is told", async () => {
+  it("an unusable journal is reported and does not stop the others", async () => {
     const running = await sleeper();
     writeJournal({ owner: dead, space: here }, { started: 1, root: running });
     mkdirSync(join(folder.path, "0-0.journal"));
@@ -125,7 +125,7 @@ describe.skipIf(process.platform !== "linux")("a journal", () => {
   const file = () => join(folder.path, "journals", `${ourselves.pid}-${ourselves.startTime}.journal`);
   const open = () => openJournal(join(folder.path, "journals"), worker);
 
-  it("names what runs, and is short when nothing does", () => {
+  it("lists running commands, and is short when there are none", () => {
     const journal = open();
     const empty = readFileSync(file(), "utf8");
     const root = { pid: 5, startTime: 6 };
@@ -159,7 +159,7 @@ describe.skipIf(process.platform !== "linux")("a journal", () => {
     journal.remove();
   });
 
-  it("is read without the lines that were cut off", () => {
+  it("is read without truncated lines", () => {
     mkdirSync(join(folder.path, "journals"));
     const head = JSON.stringify({ owner: dead, worker, space: here });
     writeFileSync(file(), `${head}\n{"starting":1,"mar\n{"starting":2,"marker":[]}\n{"starting":3,"mar`);

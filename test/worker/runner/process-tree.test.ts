@@ -1,11 +1,11 @@
-/** Which processes belong to a command, told from a picture of all of them. */
+/** Decides which processes belong to a command, from a snapshot of all processes. */
 import { expect, it } from "vitest";
 import { membersOf, type ProcessTree } from "../../../src/worker/runner/process-tree.ts";
 import type { ProcessEntry } from "../../../src/worker/runner/processes.ts";
 
 const MARK = ["CARILLON_RUN_ID=1", "CARILLON_ATTEMPT=0"];
 
-/** A process that began at 100 or when told, alone in its group and session, and a child of the first process. */
+/** A process that started at 100 unless given, alone in its group and session, with process 1 as its parent. */
 const entry = (pid: number, given: Partial<ProcessEntry> = {}): ProcessEntry => ({
   ...{ pid, startTime: 100, parent: 1, group: pid, session: pid, zombie: false },
   ...given,
@@ -25,15 +25,15 @@ function pidsOf(
   return membersOf(wanted, { processes, environment }).map(({ pid }) => pid);
 }
 
-it("the command, its descendants, group and session, and those of each of them", () => {
+it("includes the command, its descendants, group and session, and theirs", () => {
   const processes = [
     entry(10),
     entry(11, { parent: 10 }),
     entry(12, { parent: 11 }),
-    // Its parent is gone.
+    // Its parent has ended.
     entry(13, { group: 10, session: 10 }),
     entry(14, { session: 10 }),
-    // In the session of a descendant that is no descendant itself.
+    // In the session of a descendant, but not a descendant itself.
     entry(15, { session: 12 }),
     entry(20),
     entry(21, { parent: 20 }),
@@ -43,14 +43,14 @@ it("the command, its descendants, group and session, and those of each of them",
   expect(pidsOf(tree(), processes.toReversed()).toSorted((a, b) => a - b)).toEqual([10, 11, 12, 13, 14, 15]);
 });
 
-it("what carries the whole marker, and what that has started", () => {
+it("includes processes with the whole marker, and their descendants", () => {
   const processes = [entry(30), entry(31), entry(32, { parent: 30 })];
   const environments = { 30: ["PATH=/bin", ...MARK], 31: ["CARILLON_RUN_ID=1", "CARILLON_ATTEMPT=1"] };
   expect(pidsOf(tree(), processes, environments)).toEqual([30, 32]);
   expect(pidsOf(tree({ marker: [] }), processes, environments)).toEqual([]);
 });
 
-it("nothing that is older than the command, nor ourselves, nor the dead", () => {
+it("excludes processes older than the command, ourselves and zombies", () => {
   const processes = [
     entry(10, { zombie: true }),
     entry(11, { group: 10, startTime: 99 }),
@@ -61,13 +61,13 @@ it("nothing that is older than the command, nor ourselves, nor the dead", () => 
   expect(pidsOf(tree(), processes)).toEqual([13]);
 });
 
-it("nothing of a process that has got the same pid later", () => {
+it("excludes a later process with the same pid", () => {
   const processes = [entry(10, { startTime: 200 }), entry(11, { parent: 10, startTime: 201 })];
   expect(pidsOf(tree(), processes)).toEqual([]);
   expect(pidsOf(tree({ rootMayBeGone: true }), processes)).toEqual([]);
 });
 
-it("nothing by a group's id alone that may long be another's", () => {
+it("excludes processes that match only a group id that may have been reused", () => {
   const member = entry(13, { group: 10, session: 10 });
   expect(pidsOf(tree({ rootMayBeGone: true }), [member])).toEqual([]);
   expect(pidsOf(tree({ rootMayBeGone: true }), [entry(10), member])).toEqual([10, 13]);
