@@ -13,7 +13,8 @@ export async function oneAtATime(work) {
   // A socket's path must be short, and that of the temporary folder may be long: the address is relative to it.
   process.chdir(tmpdir());
   for (;;) {
-    const lock = createServer();
+    const waiting = [];
+    const lock = createServer((socket) => waiting.push(socket));
     try {
       await once(lock.listen(address), "listening");
     } catch (error) {
@@ -25,6 +26,7 @@ export async function oneAtATime(work) {
       return await work(lock);
     } finally {
       lock.close();
+      for (const socket of waiting) socket.destroy();
     }
   }
 }
