@@ -6,7 +6,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/global-setup.ts",
     pool: "forks",
-    // Tests start real databases and processes, two at a time on two cores.
+    // One file per core. Vitest leaves a core free by default, which on two cores means one file at a time; but most
+    // tests wait for processes and databases.
+    maxWorkers: "100%",
     testTimeout: 20_000,
     hookTimeout: 30_000,
     sequence: { shuffle: { files: true, tests: false } },
