@@ -15,19 +15,20 @@ import {
   until,
   type World,
 } from "./campaign.ts";
-import { type CommandCase, commandCases, type Expected, PATIENCE_MS } from "./command-cases.ts";
+import { type CommandCase, commandCases, type Expected, type Extent, PATIENCE_MS } from "./command-cases.ts";
 
 const GIBIBYTE = 1_073_741_824;
+const ALL_EXIT_CODES = Array.from({ length: 256 }, (_, code) => code);
 /** Pipes are made in stock. */
 const SPARE_FILES = 64;
 
 /** A round is all cases once. */
 export const commands: Campaign = {
   title: "odd commands through a running service",
-  run: (world) => commandsOnce(world, { floodBytes: GIBIBYTE }),
+  run: (world) => commandsOnce(world, { floodBytes: GIBIBYTE, exitCodes: ALL_EXIT_CODES }),
 };
 
-export async function commandsOnce(world: World, options: { floodBytes: number }): Promise<Findings> {
+export async function commandsOnce(world: World, extent: Extent): Promise<Findings> {
   const checks = createChecks();
   await writeFile(join(world.folder, "not-executable"), "#!/bin/sh\n");
   await using service = await startNode(world, "node", { WORKER_CONCURRENCY: "8" });
@@ -36,7 +37,7 @@ export async function commandsOnce(world: World, options: { floodBytes: number }
   const filesBefore = openFiles(service);
 
   const figures: Record<string, number> = {};
-  await byCallers(commandCases(options.floodBytes), async (one) => {
+  await byCallers(commandCases(extent), async (one) => {
     await service.client.putJob(jobOf(one.name), one.job);
     const tookMs = await byCallers(one.variants, (variant) =>
       runCase(service, one, { ...variant, ROUND: world.folder }, checks),
