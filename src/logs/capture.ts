@@ -1,25 +1,25 @@
 /** Keeps the head and the end of a command's output in bounded memory. */
 import { headBytesOf, type OutputPiece, type Span } from "./rules/output.ts";
 
-/** Collects one output, written chunk by chunk. */
+/** The kept part of one output, which is written chunk by chunk. */
 export interface Capture {
   /** Copies what it keeps of `chunk`, so the caller may reuse the chunk's memory. */
   write(chunk: Buffer): void;
   /** Bytes written so far. */
   total(): number;
-  /** A copy of what stands at `span`, which must be kept, and in the head or in the end alone. */
+  /** Returns a copy of the bytes at `span`, which must be part of what is kept and must not cross from head to end. */
   read(span: Span): OutputPiece;
 }
 
 /**
- * Keeps everything up to `limitBytes` (at least 1); of more, the first and the last half.
- * Memory grows with what is written, up to the limit, whatever the number of chunks.
+ * Keeps an output whole up to `limitBytes` (at least 1); of a longer one, its first and its last half.
+ * Memory grows with the output up to the limit; the number of chunks does not matter.
  */
 export function createCapture(limitBytes: number): Capture {
   const headBytes = headBytesOf(limitBytes);
   const endBytes = limitBytes - headBytes;
   let total = 0;
-  // Filled from front to back; once full, all behind headBytes is a ring that keeps the last endBytes.
+  // It fills from front to back. Once it is full, the part behind headBytes is a ring of the last endBytes.
   let kept: Buffer = Buffer.alloc(0);
 
   const placeOf = (position: number) =>

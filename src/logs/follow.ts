@@ -1,4 +1,4 @@
-/** Reads the output of a run, from any place in it, as far as it has come or until the run has ended. */
+/** Reads the output of a run from any place in it: what there is now, or until the run ends. */
 import { CarillonError, runNotFound } from "../errors.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import type { RunState } from "../postgres/generated/enums.ts";
@@ -7,27 +7,30 @@ import type { LogReader } from "./reader.ts";
 
 /** A place in the output of a run. */
 export interface LogPlace {
-  /** Which of its attempts, in the order in which they began; those that were handed back count too. */
+  /** Index of the attempt in the order in which they started; attempts that were handed back count too. */
   ordinal: number;
-  /** Bytes of that attempt's output before it. */
+  /** Offset in that attempt's output, in bytes. */
   position: number;
 }
 
 /** Which part of a run's output to read. */
 export interface LogPart {
   from: LogPlace;
-  /** The last attempt to read; unset: also those that are yet to come. */
+  /** Index of the last attempt to read; unset: later attempts are read too. */
   last: number | undefined;
 }
 
 export type LogStep =
-  /** `attempt` is its number, and `at` the place after the text. */
+  /** `attempt` is the number of the attempt, and `at` the place after the text. */
   | { kind: "output"; attempt: number; at: LogPlace; text: string }
-  /** Nothing new for a second or so. */
+  /** There was nothing new for about a second. */
   | { kind: "idle" }
   | { kind: "end"; state: RunState; status: number | null };
 
-/** The part that a number, `all`, or neither (the latest attempt, and later ones) means. Throws run_not_found, attempt_not_found. */
+/**
+ * Returns the part to read: one attempt by its number, `all`, or, if unset, the latest attempt and those that follow.
+ * Throws run_not_found, attempt_not_found.
+ */
 export async function logPart(
   reader: LogReader,
   runId: string,
@@ -46,8 +49,8 @@ export async function logPart(
 }
 
 /**
- * Reads a part as it is now. The beginning of a character at the end of what a running attempt has printed is left for
- * later. The last step is `end`, unless retention has taken the run.
+ * Reads a part as it is now. While an attempt runs, an unfinished character at the end of its output is left out. The
+ * last step is `end`, unless retention has removed the run.
  */
 export async function* readLog(reader: LogReader, runId: string, part: LogPart): AsyncGenerator<LogStep> {
   const progress = await reader.progress(runId);
@@ -57,7 +60,7 @@ export async function* readLog(reader: LogReader, runId: string, part: LogPart):
 }
 
 /**
- * Reads a part until the run has ended, or its last attempt has. A database that is away is waited for.
+ * Reads a part until the run or the last attempt of the part ends. While the database is unavailable it waits.
  * Ends without `end` when `closing` is aborted or retention has deleted the run.
  */
 export async function* followLog(
@@ -91,7 +94,7 @@ export async function* followLog(
   }
 }
 
-/** Reads to the end of what there is, and moves `at` along with what it hands on. */
+/** Reads to the end of what there is, and moves `at` with each step that it yields. */
 async function* readOn(
   reader: LogReader,
   { attempts }: LogProgress,
@@ -99,7 +102,7 @@ async function* readOn(
   last = attempts.length - 1,
 ): AsyncGenerator<LogStep, void> {
   for (let attempt = attempts[at.ordinal]; attempt !== undefined; attempt = attempts[at.ordinal]) {
-    // As it was before the read: what it printed at the very last is not missed.
+    // This state is older than the read, so the last output of an attempt that has ended is not missed.
     const ended = attempt.state !== "running";
     for (;;) {
       const { text, position } = await reader.text(attempt.id, at.position, ended);

@@ -63,7 +63,8 @@ export function createLiveLogs(db: Database, onError: (error: Error) => void): L
   let roundBegan = Number.NEGATIVE_INFINITY;
   let failing = false;
   let closed = false;
-  // After a failure nobody knows whether the database did the write. The same bytes at the same positions do no harm.
+  // A batch whose write failed. The database may have done it all the same, so exactly this batch is written again:
+  // the same bytes at the same positions do no harm.
   let unsure: Entry[] | undefined;
 
   function schedule(): void {

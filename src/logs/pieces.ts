@@ -1,24 +1,24 @@
-/** Queries of what attempts print: pieces written while they run, completed at their end, read from any position. */
+/** Queries on the output of attempts: pieces are written while they run, completed at their end, read from any position. */
 
 import type { Tx } from "../postgres/client.ts";
 import type { AttemptState, RunState } from "../postgres/generated/enums.ts";
 import type { FinalOutput, OutputPiece } from "./rules/output.ts";
 
-/** What is new of one attempt. */
+/** New output of one attempt. */
 export interface LiveWrite {
   attemptId: string;
-  /** One at the position of a stored piece takes its place. */
+  /** A piece replaces a stored one at the same position. */
   pieces: readonly OutputPiece[];
-  /** Positions of stored pieces that are no longer wanted; none of them is that of a new piece. */
+  /** Positions of stored pieces to delete; no new piece has one of them. */
   dropped: readonly number[];
 }
 
-/** Postgres' pieces at a time; small ones are many. */
+/** The most rows that one read returns: a small piece is a row, too. */
 const READ_ROWS = 64;
 
 /**
- * Writes what is new of several attempts. Answers those that took it, with their runs: an attempt that has ended, or
- * is being settled right now, takes nothing, so a late worker changes nothing.
+ * Writes new output of several attempts, and returns those that are still running, with their runs. For an attempt
+ * that has ended or is being settled it writes nothing, so a late worker changes nothing.
  */
 export async function writeLive(
   tx: Tx,
@@ -54,7 +54,7 @@ export async function writeLive(
     SELECT id AS "attemptId", run_id AS "runId" FROM live`;
 }
 
-/** Makes what is stored of an attempt exactly its final output; the caller holds its row. */
+/** Replaces the stored output of an attempt by its final output. The caller must hold a lock on the attempt. */
 export async function completeOutput(tx: Tx, attemptId: string, output: FinalOutput): Promise<void> {
   // A command that printed anything has stored pieces or missing ones: without them the table has nothing of it.
   if (output.stored.length + output.missing.length === 0) return;
@@ -70,7 +70,7 @@ export async function completeOutput(tx: Tx, attemptId: string, output: FinalOut
     ON CONFLICT (attempt_id, position) DO UPDATE SET bytes = EXCLUDED.bytes`;
 }
 
-/** Pieces as parameters: all bytes are one of them, as an array of theirs would travel as hexadecimal text. */
+/** Pieces as query parameters. All bytes are one parameter: an array of them would be sent as hexadecimal text. */
 function packed(pieces: readonly OutputPiece[]) {
   const starts: number[] = [];
   let length = 0;
@@ -89,15 +89,15 @@ function packed(pieces: readonly OutputPiece[]) {
   };
 }
 
-/** All that is stored of an attempt, in order. */
+/** Returns all stored pieces of an attempt, in order. */
 export async function storedPieces(tx: Tx, attemptId: string): Promise<OutputPiece[]> {
   const rows = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { position: "asc" } });
   return rows.map(({ position, bytes }) => ({ position: Number(position), bytes }));
 }
 
 /**
- * What is stored from a position on, about `maxBytes` of it at most.
- * @returns with `more` there may be more after it
+ * Reads the stored pieces from a position on, about `maxBytes` at most.
+ * @returns `more` is true if there may be more output behind them
  */
 export async function readPieces(
   tx: Tx,
@@ -129,7 +129,7 @@ export async function readPieces(
   return { pieces, more: cut || bytes >= maxBytes || rows.length >= READ_ROWS - 1 };
 }
 
-/** How far a run is: what whoever reads its output has to know. */
+/** The progress of a run, as far as a reader of its output needs it. */
 export interface LogProgress {
   state: RunState;
   status: number | null;
@@ -138,7 +138,7 @@ export interface LogProgress {
   attempts: { id: string; number: number; state: AttemptState }[];
 }
 
-/** undefined: there is no such run. */
+/** Returns undefined if there is no such run. */
 export async function logProgress(tx: Tx, runId: string): Promise<LogProgress | undefined> {
   const attempts = { select: { id: true, number: true, state: true }, orderBy: { id: "asc" } } as const;
   const run = await tx.run.findUnique({

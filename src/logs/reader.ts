@@ -1,4 +1,4 @@
-/** Reads output for many at once: equal reads are one query, and one timer wakes all who follow. */
+/** Reads output for many callers at once: equal reads share one query, and one timer wakes all followers. */
 
 import type { Infra } from "../infra.ts";
 import type { Signal } from "../queue/signals.ts";
@@ -6,12 +6,12 @@ import { headInBytes, textFromBytes } from "../text/cuts.ts";
 import { type LogProgress, logProgress, readPieces } from "./pieces.ts";
 import { omittedLine, stretches } from "./rules/output.ts";
 
-/** Followers look at the truth this often, whatever the signals say. */
+/** Followers read the database this often, in ms, even without a signal. */
 const POLL_MS = 1_000;
-/** Bytes of output in one read, and in the memory of one follower. */
+/** The most bytes of output in one read, and so in the memory of one follower. */
 const READ_BYTES = 128 * 1_024;
 
-/** Output as text, up to a position in the output of its attempt. */
+/** Output as text; `position` is the offset behind it in the output of its attempt, in bytes. */
 export interface LogText {
   text: string;
   position: number;
@@ -20,19 +20,19 @@ export interface LogText {
 export interface LogReader {
   progress(runId: string): Promise<LogProgress | undefined>;
   /**
-   * What there is from a position on; no text: nothing yet.
-   * @param ended nothing will follow, so that a character that is cut off is shown as it is
+   * Reads output from a position on; the text is empty if there is none yet.
+   * @param ended no output will follow, so an unfinished character at the end is shown as U+FFFD
    */
   text(attemptId: string, position: number, ended: boolean): Promise<LogText>;
-  /** Calls `wake` whenever the run may have changed, and every second, until the returned function is called. */
+  /** Calls `wake` when the run may have changed, and every second, until the returned function is called. */
   watch(runId: string, wake: () => void): () => void;
 }
 
 type Progress = Promise<LogProgress | undefined>;
 
 /**
- * One for the process: what it shares is shared among its callers.
- * @param options once `closing` is aborted, nobody is made to wait
+ * Creates the one reader of a process; its callers share queries.
+ * @param options when `closing` is aborted, all watchers are woken
  */
 export function createLogReader({ db, signals }: Infra, { closing }: { closing: AbortSignal }): LogReader {
   const watchers = new Map<() => void, string>();
@@ -40,7 +40,7 @@ export function createLogReader({ db, signals }: Infra, { closing }: { closing: 
   const texts = new Map<string, Promise<LogText>>();
   let unwatch: (() => void) | undefined;
 
-  /** What is asked from now on is newer than what is on its way. */
+  /** Later reads must not share queries that have already been sent. */
   function wake(concerns: (runId: string) => boolean): void {
     progresses.clear();
     texts.clear();
@@ -92,7 +92,7 @@ function shared<T>(under: Map<string, Promise<T>>, key: string, ask: () => Promi
   return asked;
 }
 
-/** The runs that a signal speaks of; undefined: of none. */
+/** Returns the runs that a signal is about; undefined if it is about none. */
 function runsOf(signal: Signal): readonly string[] | "any" | undefined {
   switch (signal.type) {
     case "log":
@@ -114,7 +114,7 @@ function render(pieces: Parameters<typeof stretches>[0], from: number, ended: bo
   for (const [index, { gap, bytes }] of all.entries()) {
     const isLast = index === all.length - 1;
     const shown = isLast && !ended ? headInBytes(bytes) : bytes;
-    // Nothing but the beginning of a character: the line comes with the rest of it.
+    // There is only an unfinished character: the line about the gap comes with the rest of it.
     if (shown.length === 0) break;
     text += (gap > 0 ? omittedLine(gap) : "") + textFromBytes(shown);
     position += gap + shown.length;

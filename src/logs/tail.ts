@@ -9,8 +9,8 @@ const READ_BYTES = 1_048_576;
 const NEWLINE = 0x0a;
 
 /**
- * The place where the last `lines` lines of a part begin, as `tail -n` counts them; where there are fewer, the part's own
- * beginning. What follows bytes that were cut out begins a line.
+ * Returns the place where the last `lines` lines of a part begin, as `tail -n` counts them; the beginning of the part
+ * if it has fewer. Output behind a gap starts a new line.
  */
 export async function tailPlace(
   db: Database,
@@ -31,7 +31,7 @@ export async function tailPlace(
   return from;
 }
 
-/** Where the last `most` lines begin, and where the output ends. */
+/** Returns where the last `most` lines begin, and where the output ends. */
 async function lastLines(
   db: Database,
   attemptId: string,

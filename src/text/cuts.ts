@@ -4,7 +4,7 @@ const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const NUL = "\u0000";
 const REPLACEMENT = "\uFFFD";
 
-/** Bytes as text that Postgres and JSON take: NUL and invalid UTF-8 become U+FFFD. */
+/** Decodes bytes to text that Postgres and JSON accept: NUL and invalid UTF-8 become U+FFFD. */
 export function textFromBytes(bytes: Uint8Array): string {
   return UTF8.decode(bytes).replaceAll(NUL, REPLACEMENT);
 }

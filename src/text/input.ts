@@ -1,25 +1,25 @@
-/** The rules that every input keeps, whatever its format and before any schema looks at it. */
+/** The rules that apply to every input, in any format, before a schema sees it. */
 import type { FieldError } from "../errors.ts";
 
-/** Levels of arrays and objects within one another. */
+/** How deep arrays and objects may be nested. */
 export const MAX_DEPTH = 32;
 export const TOO_DEEP = `Arrays and objects may be nested at most ${MAX_DEPTH} levels deep`;
 
-// Such a key would change what an object is, once it is copied carelessly.
+// A careless copy of such a key would change the prototype of the copy.
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor"]);
 
-// A path is repeated for each error below it, so a long key could make the answer a thousand times the body.
+// Each error repeats its path, so a long key could make the response a thousand times larger than the body.
 const MAX_PATH_LENGTH = 300;
 
-/** A place in an input as people write it: `jobs.coffee.cron.0`; the whole input is `body`. */
+/** The path of a value in an input, such as `jobs.coffee.cron.0`; the whole input is `body`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   if (path.length === 0) return "body";
   return path.map(String).join(".").slice(0, MAX_PATH_LENGTH).toWellFormed();
 }
 
 /**
- * The first thing in a value that Postgres or JSON could not carry, or that no input needs: NUL, half a
- * surrogate pair, a number that is not finite, a key such as `__proto__`. The value is at most MAX_DEPTH deep.
+ * Finds the first part of a value that Postgres or JSON cannot store or that no input needs: NUL, half a surrogate
+ * pair, a number that is not finite, a key such as `__proto__`. The value must be at most MAX_DEPTH levels deep.
  */
 export function findUnsafe(value: unknown, path: readonly string[] = []): FieldError | undefined {
   const fault = typeof value === "string" ? unsafeText(value) : unsafeNumber(value);

@@ -1,8 +1,8 @@
-/** The known word that somebody most likely meant. */
+/** Finds the known word that is nearest to a misspelt one. */
 
 const MAX_LENGTH = 64;
 
-/** The candidate within a third of the word's length in edits, the nearest first; undefined when none is. */
+/** Returns the nearest candidate, or undefined if all need more edits than a third of the word's length (at least 1). */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > MAX_LENGTH) return undefined;
   const limit = Math.max(1, Math.floor(word.length / 3));
@@ -16,7 +16,10 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   return best;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
+/**
+ * The number of insertions, deletions, replacements and swaps of neighbours that turn one word into the other (optimal
+ * string alignment). Plain Levenshtein distance counts a swap as two edits, so it would not find `env` for `evn`.
+ */
 function editDistance(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);

@@ -1,11 +1,11 @@
-/** JSON text to a value, refusing what JSON.parse lets through: depth without end and keys given twice. */
+/** Parses JSON, and refuses two things that JSON.parse accepts: unlimited depth and duplicate keys. */
 import { CarillonError } from "../errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
 
-// A string may end with the text, which it does in no JSON: so nothing is read twice, whatever the text.
+// A string may also end at the end of the text. Valid JSON has no such string, but no text is scanned twice then.
 const TOKEN = /"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?$)|[[\]{}:]/g;
 
-/** The value of a JSON text. Throws `malformed_body`. */
+/** Returns the value of a JSON text. Throws `malformed_body`. */
 export function parseJson(text: string): unknown {
   let value: unknown;
   try {
@@ -17,7 +17,7 @@ export function parseJson(text: string): unknown {
   return value;
 }
 
-// JSON.parse keeps the last of two equal keys and does not say so; only the text still knows.
+// JSON.parse silently keeps the last of two equal keys, so the text itself has to be checked.
 function checkStructure(text: string): void {
   const open: Set<string>[] = [];
   let literal = "";
@@ -45,7 +45,7 @@ function addKey(keys: Set<string> | undefined, literal: string, line: () => numb
   if (keys?.has(key)) {
     throw new CarillonError(
       "malformed_body",
-      `line ${line()}: the key ${literal} stands twice in one object`,
+      `line ${line()}: the key ${literal} appears twice in one object`,
     );
   }
   keys?.add(key);

@@ -1,4 +1,4 @@
-/** YAML text (1.2 core schema, one document, anchors and `<<`) to a plain value, in bounded time and memory. */
+/** Parses YAML (1.2 core schema, one document, anchors and `<<`) in bounded time and memory. */
 import {
   type Alias,
   Composer,
@@ -18,21 +18,21 @@ import {
 import { CarillonError } from "../errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
 
-// The parser takes microseconds for each token and keeps an error for each bad one.
+// The parser needs microseconds for each token and keeps an error for each bad one.
 const MAX_TOKENS = 100_000;
-// Counted with aliases written out: nine lines of YAML can stand for a thousand million nodes.
+// Aliases count as what they stand for: nine lines of YAML can stand for a thousand million nodes.
 const MAX_NODES = 100_000;
 
 const QUOTE_STARS = "text that begins with * must be quoted";
 
 interface Reading {
   lines: LineCounter;
-  /** What each alias stands for. */
+  /** The node that each alias stands for. */
   targets: ReadonlyMap<Alias, unknown>;
   nodes: number;
 }
 
-/** The value of a YAML text; null when it holds nothing. Throws `malformed_body` with line and column. */
+/** Returns the value of a YAML text; null if it is empty. Throws `malformed_body` with line and column. */
 export function parseYaml(text: string): unknown {
   const lines = new LineCounter();
   const document = composeOne(text, lines);
@@ -42,7 +42,7 @@ export function parseYaml(text: string): unknown {
 }
 
 function composeOne(text: string, lines: LineCounter): Document.Parsed {
-  // Keys are checked in readMap: the library compares each key with all others of its map.
+  // readMap checks for duplicate keys: the library would compare each key with all others of its map.
   const composer = new Composer({
     version: "1.2",
     schema: "core",
@@ -56,7 +56,7 @@ function composeOne(text: string, lines: LineCounter): Document.Parsed {
   return document;
 }
 
-// The composer recurses; the parser does not, so here is where depth can be stopped in time.
+// The composer recurses and the parser does not, so depth must be limited here.
 function* tokens(text: string, lines: LineCounter): Generator<CST.Token> {
   const parser = new Parser(lines.addNewLine);
   lines.addNewLine(0);
@@ -69,7 +69,7 @@ function* tokens(text: string, lines: LineCounter): Generator<CST.Token> {
   yield* parser.end();
 }
 
-// An anchor may be defined again further down: each alias means the last one before it.
+// An anchor may be defined again further down; an alias refers to the last definition before it.
 function aliasTargets(document: Document.Parsed): Map<Alias, unknown> {
   const anchors = new Map<string, unknown>();
   const targets = new Map<Alias, unknown>();
@@ -82,10 +82,11 @@ function aliasTargets(document: Document.Parsed): Map<Alias, unknown> {
   return targets;
 }
 
-/** @param depth how many arrays and objects enclose the node, so that an alias to its own parent ends too */
+/** @param depth how many arrays and objects enclose the node; it also stops an alias that contains itself */
 function read(node: unknown, reading: Reading, depth: number): unknown {
   const { lines, targets } = reading;
-  if (++reading.nodes > MAX_NODES) throw malformed("The aliases stand for too much", lines, start(node));
+  if (++reading.nodes > MAX_NODES)
+    throw malformed("The aliases expand to too many values", lines, start(node));
   if (isAlias(node)) {
     const target = targets.get(node);
     if (target === undefined) {
@@ -107,7 +108,7 @@ function readMap(map: YAMLMap, reading: Reading, depth: number): Record<string, 
   for (const { key, value } of map.items) {
     const name = isScalar(key) ? String(key.value) : "";
     if (seen.has(name)) {
-      throw malformed(`The key ${JSON.stringify(name)} stands twice in one map`, reading.lines, start(key));
+      throw malformed(`The key ${JSON.stringify(name)} appears twice in one map`, reading.lines, start(key));
     }
     seen.add(name);
     if (isScalar(key) && key.type === "PLAIN" && name === "<<") merged.push(...merge(value, reading, depth));
@@ -116,7 +117,7 @@ function readMap(map: YAMLMap, reading: Reading, depth: number): Record<string, 
   return Object.fromEntries([...merged, ...own]);
 }
 
-/** The entries that `<<` brings in, from one map or a list of maps, of which the first wins (yaml.org/type/merge). */
+/** The entries that `<<` merges, from one map or a list of maps; the first map wins (yaml.org/type/merge). */
 function merge(node: unknown, reading: Reading, depth: number): [string, unknown][] {
   const target = isAlias(node) ? reading.targets.get(node) : node;
   const sources = isSeq(target) ? target.items : [node];
@@ -127,7 +128,7 @@ function merge(node: unknown, reading: Reading, depth: number): [string, unknown
   });
 }
 
-// An unquoted cron expression is an alias to the parser, and the most likely mistake here.
+// The most likely mistake is an unquoted cron expression, which the parser takes for an alias.
 function explain({ code, message }: YAMLError): string {
   if (code === "NON_STRING_KEY") return "A key must be plain text";
   return /alias/i.test(message) ? `${message}; ${QUOTE_STARS}` : message;

@@ -1,4 +1,4 @@
-/** Sizes in bytes as people write them: `512 KiB`, `1MiB`, `2 MB`, `4096`. */
+/** Reads and writes sizes in bytes such as `512 KiB`, `1MiB`, `2 MB` or `4096`. */
 
 const UNITS: Readonly<Record<string, number>> = {
   "": 1,
@@ -9,14 +9,14 @@ const UNITS: Readonly<Record<string, number>> = {
   mib: 1_048_576,
 };
 
-/** The number of bytes that a text means; undefined when it means none. */
+/** Returns the number of bytes, or undefined if the text is not a size. */
 export function parseSize(text: string): number | undefined {
   const [, digits, unit] = /^(\d{1,12}) ?([a-z]{0,3})$/i.exec(text) ?? [];
   const factor = UNITS[unit?.toLowerCase() ?? ""];
   return digits === undefined || factor === undefined ? undefined : Number(digits) * factor;
 }
 
-/** The shortest exact way to write a size; `parseSize` reads it back. */
+/** Writes a size in the largest unit that divides it; {@link parseSize} reads it back. */
 export function formatSize(bytes: number): string {
   if (bytes > 0 && bytes % 1_048_576 === 0) return `${bytes / 1_048_576}MiB`;
   if (bytes > 0 && bytes % 1_024 === 0) return `${bytes / 1_024}KiB`;

@@ -1,33 +1,33 @@
-/** Merges the slots of many jobs in the order of time, without keeping more of them than are asked for. */
+/** Merges the slots of many jobs in order of time, and keeps little more of them than the caller wants. */
 import type { Cron } from "./cron.ts";
 import { dueSlots } from "./slots.ts";
 
-/** A slot of one of the jobs, whatever a job is to the caller. */
+/** A slot of one of the jobs; the caller decides what stands for a job. */
 export interface AgendaItem<Job> {
   at: Date;
   job: Job;
 }
 
 export interface Agenda<Job> {
-  /** Takes in the slots of a job. Throws RangeError if the zone is unknown. */
+  /** Adds the slots of a job. Throws RangeError if the zone is unknown. */
   add(job: Job, crons: readonly Cron[], zone: string): void;
-  /** The earliest of all, ascending, and whether there are more of them in the window. */
+  /** Returns the earliest slots, ascending, and whether the window has more. */
   read(): { items: AgendaItem<Job>[]; truncated: boolean };
 }
 
-/** How many times its limit an agenda holds before it forgets what is late. */
+/** An agenda holds this many times its limit before it drops the latest slots. */
 const SLACK = 4;
 
 /**
- * The slots with after < slot <= until, at most `limit`; at one instant, jobs come in the order in which they were
- * added. Once there are enough of them, only earlier ones are looked for: many busy jobs cost little more than few.
+ * Collects the slots with after < slot <= until, at most `limit`. At one instant, jobs come in the order in which they
+ * were added. Once the agenda is full it computes earlier slots only, so many busy jobs cost little more than a few.
  */
 export function createAgenda<Job>(window: { after: Date; until: Date; limit: number }): Agenda<Job> {
   const { after, limit } = window;
   let { until } = window;
   let items: AgendaItem<Job>[] = [];
   const cut = () => {
-    // One more than the limit, which tells that there are more.
+    // One more than the limit shows that there are more.
     items = items.sort((a, b) => a.at.getTime() - b.at.getTime()).slice(0, limit + 1);
     const last = items.at(-1);
     if (items.length > limit && last !== undefined) until = last.at;

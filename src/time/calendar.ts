@@ -11,11 +11,11 @@ export interface DateFields {
   readonly months: readonly number[];
   readonly monthDays: readonly MonthDay[];
   readonly weekDays: readonly WeekDay[];
-  /** Both day fields are restricted, and either one is enough: crontab's rule. */
+  /** Both day fields are restricted, so a date that matches one of them is due: crontab's rule. */
   readonly eitherDay: boolean;
 }
 
-/** Whether the fields fall on a local date, given as the UTC midnight of that date. */
+/** Whether the fields match a local date, given as the UTC midnight of that date. */
 export function isDueOn(fields: DateFields, date: Date): boolean {
   if (!fields.months.includes(date.getUTCMonth() + 1)) return false;
   const onMonthDay = fields.monthDays.some((day) => isMonthDay(day, date));
@@ -41,7 +41,7 @@ function isWeekDay(day: WeekDay, date: Date): boolean {
   return Math.ceil(date.getUTCDate() / 7) === Number(day.slice("5#".length));
 }
 
-/** The day, Monday to Friday, nearest to the target without leaving the month; undefined if it has no such day. */
+/** The weekday nearest to the target day within the month; undefined if the month does not have the target day. */
 function nearestWorkday(date: Date, target: number, last: number): number | undefined {
   if (target > last) return undefined;
   const weekDay = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), target)).getUTCDay();

@@ -1,4 +1,4 @@
-/** Reads cron expressions, macros included, into fields that slots can be computed from. */
+/** Parses cron expressions and macros into the fields from which slots are computed. */
 
 import { type ParsedFields, validateDetailed } from "node-cron";
 import { type DateFields, isDueOn } from "./calendar.ts";
@@ -10,13 +10,13 @@ export interface Cron extends DateFields {
   readonly hours: readonly number[];
   /**
    * Neither the minute nor the hour is a wildcard, so the job is due at times of the day and not at intervals.
-   * Wildcard as Debian's cron has it: the field starts with `*`, so that a step on it counts too; so does a
-   * field that lists every value.
+   * As in Debian's cron, every field that starts with `*` is a wildcard, also with a step; so is a field that lists
+   * every value.
    */
   readonly fixedTime: boolean;
 }
 
-/** A text that is no usable cron expression; the message says what to write instead. */
+/** The text is not a valid cron expression; the message says what to write instead. */
 export class CronError extends Error {
   override readonly name = "CronError";
 }
@@ -24,7 +24,7 @@ export class CronError extends Error {
 const MAX_LENGTH = 200;
 const DAY = 86_400_000;
 
-/** The meanings that gronx, the library of cheek, gives these words, and crontab's @midnight. */
+/** The macros of gronx, the library that cheek uses, and crontab's @midnight. */
 const MACROS: ReadonlyMap<string, string> = new Map([
   ["@yearly", "0 0 1 1 *"],
   ["@annually", "0 0 1 1 *"],
@@ -44,7 +44,7 @@ const MACROS: ReadonlyMap<string, string> = new Map([
 
 type FieldName = keyof ParsedFields;
 
-/** What each field is called, its bounds, and what to write in it. */
+/** The name of each field, its bounds, and the hint for messages. */
 const FIELDS: Readonly<Record<FieldName, { label: string; min: number; max: number; write: string }>> = {
   second: { label: "second", min: 0, max: 59, write: "0-59, such as 0 or */10" },
   minute: { label: "minute", min: 0, max: 59, write: "0-59, such as 30, 0,30 or */5" },
@@ -74,7 +74,7 @@ const ITEM = new RegExp(
  * When day of month and day of week are both restricted, either is enough (crontab(5); node-cron itself wants
  * both). As in Vixie cron and gronx a field that starts with `*` is not restricted, not even by a step.
  *
- * @throws CronError if the text is too long, not in this dialect, or names dates that never come
+ * @throws CronError if the text is too long, is not in this dialect, or names only dates that never come
  */
 export function parseCron(text: string): Cron {
   if (text.length > MAX_LENGTH) {
@@ -88,7 +88,7 @@ export function parseCron(text: string): Cron {
     FIELD_NAMES.map((name) => closeSteps(name, written[name])).join(" "),
   );
   if (fields === undefined) {
-    const name = errors[0]?.field as FieldName; // never "expression": the split and ITEM have seen to that
+    const name = errors[0]?.field as FieldName; // never "expression": split() and ITEM have already refused those
     throw wrongField(name, written[name]);
   }
   const minutes = ascending(fields.minute);
@@ -107,7 +107,7 @@ export function parseCron(text: string): Cron {
   return cron;
 }
 
-/** The six fields as written, macros resolved, seconds supplied and the year taken off. */
+/** Splits a text into six fields: resolves macros, adds seconds and removes the year. */
 function split(text: string): Record<FieldName, string> {
   const trimmed = text.trim();
   const macro = MACROS.get(trimmed.toLowerCase());
@@ -117,7 +117,7 @@ function split(text: string): Record<FieldName, string> {
   const parts = (macro ?? trimmed).split(/\s+/);
   if (parts.length < 5 || parts.length > 7) {
     throw new CronError(
-      `"${trimmed}" is no cron expression: write minute, hour, day of month, month and day of week, such as "30 8 * * MON-FRI"`,
+      `"${trimmed}" is not a cron expression: write minute, hour, day of month, month and day of week, such as "30 8 * * MON-FRI"`,
     );
   }
   if (parts.length === 5) parts.unshift("0");
@@ -130,8 +130,8 @@ function split(text: string): Record<FieldName, string> {
 }
 
 /**
- * Whether an item is well formed and its range within bounds. node-cron alone is too lenient: it reads `5*` as
- * 50-59, `1jan` as 11 and `70-5` as 10-5, and counts all the way through `0-999999999`.
+ * Whether an item is well formed and its range is within bounds. node-cron alone is too lenient: it reads `5*` as
+ * 50-59, `1jan` as 11 and `70-5` as 10-5, and it counts through all of `0-999999999`.
  */
 function isItem(name: FieldName, item: string): boolean {
   const match = ITEM.exec(item);
@@ -141,9 +141,9 @@ function isItem(name: FieldName, item: string): boolean {
   return ![first, last].some((end) => Number(end) < min || Number(end) > max);
 }
 
-/** Gives a bare step its end, as gronx reads it: `5/15` minutes are `5-59/15`. */
+/** Adds the end of the range to a bare step, as gronx does: `5/15` minutes are `5-59/15`. */
 function closeSteps(name: FieldName, written: string): string {
-  const end = name === "dayOfWeek" ? 6 : FIELDS[name].max; // not 7: that is Sunday, which began the week
+  const end = name === "dayOfWeek" ? 6 : FIELDS[name].max; // not 7: that is Sunday again
   return written.replaceAll(/(^|,)(\w+)\//g, `$1$2-${end}/`);
 }
 
@@ -160,7 +160,7 @@ function ascending(values: readonly number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
-/** Tries 28 years, in which every date falls on every day of the week. */
+/** Whether a date is ever due. In 28 years every date falls on every day of the week. */
 function everComes(cron: Cron): boolean {
   for (let day = Date.UTC(2000, 0); day < Date.UTC(2028, 0); day += DAY) {
     if (isDueOn(cron, new Date(day))) return true;

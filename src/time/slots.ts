@@ -12,7 +12,7 @@ const DAY = 86_400_000;
 /** The longest wait of any expression: a fifth Monday of February, across the year 2100, takes 40 years. */
 const HORIZON = 41 * 366 * DAY;
 
-/** Expressions of one job, the IANA zone they are read in, and the instant after which slots count. */
+/** The expressions of a job, the IANA zone in which they are read, and the instant after which slots count. */
 export interface SlotQuery {
   crons: readonly Cron[];
   zone: string;
@@ -22,12 +22,12 @@ export interface SlotQuery {
 type Window = SlotQuery & { until: Date };
 
 /**
- * The slots with after < slot <= until of all expressions together: distinct, ascending, at most `limit`.
+ * Returns the slots with after < slot <= until of all expressions together: distinct, ascending, at most `limit`.
  *
- * When clocks change, a fixed-time expression is due once on every local day it names: a time that the clocks
- * jump over is due at the first instant after the jump, and of a time that comes twice the first one counts.
- * A date that a zone skips altogether (Apia, 2011-12-30) is no local day. All other expressions follow elapsed
- * time: due in both passes of a repeated hour, never in a skipped one. This is Debian's rule (cron(8)).
+ * A fixed-time expression is due once on every local day it names, also when clocks change: a time that the clocks
+ * skip is due at the first instant after the gap, and a time that comes twice is due the first time only. A date
+ * that a zone skips (Apia, 2011-12-30) is not a local day. All other expressions follow elapsed time: they are due in
+ * both passes of a repeated hour and never in a skipped one. This is Debian's rule (cron(8)).
  *
  * @throws RangeError if the zone is unknown
  */
@@ -45,7 +45,7 @@ export function dueSlots({
   return slots;
 }
 
-/** The newest `count` slots of a window, ascending, and how many there are before them. Throws as {@link dueSlots}. */
+/** Returns the newest `count` slots of a window, ascending, and the number of earlier ones. Throws as {@link dueSlots}. */
 export function newestSlots({ count, ...query }: Window & { count: number }): {
   slots: Date[];
   earlier: number;
@@ -61,8 +61,8 @@ export function newestSlots({ count, ...query }: Window & { count: number }): {
 }
 
 /**
- * The next `count` slots after an instant, by the rules of {@link dueSlots}; fewer only if there are no more
- * within 41 years.
+ * Returns the next `count` slots after an instant, by the rules of {@link dueSlots}; fewer only if the next 41 years
+ * have no more.
  *
  * @throws RangeError if the zone is unknown
  */
@@ -77,7 +77,7 @@ function streamOf({ crons, zone, after, until }: Window): Generator<number, unde
   return others.length === 0 ? distinct(first) : union([first, ...others]);
 }
 
-/** An ascending stream without its repetitions. */
+/** Removes repetitions from an ascending stream. */
 function* distinct(stream: Generator<number, undefined>): Generator<number, undefined> {
   let last = Number.NEGATIVE_INFINITY;
   for (const slot of stream) {
@@ -101,7 +101,7 @@ function* union(streams: readonly Iterator<number, undefined>[]): Generator<numb
 
 /** The slots of one expression with after < slot <= until, ascending, in epoch ms; one may come twice. */
 function* slotsOf(cron: Cron, zone: string, after: number, until: number): Generator<number, undefined> {
-  // A day earlier, so that an overlap that began before the window is known in it.
+  // Start a day earlier: an overlap may have begun before the window.
   for (const { start, end, offset, seen } of spans(zone, after - DAY, until)) {
     let first = Math.max(start, after + 1) + offset;
     if (cron.fixedTime) {
@@ -112,7 +112,7 @@ function* slotsOf(cron: Cron, zone: string, after: number, until: number): Gener
   }
 }
 
-/** Whether a local time in the gap from <= time < to is due, on a date that is not skipped whole. */
+/** Whether a local time in the gap from <= time < to is due, on a date that the gap does not skip altogether. */
 function isDueInGap(cron: Cron, from: number, to: number): boolean {
   for (const local of localTimes(cron, from, to)) {
     const day = startOfDay(local);
@@ -121,7 +121,7 @@ function isDueInGap(cron: Cron, from: number, to: number): boolean {
   return false;
 }
 
-/** The local times the fields name with from <= time < to, as if local time were UTC. */
+/** The local times that the fields name with from <= time < to, written as if local time were UTC. */
 function* localTimes(cron: Cron, from: number, to: number): Generator<number> {
   for (let day = startOfDay(from); day < to; day += DAY) {
     if (!isDueOn(cron, new Date(day))) continue;

@@ -2,14 +2,14 @@
 
 import { Temporal } from "temporal-polyfill";
 
-/** The only IANA names of three letters; Intl knows more, ambiguous ones: its BST is Dhaka. */
+/** The only IANA names of three letters. Intl accepts more, ambiguous ones: its BST is Dhaka. */
 const SHORT_NAMES = /^(CET|EET|EST|GMT|HST|MET|MST|PRC|ROC|ROK|UCT|UTC|WET)$/;
 
 /**
  * A stretch of time in which a zone keeps one offset: local time = instant + offset.
  * `start` (inclusive) and `end` (exclusive) are instants in epoch ms, the offset is in ms east of UTC.
- * `seen` is the local time that the clocks had reached when the span began: local times up to it come again
- * (an overlap), those between it and start + offset never come (a gap).
+ * `seen` is the latest local time that the clocks had shown when the span began: local times before it come again
+ * (an overlap), and those between it and start + offset never come (a gap).
  */
 export interface Span {
   start: number;
@@ -45,7 +45,7 @@ export function isTimeZone(name: string): boolean {
 /**
  * The spans of a zone that cover `from` to `until` (epoch ms, both inclusive), in order. A span also ends with the
  * year in UTC: a reader that stops early then pays for no later year. The first span does not know what was seen
- * before `from`: begin early enough for an overlap that matters.
+ * before `from`: start early enough to include an overlap that matters.
  *
  * @throws RangeError if the zone is unknown
  */
@@ -81,7 +81,7 @@ function offsetAt(zone: string, instant: number): number {
   return changesOf(zone, yearOf(instant)).findLast(({ at }) => at <= instant)?.offset ?? 0;
 }
 
-/** The beginning of a year in UTC, and the changes in that year. Temporal is slow to find them: they are kept. */
+/** The beginning of a year in UTC, and the changes in that year. Temporal finds them slowly, so they are cached. */
 function changesOf(zone: string, year: number): readonly Change[] {
   const key = `${zone} ${year}`;
   const found = changesByYear.get(key) ?? findChanges(zone, year);

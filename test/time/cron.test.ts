@@ -81,7 +81,7 @@ describe("refused, saying where and what to write", () => {
     ["", /write minute, hour, day of month/],
     ["* * * *", /write minute, hour, day of month/],
     ["0 0 0 * * * * *", /write minute, hour, day of month/],
-    ["constructor", /is no cron expression/],
+    ["constructor", /is not a cron expression/],
     ["@reboot", /unknown word "@reboot": write one of @yearly/],
     ["0 0 0 1 1 * 2030", /names a year/],
     ["0 0 1 1 * 2030", /names a year/],

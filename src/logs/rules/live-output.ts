@@ -70,7 +70,7 @@ function grown({ written }: LiveOutput, span: Span, headBytes: number, endStart:
 /**
  * The final output of a command that has ended, given a way to read what is kept of it.
  *
- * @param unsure a write that may have been done or not: what it replaces is stored anew
+ * @param unsure a write of which nobody knows whether it was done; the pieces that it replaces are stored again
  */
 export function finalOutput(
   live: LiveOutput,

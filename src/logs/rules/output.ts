@@ -1,40 +1,40 @@
-/** An attempt's output as pieces of bytes at positions: what is kept of it, what is missing, how it reads as text. */
+/** Describes an output as pieces of bytes at positions: what is kept, what is missing, and how it reads as text. */
 import { textFromBytes } from "../../text/cuts.ts";
 
-/** Bytes of an output, with the place of the first in the whole of it. */
+/** Some bytes of an output, and the position of the first one. */
 export interface OutputPiece {
   position: number;
   bytes: Uint8Array;
 }
 
-/** From a position up to, but not with, another one. */
+/** A range of positions: `from` is inclusive, `to` is exclusive. */
 export interface Span {
   from: number;
   to: number;
 }
 
-/** The whole output of an attempt that has ended, as far as it is kept, and what of it is stored by now. */
+/** The kept output of an attempt that has ended, and which part of it is stored already. */
 export interface FinalOutput {
-  /** In order; where one begins later than the last ended, bytes were cut out. */
+  /** The kept output in order. A gap between two pieces stands for bytes that were left out. */
   pieces: readonly OutputPiece[];
-  /** Positions of the stored pieces that stay; all others go. */
+  /** Positions of the stored pieces to keep; all others are deleted. */
   stored: readonly number[];
-  /** What is to be stored besides. */
+  /** The pieces to store. */
   missing: readonly OutputPiece[];
 }
 
-/** What a message of ours leaves when nothing was stored while the attempt ran. */
+/** Makes a final output of a message, for an attempt of which nothing is stored. */
 export function wholeOutput(bytes: Uint8Array): FinalOutput {
   const pieces = bytes.length === 0 ? [] : [{ position: 0, bytes }];
   return { pieces, stored: [], missing: pieces };
 }
 
-/** Bytes of the beginning that are kept, of a limit. */
+/** The size of the head that is kept, given the limit of the whole output. */
 export function headBytesOf(limitBytes: number): number {
   return Math.floor(limitBytes / 2);
 }
 
-/** What is kept of an output of so many bytes: its head, and its end. Neither is empty. */
+/** The kept parts of an output of `totalBytes`: its head and its end. Empty parts are left out. */
 export function keptSpans(totalBytes: number, limitBytes: number): Span[] {
   const headEnd = Math.min(totalBytes, headBytesOf(limitBytes));
   const endStart = Math.max(headEnd, totalBytes - (limitBytes - headBytesOf(limitBytes)));
@@ -45,7 +45,7 @@ export function keptSpans(totalBytes: number, limitBytes: number): Span[] {
   return spans.filter(({ from, to }) => from < to);
 }
 
-/** What of `wanted` is not in `present`; both in order, the spans of each apart from one another. */
+/** Returns the parts of `wanted` that are not in `present`. Both are in order, and the spans of each do not overlap. */
 export function missingSpans(wanted: readonly Span[], present: readonly Span[]): Span[] {
   return wanted.flatMap((span) => {
     const missing: Span[] = [];
@@ -60,10 +60,10 @@ export function missingSpans(wanted: readonly Span[], present: readonly Span[]):
   });
 }
 
-/** A piece is no larger: whoever reads a part of it makes Postgres unpack all of it. */
+/** The largest piece: to read a part of a piece, Postgres has to unpack all of it. */
 const MAX_PIECE_BYTES = 128 * 1024;
 
-/** A span as spans of the size of a piece. */
+/** Splits a span into spans that are no larger than a piece. */
 export function inPieces({ from, to }: Span): Span[] {
   const count = Math.ceil((to - from) / MAX_PIECE_BYTES);
   return Array.from({ length: count }, (_, index) => {
@@ -72,12 +72,12 @@ export function inPieces({ from, to }: Span): Span[] {
   });
 }
 
-/** The line that stands for bytes that were cut out. */
+/** The line that stands for bytes that were left out. */
 export function omittedLine(bytes: number): string {
   return `\n... ${bytes} bytes omitted ...\n`;
 }
 
-/** An output as text, a line for each gap in it, and the bytes that were cut out. */
+/** Returns an output as text, with a line for each gap, and the number of bytes that were left out. */
 export function renderOutput(pieces: readonly OutputPiece[]): { text: string; omittedBytes: number } {
   let text = "";
   let omittedBytes = 0;
@@ -89,13 +89,13 @@ export function renderOutput(pieces: readonly OutputPiece[]): { text: string; om
   return { text, omittedBytes };
 }
 
-/** Bytes without a gap, and how many were cut out before them. */
+/** Bytes without a gap, and the number of bytes that were left out before them. */
 export interface Stretch {
   gap: number;
   bytes: Uint8Array;
 }
 
-/** Pieces in order, joined where they touch, from a position on. A piece may begin before it or overlap the last one. */
+/** Joins pieces that touch, from a position on. They are in order; one may begin before it or overlap the last one. */
 export function stretches(pieces: readonly OutputPiece[], position: number): Stretch[] {
   const found: { gap: number; parts: Uint8Array[] }[] = [];
   let end = position;

@@ -114,7 +114,7 @@ describe("YAML", () => {
   );
   test.each([
     ["a syntax error", "a: [1\nb: 2", "line 2, column 1:"],
-    ["a key given twice", "jobs:\n  a: 1\n  a: 2\n", 'line 3, column 3: The key "a" stands twice'],
+    ["a key given twice", "jobs:\n  a: 1\n  a: 2\n", 'line 3, column 3: The key "a" appears twice'],
     ["two documents", "a: 1\n---\nb: 2\n", "line 2, column 1: Only one document"],
     ["an unquoted cron", "cron: * * * * *", "must be quoted"],
     ["an unquoted step", "cron: */5 * * * *", "must be quoted"],
@@ -144,8 +144,8 @@ describe("YAML", () => {
     ],
     ["an alias to its own parent", "a: &a [*a]", "32 levels"],
     ["a merge of itself", "a: &a {<<: *a}", "32 levels"],
-    ["an alias bomb", `a0: &a0 [x]\n${bomb.join("\n")}`, "aliases stand for too much"],
-    ["a merge bomb", `a0: &a0 {x: 1}\n${merges.join("\n")}`, "aliases stand for too much"],
+    ["an alias bomb", `a0: &a0 [x]\n${bomb.join("\n")}`, "aliases expand to too many values"],
+    ["a merge bomb", `a0: &a0 {x: 1}\n${merges.join("\n")}`, "aliases expand to too many values"],
     ["a heap of errors", "}".repeat(200_000), "too many parts"],
   ])("%s is refused", async (_, body, detail) => {
     expect(await refusal(YAML_TYPE, body)).toContain(detail);
