@@ -12,8 +12,8 @@ import { startProcess } from "./support/process.ts";
 
 const shell = async (line: string) => (await promisify(execFile)("/bin/sh", ["-c", line])).stdout;
 
-// All wait at the same time: for a stop, for a heartbeat to lapse, for a lost database to be noticed.
-describe.concurrent("a running process", () => {
+// All wait at the same time: for a stop, for a heartbeat to lapse, for a database that is lost or mute.
+describe.concurrent("the process", () => {
   it("starts on embedded Postgres, greets with lines that work when pasted, and keeps what it knew", {
     timeout: 90_000,
   }, async ({ expect }) => {
@@ -97,6 +97,18 @@ describe.concurrent("a running process", () => {
     expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
     expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
   });
+
+  it("does not wait for a database that takes connections and never answers", async ({ expect }) => {
+    await using folder = await temporaryFolder();
+    const DATA_DIR = join(folder.path, "data");
+    await using silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    const mute = startProcess({ DATA_DIR, DATABASE_URL: `postgres://u:hush@127.0.0.1:${port}/none` });
+    const failure = await mute.then(String, (error: Error) => error.message);
+    expect(failure).toMatch(/database at 127\.0\.0\.1:\d+ does not answer: timeout/);
+    expect(failure).not.toContain("hush");
+  });
 });
 
 it.each([
@@ -131,16 +143,4 @@ it("says what to do when the port is in use or the database does not answer", as
 
   const nowhere = startProcess({ DATA_DIR, DATABASE_URL: `postgres://localhost:${port}/none` });
   await expect(nowhere).rejects.toThrow(/database at localhost:\d+ does not answer/);
-});
-
-it("does not wait for a database that takes connections and never answers", async () => {
-  await using folder = await temporaryFolder();
-  const DATA_DIR = join(folder.path, "data");
-  await using silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
-  await once(silent, "listening");
-  const { port } = silent.address() as AddressInfo;
-  const mute = startProcess({ DATA_DIR, DATABASE_URL: `postgres://u:hush@127.0.0.1:${port}/none` });
-  const failure = await mute.then(String, (error: Error) => error.message);
-  expect(failure).toMatch(/database at 127\.0\.0\.1:\d+ does not answer: timeout/);
-  expect(failure).not.toContain("hush");
 });
