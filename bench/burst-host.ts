@@ -1,6 +1,7 @@
 /** A process that fires at each slot, and tells how late and how long its event loop stood still: a scheduler of Carillon, or node-cron alone. */
 import { once } from "node:events";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { Infra } from "../src/infra.ts";
 import { differentCrons } from "./burst-jobs.ts";
 
 export type HostKind = "carillon" | "node-cron";
@@ -61,8 +62,9 @@ async function schedule(connectionString: string): Promise<Take> {
   });
   const db = openDatabase(connectionString);
   emptyHeap = heap();
-  const deps = { db, queue, defaultTimezone: "UTC" } as Parameters<typeof startScheduler>[0];
-  startScheduler(deps, createMonitor("scheduler", log), log);
+  // Nothing of the scheduler listens to signals.
+  const infra = { db, queue } as Infra;
+  startScheduler(infra, { defaultTimezone: "UTC", monitor: createMonitor("scheduler", log), log });
   return () => ({ statements: Math.max(...beats.splice(0, beats.length - 1)), lateMs: [] });
 }
 

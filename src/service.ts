@@ -4,7 +4,7 @@ import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { type AdminToken, adminToken } from "./access/admin-token.ts";
 import { createAuthenticator } from "./access/authenticate.ts";
-import { secretKeys } from "./access/secret-keys.ts";
+import { type SecretKeys, secretKeys } from "./access/secret-keys.ts";
 import { buildApp } from "./api/app.ts";
 import { type BoundServer, bindServer } from "./api/bound-server.ts";
 import { createReadiness } from "./api/readiness.ts";
@@ -15,7 +15,7 @@ import { type AddressGuard, createAddressGuard, parseCidrs } from "./deliveries/
 import { startNotifier } from "./deliveries/notifier.ts";
 import { createSender } from "./deliveries/post-webhook.ts";
 import { DELIVERY_DELAYS_MS } from "./deliveries/rules/retry-schedule.ts";
-import type { Deps } from "./deps.ts";
+import type { Infra } from "./infra.ts";
 import { createMonitor, createParts, type Monitor, type Parts } from "./lifecycle.ts";
 import { openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
@@ -55,6 +55,8 @@ interface Start {
   log: Logger;
   parts: Parts;
   guard: AddressGuard;
+  secretKeys: SecretKeys;
+  deliveryDelaysMs: readonly number[];
   /** The monitor of a part; `lateAfterMs` as in `createMonitor`. */
   monitor(name: string, lateAfterMs?: number): Monitor;
 }
@@ -73,13 +75,20 @@ export async function startService(
   const monitor = (name: string, lateAfterMs?: number) => createMonitor(name, log, lateAfterMs);
   const closing = new AbortController();
   try {
-    const start: Start = { config, log, parts, guard: webhookGuard(config), monitor };
+    const start: Start = {
+      ...{ config, log, parts, guard: webhookGuard(config), monitor },
+      secretKeys: secretKeys(config.secretKeyFile),
+      deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
+    };
     const server = await bindPort(start);
     const token = await adminToken(config.adminToken, config.dataDir);
-    const deps = await openDeps(start, closing.signal, onFatal, overrides);
-    const background = startBackground(start, deps);
-    if (config.roles.includes("worker")) await startWork(start, deps);
-    if (server !== undefined) await startApi(start, deps, { server, token: token.token, ...background });
+    const infra = await openInfra(start, onFatal);
+    const background = startBackground(start, infra);
+    if (config.roles.includes("worker")) await startWork(start, infra);
+    if (server !== undefined) {
+      const own = { server, token: token.token, closing: closing.signal, ...background };
+      await startApi(start, infra, own);
+    }
     const stop = () => {
       closing.abort();
       return parts.stop();
@@ -101,12 +110,7 @@ async function bindPort({ config, parts }: Start): Promise<BoundServer | undefin
   return server;
 }
 
-async function openDeps(
-  start: Start,
-  closing: AbortSignal,
-  onFatal: (error: Error) => void,
-  overrides: Overrides,
-): Promise<Deps> {
+async function openInfra(start: Start, onFatal: (error: Error) => void): Promise<Infra> {
   const { config, log, parts, monitor } = start;
   const connectionString = config.databaseUrl ?? (await embedPostgres(start, onFatal));
   const applied = await applyMigrations(connectionString);
@@ -117,17 +121,7 @@ async function openDeps(
   const queue = await openQueue({ connectionString, pools, monitor: monitor("queue") });
   const signals = openSignals(connectionString, monitor("signals"));
   parts.add("connections", queue, signals);
-  return {
-    db,
-    queue,
-    signals,
-    defaultTimezone: config.defaultTimezone,
-    random: Math.random,
-    deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
-    closing,
-    secretKeys: secretKeys(config.secretKeyFile),
-    authenticator: createAuthenticator(db),
-  };
+  return { db, queue, signals };
 }
 
 async function embedPostgres(
@@ -143,27 +137,35 @@ async function embedPostgres(
 /** The parts that every node has, and the scheduler. */
 function startBackground(
   { config, log, parts, monitor }: Start,
-  deps: Deps,
+  infra: Infra,
 ): { retention: Retention; scheduler: Scheduler | undefined } {
-  const recovery = startRecovery(deps, monitor("recovery"));
-  const settling = startSettlingLost(deps, monitor("lost attempts", LATE_CLAIM_MS));
-  const retention = startRetention(deps, monitor("retention"), logSweep(log));
+  const recovery = startRecovery(infra, monitor("recovery"));
+  const settling = startSettlingLost(infra, {
+    random: Math.random,
+    monitor: monitor("lost attempts", LATE_CLAIM_MS),
+  });
+  const retention = startRetention(infra.db, monitor("retention"), logSweep(log));
   parts.add("background", recovery, settling);
   parts.add("intake", retention);
   if (!config.roles.includes("scheduler")) return { retention, scheduler: undefined };
-  const scheduler = startScheduler(deps, monitor("scheduler", LATE_BEAT_MS), log);
+  const scheduler = startScheduler(infra, {
+    defaultTimezone: config.defaultTimezone,
+    monitor: monitor("scheduler", LATE_BEAT_MS),
+    log,
+  });
   parts.add("intake", scheduler);
   return { retention, scheduler };
 }
 
 /** The notifier, the runner, and a worker for each pool. */
-async function startWork({ config, log, parts, guard, monitor }: Start, deps: Deps): Promise<void> {
+async function startWork(start: Start, infra: Infra): Promise<void> {
+  const { config, log, parts, guard, secretKeys, monitor } = start;
   const send = createSender({ guard, userAgent: "Carillon" });
-  const notifier = startNotifier(deps, {
+  const notifier = startNotifier(infra, {
     send,
-    secretKeys: deps.secretKeys,
-    random: deps.random,
-    delaysMs: deps.deliveryDelaysMs,
+    secretKeys,
+    random: Math.random,
+    delaysMs: start.deliveryDelaysMs,
     monitor: monitor("notifier", LATE_CLAIM_MS),
   });
   parts.add("background", notifier);
@@ -176,13 +178,15 @@ async function startWork({ config, log, parts, guard, monitor }: Start, deps: De
   parts.add("background", { name: "runner", stopMs: 1_500, stop: () => runner.close() });
   const limitDatabase = pLimit(WORKER_CONNECTIONS);
   const workers = config.workerPools.map((pool) =>
-    startWorker(deps, {
+    startWorker(infra, {
       name: config.nodeName,
       pool,
       concurrency: config.workerConcurrency,
       baseEnv: config.commandEnv,
       jobsDir: config.jobsDir,
       runner,
+      secretKeys,
+      random: Math.random,
       limitDatabase,
       graceMs: config.shutdownGraceMs,
       monitor: monitor(`worker of pool ${pool}`, LATE_CLAIM_MS),
@@ -202,35 +206,35 @@ function webhookGuard(config: Config): AddressGuard {
 }
 
 async function startApi(
-  { config, log, parts, guard }: Start,
-  deps: Deps,
-  others: {
+  { config, log, parts, guard, secretKeys }: Start,
+  infra: Infra,
+  own: {
     server: BoundServer;
     token: string;
+    closing: AbortSignal;
     scheduler: Scheduler | undefined;
     retention: Retention;
   },
 ): Promise<void> {
-  const { server, token, scheduler, retention } = others;
-  const numbers = watchScheduler(deps, scheduler);
+  const { db } = infra;
+  const { server, token, closing, scheduler, retention } = own;
+  const { defaultTimezone, hostTimezone } = config;
+  const authenticator = createAuthenticator(db);
+  const numbers = watchScheduler(db, scheduler, { defaultTimezone });
   const app = await buildApp({
     token,
-    findGrant: deps.authenticator.findGrant,
+    findGrant: authenticator.findGrant,
     allowedHosts: config.allowedHosts,
     behindProxy: config.behindProxy,
     limits: { callsPerSecond: config.rateLimit, failedLogins: config.failedLoginLimit },
     logger: log,
     serverFactory: server.serverFactory,
-    routes: routes(
-      deps,
-      createReadiness({ db: deps.db, health: parts.health, scheduler, numbers }),
-      {
-        hostTimezone: config.hostTimezone,
-        defaultTimezone: config.defaultTimezone,
-        refusal: guard.checkUrl,
-      },
-      { scheduler: numbers, deleted: retention.deleted },
-    ),
+    routes: routes(infra, {
+      ...{ defaultTimezone, secretKeys, authenticator, closing },
+      advice: { hostTimezone, defaultTimezone, refusal: guard.checkUrl },
+      readiness: createReadiness({ db, health: parts.health, scheduler, numbers }),
+      numbers: { scheduler: numbers, deleted: retention.deleted },
+    }),
   });
   parts.add("intake", {
     name: "api",

@@ -2,14 +2,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { buildApp } from "../../src/api/app.ts";
 import { routes } from "../../src/api/routes/index.ts";
-import type { Deps } from "../../src/deps.ts";
+import type { ApiSettings } from "../../src/api/settings.ts";
+import type { Infra } from "../../src/infra.ts";
 
 const FILE = "openapi/openapi.json";
 const LOCATION = new URL(`../../${FILE}`, import.meta.url);
 const SHOWN_LINES = 5;
 
 // Describing a route calls none of its handlers: what a route works with may be named, and not be used.
-const noDeps = new Proxy({} as Deps, { get: (_, name) => unusable(String(name)) });
+const nothing = new Proxy({}, { get: (_, name) => unusable(String(name)) }) as Infra & ApiSettings;
 
 function unusable(name: string): object {
   const refuse = () => {
@@ -18,15 +19,8 @@ function unusable(name: string): object {
   return new Proxy({}, { get: refuse });
 }
 
-const NO_SCHEDULER = { sinceLastBeat: null, beatLateness: null, oldestOverdue: null };
-
 /** The routes of the API, to be looked at and not called. */
-export const describedRoutes = routes(
-  noDeps,
-  async () => ({ notReady: [], parts: [], scheduler: NO_SCHEDULER }),
-  { hostTimezone: "UTC", defaultTimezone: "UTC", refusal: () => undefined },
-  { scheduler: async () => NO_SCHEDULER, deleted: () => ({ runs: 0, keys: 0 }) },
-);
+export const describedRoutes = routes(nothing, nothing);
 
 /** The document as the file has it: indented, in the order of the routes. */
 export async function documentText(): Promise<string> {

@@ -16,15 +16,14 @@ export type AuditAction =
 /** What was changed, in names and ids: a value could be a secret. */
 type Changes = Record<string, string | boolean | null | readonly string[]>;
 
-/** Writes an entry with the caller's name and address; none when the service acts by itself. */
+/** Writes an entry with the caller's name and address. */
 export async function audit(
   tx: Tx,
-  caller: Caller | undefined,
+  caller: Caller,
   action: AuditAction,
   target: string,
   changes: Changes = {},
 ): Promise<void> {
-  if (caller === undefined) return;
   const { name: actor, address } = caller;
   await insertAuditEntry(tx, { id: newId(), actor, address, action, target, changes });
 }

@@ -4,8 +4,8 @@ import type { JobDefinition } from "../jobs/rules/definition.ts";
 import { allows, type Caller, mayTrigger } from "./rules/grants.ts";
 
 /** Throws forbidden unless the caller may trigger this job, whether or not there is one of this name. */
-export function requireTrigger(caller: Caller | undefined, job: string): void {
-  if (caller === undefined || mayTrigger(caller, job)) return;
+export function requireTrigger(caller: Caller, job: string): void {
+  if (mayTrigger(caller, job)) return;
   throw new CarillonError(
     "forbidden",
     caller.scopes.includes("trigger")
@@ -15,8 +15,8 @@ export function requireTrigger(caller: Caller | undefined, job: string): void {
 }
 
 /** Throws forbidden when a caller without the scope admin sets variables that the job does not list in `params`. */
-export function requireParams(caller: Caller | undefined, job: JobDefinition, env: object): void {
-  if (caller === undefined || allows(caller, "admin")) return;
+export function requireParams(caller: Caller, job: JobDefinition, env: object): void {
+  if (allows(caller, "admin")) return;
   const refused = Object.keys(env).filter((name) => !job.params.includes(name));
   if (refused.length === 0) return;
   throw new CarillonError(

@@ -1,9 +1,11 @@
 /** Cancels runs: those that wait at once, a running one by way of its worker. */
 import { audit } from "../access/audit.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { attemptQueue } from "../queue/messages.ts";
+import type { Queue } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
 import { lockRun, moveRun } from "./transitions.ts";
@@ -64,15 +66,15 @@ const ON_REQUEST = "cancelled on request";
  * Cancels a run. One that waits is cancelled at once; a running one when its worker, on whichever node, has ended its
  * command; a cancelled one stays as it is. Answers whether the run has ended. Throws run_not_found, run_ended.
  */
-export async function cancelRun(deps: Deps, id: string): Promise<boolean> {
-  return deps.db.transaction(async (tx) => {
-    const ended = await cancelOne(deps, tx, id);
-    await audit(tx, deps.caller, "run.cancel", id);
+export async function cancelRun({ db, queue }: Infra, caller: Caller, id: string): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const ended = await cancelOne(queue, tx, id);
+    await audit(tx, caller, "run.cancel", id);
     return ended;
   });
 }
 
-async function cancelOne(deps: Deps, tx: Tx, id: string): Promise<boolean> {
+async function cancelOne(queue: Queue, tx: Tx, id: string): Promise<boolean> {
   const limitedJob = await lockLimitedJob(tx, id);
   const run = await lockRun(tx, id);
   switch (run?.state) {
@@ -80,8 +82,8 @@ async function cancelOne(deps: Deps, tx: Tx, id: string): Promise<boolean> {
       throw runNotFound(id);
     case "queued":
     case "retrying":
-      await cancelWaiting(deps, tx, [{ ...run, pool: run.revision.pool }], ON_REQUEST);
-      if (limitedJob !== undefined) await releaseWaiting(deps, tx, limitedJob);
+      await cancelWaiting(queue, tx, [{ ...run, pool: run.revision.pool }], ON_REQUEST);
+      if (limitedJob !== undefined) await releaseWaiting(queue, tx, limitedJob);
       return true;
     case "cancelled":
       return true;
@@ -96,19 +98,14 @@ async function cancelOne(deps: Deps, tx: Tx, id: string): Promise<boolean> {
   }
 }
 
-/** Which of these runs are to be ended by whoever runs them. */
-export async function cancelRequests(deps: Deps, ids: readonly string[]): Promise<string[]> {
-  return ids.length === 0 ? [] : findCancelRequests(deps.db.prisma, ids);
-}
-
 /** Cancels the queued and retrying runs of jobs that are being deleted. */
-export async function cancelRunsOfJobs(deps: Deps, tx: Tx, jobIds: readonly string[]): Promise<void> {
-  await cancelWaiting(deps, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
+export async function cancelRunsOfJobs(queue: Queue, tx: Tx, jobIds: readonly string[]): Promise<void> {
+  await cancelWaiting(queue, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
 }
 
 /** Cancels locked runs that are queued or retrying, and takes their messages back. */
 export async function cancelWaiting(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   waiting: readonly WaitingRun[],
   reason: string,
@@ -120,7 +117,7 @@ export async function cancelWaiting(
   }
   for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
     const ids = ofPool.flatMap((run) => run.messageId ?? []);
-    await deps.queue.withdraw(tx, attemptQueue(pool), ids);
+    await queue.withdraw(tx, attemptQueue(pool), ids);
   }
 }
 

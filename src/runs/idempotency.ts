@@ -1,13 +1,12 @@
 /** Idempotency keys: the same key with the same trigger gives the same run for a day. */
 import { createHash } from "node:crypto";
-import { ADMIN } from "../access/rules/grants.ts";
-import type { Deps } from "../deps.ts";
+import { ADMIN, type Caller } from "../access/rules/grants.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { ApiTrigger } from "./trigger.ts";
 
 /** Callers have keys of their own, so that none gets another one's run; keys that are sent have no space in them. */
-export function keyOf({ caller }: Deps, { idempotencyKey: key }: ApiTrigger): string | undefined {
-  if (key === undefined || caller === undefined || caller.id === ADMIN) return key;
+export function keyOf(caller: Caller, { idempotencyKey: key }: ApiTrigger): string | undefined {
+  if (key === undefined || caller.id === ADMIN) return key;
   return `${caller.id} ${key}`;
 }
 

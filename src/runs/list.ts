@@ -1,16 +1,15 @@
 /** Queries that list runs by filters, newest first. */
-import type { Deps } from "../deps.ts";
 import { jobsNamed, requireKnownJobs } from "../jobs/find.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { idRange, type TimeRange } from "../postgres/ids.ts";
 import { type RunSummary, SUMMARY } from "./read.ts";
 import type { RunState, Trigger } from "./rules/states.ts";
 
 /** Runs newest first. Throws job_not_found for a job that never was. */
-export async function readRuns(deps: Deps, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
-  const runs = await listRuns(deps.db.prisma, filter, page);
-  if (runs.length === 0) await requireKnownJobs(deps.db.prisma, filter.jobs);
+export async function readRuns(db: Database, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
+  const runs = await listRuns(db.prisma, filter, page);
+  if (runs.length === 0) await requireKnownJobs(db.prisma, filter.jobs);
   return runs;
 }
 

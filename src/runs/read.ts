@@ -1,11 +1,10 @@
-/** Reads runs and their logs, and waits for runs to end. */
+/** Reads one run, with its log, as its caller may see it. */
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
-import type { CallerDeps, Deps } from "../deps.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import { storedPieces } from "../logs/pieces.ts";
 import { renderOutput } from "../logs/rules/output.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import type { RunState } from "./rules/states.ts";
 
@@ -18,18 +17,16 @@ export interface FullRun {
 }
 
 /** Throws run_not_found. */
-export async function readRun(deps: CallerDeps, id: string): Promise<FullRun> {
-  const run = await findRun(deps.db.prisma, id);
+export async function readRun(db: Database, caller: Caller, id: string): Promise<FullRun> {
+  const run = await findRun(db.prisma, id);
   if (run === undefined) throw runNotFound(id);
   const latest = run.attempts.at(-1);
-  const { text: log, omittedBytes } = renderOutput(
-    latest ? await storedPieces(deps.db.prisma, latest.id) : [],
-  );
-  return { run: shownRun(deps, run), log, omittedBytes };
+  const { text: log, omittedBytes } = renderOutput(latest ? await storedPieces(db.prisma, latest.id) : []);
+  return { run: shownRun(caller, run), log, omittedBytes };
 }
 
 /** Values in env and the paths of webhooks are for admins, and what is told of other runs and of receivers for readers. */
-function shownRun({ caller }: CallerDeps, run: RunDetail): RunDetail {
+function shownRun(caller: Caller, run: RunDetail): RunDetail {
   if (allows(caller, "admin")) return run;
   const events = run.events.map((event) => ({
     ...event,
@@ -58,8 +55,8 @@ function withoutOthers(caller: Caller, run: RunDetail): RunDetail {
 }
 
 /** Throws run_not_found. */
-export async function readRunState(deps: Deps, id: string): Promise<RunState> {
-  const state = await runState(deps.db.prisma, id);
+export async function readRunState(db: Database, id: string): Promise<RunState> {
+  const state = await runState(db.prisma, id);
   if (state === undefined) throw runNotFound(id);
   return state;
 }
@@ -68,7 +65,7 @@ export async function readRunState(deps: Deps, id: string): Promise<RunState> {
  * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
  * triggers a job waits for its result.
  */
-export async function requireRun({ caller, db }: CallerDeps, id: string): Promise<void> {
+export async function requireRun(db: Database, caller: Caller, id: string): Promise<void> {
   if (allows(caller, "read")) return;
   const job = await jobOfRun(db.prisma, id);
   if (job === undefined) throw runNotFound(id);

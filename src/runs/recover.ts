@@ -1,6 +1,6 @@
 /** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
@@ -12,7 +12,7 @@ import {
   deliveryMessage,
   LOST_QUEUE,
 } from "../queue/messages.ts";
-import { type Message, sendAttempts, unlessClaimLost } from "../queue/queue.ts";
+import { type Message, type Queue, sendAttempts, unlessClaimLost } from "../queue/queue.ts";
 import { releaseWaiting } from "./release.ts";
 import { isFinal } from "./rules/states.ts";
 import { settleAttempt } from "./settle.ts";
@@ -39,109 +39,119 @@ const BATCH = 500;
 const LOST_REASON = "the worker fell silent; what the command did is not known";
 
 /** Handles a dead letter: the worker that had claimed the attempt has gone. */
-export async function settleLost(deps: Deps, message: Message<AttemptMessage>): Promise<void> {
+export async function settleLost(
+  infra: Infra,
+  message: Message<AttemptMessage>,
+  settings: { random: () => number },
+): Promise<void> {
+  const { db, queue } = infra;
   const { run_id: runId, message_id: messageId } = message.data;
-  const running = await deps.db.transaction(async (tx) => {
+  const running = await db.transaction(async (tx) => {
     const run = await lockRun(tx, runId);
     if (run?.state === "running" && run.messageId === messageId) return true;
     // Claimed, but never begun: the run waits for a message that is gone.
-    if (run?.messageId === messageId) await resend(deps, tx, run);
-    await deps.queue.acknowledge(tx, message);
+    if (run?.messageId === messageId) await resend(queue, tx, run);
+    await queue.acknowledge(tx, message);
     return false;
   });
   if (!running) return;
-  await settleAttempt(deps, message, {
-    outcome: { state: "lost", status: -1 },
-    reason: LOST_REASON,
-  });
+  await settleAttempt(
+    infra,
+    message,
+    { outcome: { state: "lost", status: -1 }, reason: LOST_REASON },
+    settings,
+  );
 }
 
 /** Gives every run and delivery without a living message a new one. Answers how many there were. */
-export async function recoverRuns(deps: Deps): Promise<number> {
-  const runs = await mend(deps, activeRuns, recoverRun);
-  return runs + (await mend(deps, pendingDeliveries, recoverDelivery));
+export async function recoverRuns(infra: Infra): Promise<number> {
+  const runs = await mend(infra, activeRuns, recoverRun);
+  return runs + (await mend(infra, pendingDeliveries, recoverDelivery));
 }
 
 type Waiting = { id: string; jobId?: string; messageId: string | null };
 
 /** Looks at all that wait, batch by batch, and mends those whose message is dead. */
 async function mend(
-  deps: Deps,
+  { db, queue }: Infra,
   find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<Waiting[]>,
-  recover: (deps: Deps, tx: Tx, waiting: Waiting) => Promise<boolean>,
+  recover: (queue: Queue, tx: Tx, waiting: Waiting) => Promise<boolean>,
 ): Promise<number> {
   let mended = 0;
   let last: string | undefined;
   for (;;) {
-    const batch = await find(deps.db.prisma, last, BATCH);
-    const living = await deps.queue.living(
-      deps.db.prisma,
+    const batch = await find(db.prisma, last, BATCH);
+    const living = await queue.living(
+      db.prisma,
       batch.flatMap((one) => one.messageId ?? []),
     );
     for (const waiting of batch) {
       if (waiting.messageId !== null && living.has(waiting.messageId)) continue;
-      if (await deps.db.transaction((tx) => recover(deps, tx, waiting))) mended++;
+      if (await db.transaction((tx) => recover(queue, tx, waiting))) mended++;
     }
     last = batch.at(-1)?.id;
     if (batch.length < BATCH) return mended;
   }
 }
 
-async function recoverRun(deps: Deps, tx: Tx, { id, jobId, messageId }: Waiting): Promise<boolean> {
+async function recoverRun(queue: Queue, tx: Tx, { id, jobId, messageId }: Waiting): Promise<boolean> {
   // It waits for a place; one may have become free without anybody noticing.
-  if (messageId === null && jobId !== undefined) return (await releaseWaiting(deps, tx, jobId)) > 0;
+  if (messageId === null && jobId !== undefined) return (await releaseWaiting(queue, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
   if (run === undefined || isFinal(run.state)) return false;
   // Looked at again under the lock: what was read before may have moved on since.
-  if (await lives(deps, tx, run.messageId)) return false;
+  if (await lives(queue, tx, run.messageId)) return false;
   if (run.state === "running") {
     const data = { run_id: id, message_id: run.messageId ?? newId() };
     await replaceMessages(tx, [{ id, messageId: data.message_id }]);
-    await deps.queue.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
+    await queue.send(tx, LOST_QUEUE, [{ id: newId(), data }]);
   } else {
-    await resend(deps, tx, run);
+    await resend(queue, tx, run);
   }
   return true;
 }
 
-async function recoverDelivery(deps: Deps, tx: Tx, { id }: Waiting): Promise<boolean> {
+async function recoverDelivery(queue: Queue, tx: Tx, { id }: Waiting): Promise<boolean> {
   const delivery = await lockDelivery(tx, id);
-  if (delivery?.state !== "pending" || (await lives(deps, tx, delivery.messageId))) return false;
+  if (delivery?.state !== "pending" || (await lives(queue, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);
   await replaceDeliveryMessage(tx, id, { messageId: message.id });
-  await deps.queue.send(tx, DELIVERY_QUEUE, [message]);
+  await queue.send(tx, DELIVERY_QUEUE, [message]);
   return true;
 }
 
-async function lives(deps: Deps, tx: Tx, messageId: string | null): Promise<boolean> {
-  return messageId !== null && (await deps.queue.living(tx, [messageId])).has(messageId);
+async function lives(queue: Queue, tx: Tx, messageId: string | null): Promise<boolean> {
+  return messageId !== null && (await queue.living(tx, [messageId])).has(messageId);
 }
 
-async function resend(deps: Deps, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
+async function resend(queue: Queue, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
   const message = attemptMessage({ id, pool: revision.pool }, newId(), nextAttemptAt ?? undefined);
   await replaceMessages(tx, [{ id, messageId: message.id }]);
-  await sendAttempts(deps.queue, tx, [message]);
+  await sendAttempts(queue, tx, [message]);
 }
 
 const EVERY_MS = 60_000;
 const CONCURRENCY = 4;
 
 /** Settles the attempts that dead workers have left, on every node. */
-export function startSettlingLost(deps: Deps, monitor: Monitor): Part {
-  const { queue, signals } = deps;
+export function startSettlingLost(
+  infra: Infra,
+  { random, monitor }: { random: () => number; monitor: Monitor },
+): Part {
+  const { queue, signals } = infra;
   return startClaimLoop<AttemptMessage>({
     queue,
     signals,
     queueName: LOST_QUEUE,
     concurrency: CONCURRENCY,
-    handle: (message) => unlessClaimLost(settleLost(deps, message)),
+    handle: (message) => unlessClaimLost(settleLost(infra, message, { random })),
     monitor,
     stopMs: 1_500,
   });
 }
 
 /** Looks for what fell through, now and every minute, on every node. */
-export function startRecovery(deps: Deps, monitor: Monitor): Part {
-  const tick = async () => void (await recoverRuns(deps));
+export function startRecovery(infra: Infra, monitor: Monitor): Part {
+  const tick = async () => void (await recoverRuns(infra));
   return startTicking({ monitor, tick, waitMs: () => EVERY_MS, stopMs: 1_500 });
 }

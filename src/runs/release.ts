@@ -1,11 +1,10 @@
 /** Lets the oldest waiting runs of a job take the places that are free. */
-import type { Deps } from "../deps.ts";
 import { lockJobLimit } from "../jobs/locks.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
-import { sendAttempts } from "../queue/queue.ts";
+import { type Queue, sendAttempts } from "../queue/queue.ts";
 import type { Standing } from "./rules/admission.ts";
 import { replaceMessages } from "./transitions.ts";
 
@@ -37,7 +36,7 @@ export async function waitingForPlace(
  * To be called in the transaction that frees a place, with the job's lock taken before any run's. Answers how many
  * runs may start by it.
  */
-export async function releaseWaiting(deps: Deps, tx: Tx, jobId: string): Promise<number> {
+export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promise<number> {
   const limit = await lockJobLimit(tx, jobId);
   if (limit === undefined) return 0;
   const holding = (await standings(tx, [jobId])).get(jobId)?.holding ?? 0;
@@ -48,6 +47,6 @@ export async function releaseWaiting(deps: Deps, tx: Tx, jobId: string): Promise
     tx,
     messages.map(({ id, data }) => ({ id: data.run_id, messageId: id })),
   );
-  await sendAttempts(deps.queue, tx, messages);
+  await sendAttempts(queue, tx, messages);
   return waiting.length;
 }

@@ -1,7 +1,8 @@
 /** Runs the job of a run once more. */
 import { audit } from "../access/audit.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, runNotFound } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { createRuns } from "./trigger.ts";
@@ -10,13 +11,13 @@ import { createRuns } from "./trigger.ts";
  * Runs the job of a run once more, as the job is now and with the same env. Throws run_not_found, job_not_found,
  * job_disabled, queue_full.
  */
-export async function rerun(deps: Deps, id: string): Promise<string> {
-  return deps.db.transaction(async (tx) => {
+export async function rerun({ db, queue }: Infra, caller: Caller, id: string): Promise<string> {
+  return db.transaction(async (tx) => {
     const run = await findAsked(tx, id);
     if (run === undefined) throw runNotFound(id);
     const { job, env, fireEvents } = run;
     if (job.deletedAt !== null) throw new CarillonError("job_not_found", `job ${job.name} has been deleted`);
-    const [again] = await createRuns(deps, tx, [
+    const [again] = await createRuns(queue, tx, [
       {
         jobId: job.id,
         trigger: "rerun",
@@ -28,7 +29,7 @@ export async function rerun(deps: Deps, id: string): Promise<string> {
       },
     ]);
     if (again === undefined) throw jobDisabled(job.name);
-    await audit(tx, deps.caller, "run.rerun", id, { job: job.name, run: again });
+    await audit(tx, caller, "run.rerun", id, { job: job.name, run: again });
     return again;
   });
 }

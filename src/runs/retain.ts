@@ -1,7 +1,6 @@
 /** Keeps the history as long as it is wanted: any node deletes what is too old, one of them at a time. */
-import type { Deps } from "../deps.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { deleteOldKeys } from "./idempotency.ts";
 
@@ -26,14 +25,14 @@ export interface Retention extends Part {
  * @param onSweep told after each sweep how many were deleted, and how long that took in ms
  */
 export function startRetention(
-  deps: Deps,
+  db: Database,
   monitor: Monitor,
   onSweep: (sweep: Deleted & { ms: number }) => void,
 ): Retention {
   const total: Deleted = { runs: 0, keys: 0 };
   const tick = async (signal: AbortSignal) => {
     const startedAt = performance.now();
-    const { runs, keys } = await sweep(deps, { signal });
+    const { runs, keys } = await sweep(db, { signal });
     total.runs += runs;
     total.keys += keys;
     onSweep({ runs, keys, ms: Math.round(performance.now() - startedAt) });
@@ -46,18 +45,18 @@ export function startRetention(
  * node is at it. A run whose children are kept stays with them: leaves go first, then what has become one.
  */
 export async function sweep(
-  deps: Deps,
+  db: Database,
   { signal, batch = BATCH }: { signal?: AbortSignal; batch?: number } = {},
 ): Promise<Deleted> {
-  const now = await deps.db.now();
-  const turn = takeTurns(deps, signal);
+  const now = await db.now();
+  const turn = takeTurns(db, signal);
   // Keys first: a run stays while a key stands for it.
   const keys = await sweepKeys(turn, now, batch);
   let runs = 0;
   let before: number;
   do {
     before = runs;
-    for (const expiry of await expiries(deps.db.prisma, now)) runs += await sweepJob(turn, expiry, batch);
+    for (const expiry of await expiries(db.prisma, now)) runs += await sweepJob(turn, expiry, batch);
   } while (runs > before);
   return { runs, keys };
 }
@@ -65,7 +64,7 @@ export async function sweep(
 /** Does one batch in a transaction; undefined, and nothing done from then on, when the sweep has to end. */
 type Turn = <T>(work: (tx: Tx) => Promise<T>) => Promise<T | undefined>;
 
-function takeTurns({ db }: Deps, signal: AbortSignal | undefined): Turn {
+function takeTurns(db: Database, signal: AbortSignal | undefined): Turn {
   let ours = true;
   return async (work) => {
     if (!ours || signal?.aborted) return undefined;

@@ -1,7 +1,7 @@
 /** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
 import { createDeliveries } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { definitionOf } from "../jobs/find.ts";
 import { holdJobs } from "../jobs/locks.ts";
 import { type ActionOptions, actionOptions, type EventName } from "../jobs/rules/definition.ts";
@@ -11,7 +11,7 @@ import { databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
-import { ClaimLost, type Message, sendAttempts } from "../queue/queue.ts";
+import { ClaimLost, type Message, type Queue, sendAttempts } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
 import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
@@ -34,11 +34,12 @@ export interface AttemptResult {
  * ours (promise 3).
  */
 export async function settleAttempt(
-  deps: Deps,
+  { db, queue }: Infra,
   message: Message<AttemptMessage>,
   result: AttemptResult,
+  { random }: { random: () => number },
 ): Promise<void> {
-  await deps.db.transaction(async (tx) => {
+  await db.transaction(async (tx) => {
     const jobs = await jobsOfSettlement(tx, message.data.run_id);
     await holdJobs(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
     const run = await lockRun(tx, message.data.run_id);
@@ -50,7 +51,7 @@ export async function settleAttempt(
     }
     const now = await databaseNow(tx);
     const pieces = result.output?.pieces ?? (await storedPieces(tx, attempt.id));
-    const settlement = await decide(deps, tx, run, { outcome: result.outcome, pieces }, now);
+    const settlement = await decide(tx, run, { outcome: result.outcome, pieces }, { now, random: random() });
     await finishAttempt(tx, {
       id: attempt.id,
       outcome: result.outcome,
@@ -59,20 +60,19 @@ export async function settleAttempt(
       reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
     });
     if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
-    await applyRun(deps, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
-    if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(deps, tx, jobs.own);
-    for (const event of settlement.events) await fireEvent(deps, tx, run, attempt.id, event, now);
-    await deps.queue.acknowledge(tx, message);
+    await applyRun(queue, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
+    if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(queue, tx, jobs.own);
+    for (const event of settlement.events) await fireEvent(queue, tx, run, attempt.id, event, now);
+    await queue.acknowledge(tx, message);
     await publish(tx, { type: "run_changed", run: run.id });
   });
 }
 
 async function decide(
-  deps: Deps,
   tx: Tx,
   run: LockedRun,
   { outcome, pieces }: { outcome: AttemptOutcome; pieces: readonly OutputPiece[] },
-  now: Date,
+  chance: { now: Date; random: number },
 ): Promise<Settlement> {
   const { retry } = definitionOf(run.revision);
   const { text: log, omittedBytes } = renderOutput(pieces);
@@ -96,13 +96,12 @@ async function decide(
     cancelRequested: run.cancelRequestedAt !== null,
     log,
     logTruncated: omittedBytes > 0,
-    now,
-    random: deps.random(),
+    ...chance,
   });
 }
 
 async function applyRun(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   run: { id: string; pool: string },
   next: Settlement["run"],
@@ -117,18 +116,18 @@ async function applyRun(
     case "retrying": {
       const message = attemptMessage(run, newId(), next.nextAttemptAt);
       await retryRun(tx, { id, ...next, messageId: message.id });
-      return sendAttempts(deps.queue, tx, [message]);
+      return sendAttempts(queue, tx, [message]);
     }
     case "queued": {
       const message = attemptMessage(run, newId());
       await requeueRun(tx, { id, messageId: message.id });
-      return sendAttempts(deps.queue, tx, [message]);
+      return sendAttempts(queue, tx, [message]);
     }
   }
 }
 
 async function fireEvent(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   run: LockedRun,
   attemptId: string,
@@ -158,13 +157,13 @@ async function fireEvent(
     nextTryAt: now,
   }));
   await createDeliveries(tx, deliveries);
-  await deps.queue.send(
+  await queue.send(
     tx,
     DELIVERY_QUEUE,
     deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),
   );
   await createRuns(
-    deps,
+    queue,
     tx,
     fired.triggers.map(({ jobId, triggeredBy }) => ({
       jobId,

@@ -1,10 +1,11 @@
 /** A claimed message becomes a running attempt: what the worker is to run, or nothing when the message is stale. */
+import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
-import type { Deps } from "../deps.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { definitionOf } from "../jobs/find.ts";
 import type { Command } from "../jobs/rules/definition.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
@@ -49,16 +50,17 @@ export interface AttemptOrder {
  * @returns undefined when the run no longer waits for this message, which is then acknowledged
  */
 export async function startAttempt(
-  deps: Deps,
+  infra: Infra,
   message: Message<AttemptMessage>,
   worker: string,
+  { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<AttemptOrder | undefined> {
-  const begun = await begin(deps, message, worker);
-  return begun && withSecrets(deps, begun);
+  const sealed = await begin(infra, message, worker);
+  return sealed && withSecrets(infra.db, sealed, secretKeys);
 }
 
 /** An order whose secrets have yet to be read. */
-interface Begun extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
+interface SealedOrder extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
   jobEnv: Readonly<Record<string, string>>;
   secretEnv: Readonly<Record<string, string>>;
   /** Wins over the other two; undefined: the command has no such variable. */
@@ -66,15 +68,15 @@ interface Begun extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
 }
 
 async function begin(
-  deps: Deps,
+  { db, queue }: Infra,
   message: Message<AttemptMessage>,
   worker: string,
-): Promise<Begun | undefined> {
-  return deps.db.transaction(async (tx) => {
+): Promise<SealedOrder | undefined> {
+  return db.transaction(async (tx) => {
     const run = await lockRun(tx, message.data.run_id);
     const attemptId = run?.messageId === message.id ? await attemptOf(tx, run, message, worker) : undefined;
     if (run === undefined || attemptId === undefined) {
-      await deps.queue.acknowledge(tx, message);
+      await queue.acknowledge(tx, message);
       return undefined;
     }
     const definition = definitionOf(run.revision);
@@ -108,10 +110,10 @@ async function attemptOf(
 }
 
 /** Apart from the transaction: the key file is read. */
-async function withSecrets(deps: Deps, begun: Begun): Promise<AttemptOrder> {
-  const { jobEnv, secretEnv, runEnv, ...order } = begun;
+async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: SecretKeys): Promise<AttemptOrder> {
+  const { jobEnv, secretEnv, runEnv, ...order } = sealed;
   try {
-    const values = await secretValues(deps.db.prisma, [...new Set(Object.values(secretEnv))], deps);
+    const values = await secretValues(db.prisma, [...new Set(Object.values(secretEnv))], { secretKeys });
     const secret = Object.entries(secretEnv).map(([variable, name]) => [variable, values.get(name)] as const);
     const env = definedOnly({ ...jobEnv, ...Object.fromEntries(secret), ...runEnv });
     return { ...order, env, secrets: [...values.values()] };

@@ -1,6 +1,5 @@
 /** Reads what goes on, in numbers. */
-import type { Deps } from "../deps.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import type { DeliveryState } from "../postgres/generated/client.ts";
 import { idRange } from "../postgres/ids.ts";
 import type { RunState } from "./rules/states.ts";
@@ -17,7 +16,7 @@ export interface Stats {
   jobs: Awaited<ReturnType<typeof countJobs>>;
 }
 
-export async function readStats({ db }: Deps): Promise<Stats> {
+export async function readStats(db: Database): Promise<Stats> {
   const now = await db.now();
   const since = new Date(now.getTime() - RECENT_MS);
   const active = await countActiveRuns(db.prisma);

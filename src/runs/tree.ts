@@ -1,16 +1,15 @@
 /** Reads the chain that a run belongs to. */
-import type { Deps } from "../deps.ts";
 import { runNotFound } from "../errors.ts";
 import type { EventName } from "../jobs/rules/definition.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import type { RunState } from "./rules/states.ts";
 
 /** A chain is shown up to so many runs. */
 const MAX_TREE = 1_000;
 
 /** The runs of a chain, each after the one that triggered it; the first began it. Throws run_not_found. */
-export async function readTree(deps: Deps, id: string): Promise<{ runs: ChainRun[]; truncated: boolean }> {
-  const runs = await chainOf(deps.db.prisma, id, MAX_TREE + 1);
+export async function readTree(db: Database, id: string): Promise<{ runs: ChainRun[]; truncated: boolean }> {
+  const runs = await chainOf(db.prisma, id, MAX_TREE + 1);
   if (runs.length === 0) throw runNotFound(id);
   return { runs: runs.slice(0, MAX_TREE), truncated: runs.length > MAX_TREE };
 }

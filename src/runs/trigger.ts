@@ -1,15 +1,16 @@
 /** The one door to a new run: for the API, cron slots, chains and reruns alike. */
 import { audit } from "../access/audit.ts";
 import { requireParams, requireTrigger } from "../access/permissions.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, jobNotFound } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { findJob, type StoredJob } from "../jobs/find.ts";
 import { type Admitting, holdJobs, lockJobs } from "../jobs/locks.ts";
 import { DEFAULT_POOL, MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
-import { sendAttempts } from "../queue/queue.ts";
+import { type Queue, sendAttempts } from "../queue/queue.ts";
 import { fingerprintOf, insertKey, keyOf, lockKey } from "./idempotency.ts";
 import { standings } from "./release.ts";
 import { replaceRuns } from "./replace.ts";
@@ -31,7 +32,7 @@ export interface ApiTrigger {
 }
 
 /** A run that a trigger stands for; `replayed`: an earlier trigger with the same key made it. */
-export interface Triggered {
+export interface TriggerResult {
   id: string;
   replayed: boolean;
 }
@@ -40,11 +41,15 @@ export interface Triggered {
  * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, forbidden for a caller who may not
  * trigger this job or set this env, and idempotency_mismatch when the key stands for another trigger.
  */
-export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Triggered> {
-  requireTrigger(deps.caller, trigger.job);
-  return deps.db.transaction(async (tx) => {
-    const triggered = await triggerOnce(deps, tx, trigger);
-    await audit(tx, deps.caller, "job.trigger", trigger.job, {
+export async function triggerRun(
+  { db, queue }: Infra,
+  caller: Caller,
+  trigger: ApiTrigger,
+): Promise<TriggerResult> {
+  requireTrigger(caller, trigger.job);
+  return db.transaction(async (tx) => {
+    const triggered = await triggerOnce(queue, tx, caller, trigger);
+    await audit(tx, caller, "job.trigger", trigger.job, {
       run: triggered.id,
       env: Object.keys(trigger.env ?? {}),
       ...(trigger.events === false && { events: false }),
@@ -54,24 +59,35 @@ export async function triggerRun(deps: Deps, trigger: ApiTrigger): Promise<Trigg
   });
 }
 
-async function triggerOnce(deps: Deps, tx: Tx, trigger: ApiTrigger): Promise<Triggered> {
+async function triggerOnce(
+  queue: Queue,
+  tx: Tx,
+  caller: Caller,
+  trigger: ApiTrigger,
+): Promise<TriggerResult> {
   const now = await databaseNow(tx);
-  const key = keyOf(deps, trigger);
-  if (key === undefined) return { id: await createAsked(deps, tx, trigger, now), replayed: false };
+  const key = keyOf(caller, trigger);
+  if (key === undefined) return { id: await createAsked(queue, tx, caller, trigger, now), replayed: false };
   const fingerprint = fingerprintOf(trigger);
   const known = await lockKey(tx, key, now);
   if (known !== undefined && known.fingerprint !== fingerprint) {
     throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
   }
   if (known !== undefined) return { id: known.runId, replayed: true };
-  const id = await createAsked(deps, tx, trigger, now);
+  const id = await createAsked(queue, tx, caller, trigger, now);
   await insertKey(tx, { key, fingerprint, runId: id, createdAt: now });
   return { id, replayed: false };
 }
 
-async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): Promise<string> {
-  const job = await askedJob(deps, tx, trigger);
-  const [id] = await createRuns(deps, tx, [
+async function createAsked(
+  queue: Queue,
+  tx: Tx,
+  caller: Caller,
+  trigger: ApiTrigger,
+  now: Date,
+): Promise<string> {
+  const job = await askedJob(tx, caller, trigger);
+  const [id] = await createRuns(queue, tx, [
     {
       jobId: job.id,
       trigger: "api",
@@ -86,14 +102,14 @@ async function createAsked(deps: Deps, tx: Tx, trigger: ApiTrigger, now: Date): 
   throw (await findJob(tx, trigger.job)) === undefined ? jobNotFound(trigger.job) : jobDisabled(trigger.job);
 }
 
-async function askedJob(deps: Deps, tx: Tx, { job: name, env = {} }: ApiTrigger): Promise<StoredJob> {
+async function askedJob(tx: Tx, caller: Caller, { job: name, env = {} }: ApiTrigger): Promise<StoredJob> {
   const job = await findJob(tx, name);
   if (job === undefined) throw jobNotFound(name);
   if (Object.keys(env).length === 0) return job;
   // What it lists is read once no save can change it any more.
   await holdJobs(tx, [job.id]);
   const held = (await findJob(tx, name)) ?? job;
-  requireParams(deps.caller, held.definition, env);
+  requireParams(caller, held.definition, env);
   return held;
 }
 
@@ -112,16 +128,16 @@ export interface DueSlot {
 const SLOTS_AT_ONCE = 1_000;
 
 /** Creates the runs of due slots, many in one insert; a slot that has its run already makes none. */
-export async function triggerSlots(deps: Deps, slots: readonly DueSlot[]): Promise<void> {
+export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot[]): Promise<void> {
   // One order for all nodes: two that insert the same slots must not wait for each other in a circle.
   const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
   for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
     const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
-    await deps.db.transaction(async (tx) => {
+    await db.transaction(async (tx) => {
       const now = await databaseNow(tx);
       const asked = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
       await createRuns(
-        deps,
+        queue,
         tx,
         batch.map((slot) => ({ ...slot, ...asked })),
       );
@@ -140,7 +156,7 @@ export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId
  * Jobs that are deleted or disabled, and slots that have their run already, are left out; slots of paused ones are missed.
  * Throws queue_full when a caller asks for one that would wait behind too many.
  */
-export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
+export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
   if (requests.length === 0) return [];
   const jobIds = [...new Set(requests.map((r) => r.jobId))];
   const jobs = await lockJobs(tx, jobIds);
@@ -167,10 +183,10 @@ export async function createRuns(deps: Deps, tx: Tx, requests: readonly RunReque
   const starting = created.flatMap(({ id, jobId, messageId, nextAttemptAt }) =>
     messageId === null ? [] : [attemptMessage({ id, pool: poolOf(jobId) }, messageId, nextAttemptAt)],
   );
-  await sendAttempts(deps.queue, tx, starting);
+  await sendAttempts(queue, tx, starting);
   const waits = created.filter((run) => run.state === "queued" && run.messageId === null);
   for (const jobId of new Set(waits.map((run) => run.jobId))) {
-    if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(deps, tx, jobId);
+    if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(queue, tx, jobId);
   }
   return created.map((run) => run.id);
 }

@@ -1,16 +1,21 @@
 /** Waits for a run to end. */
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { readRunState } from "./read.ts";
 import { isFinal } from "./rules/states.ts";
 
 /** A waiting caller looks at the truth this often, whatever the signals say. */
 const POLL_MS = 1_000;
 
-/** Waits until the run has ended or the service stops, at most `patienceMs`. Throws run_not_found. */
-export async function waitForRun(deps: Deps, id: string, patienceMs: number): Promise<void> {
+/** Waits until the run has ended or `closing` is aborted, at most `patienceMs`. Throws run_not_found. */
+export async function waitForRun(
+  { db, signals }: Infra,
+  id: string,
+  patienceMs: number,
+  { closing }: { closing: AbortSignal },
+): Promise<void> {
   const deadline = performance.now() + patienceMs;
   let wake = () => {};
-  const unsubscribe = deps.signals.subscribe((signal) => {
+  const unsubscribe = signals.subscribe((signal) => {
     if (signal.type === "missed" || (signal.type === "run_changed" && signal.run === id)) wake();
   });
   try {
@@ -18,9 +23,9 @@ export async function waitForRun(deps: Deps, id: string, patienceMs: number): Pr
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      const state = await readRunState(deps, id);
+      const state = await readRunState(db, id);
       const left = deadline - performance.now();
-      if (isFinal(state) || left <= 0 || deps.closing.aborted) return;
+      if (isFinal(state) || left <= 0 || closing.aborted) return;
       await Promise.race([woken, timeout(Math.min(left, POLL_MS))]);
     }
   } finally {

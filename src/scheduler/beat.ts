@@ -1,6 +1,6 @@
 /** One beat: the slots that have come become runs, those that came while nobody was up become what their job says. */
 import type { Logger } from "pino";
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { cronJobs } from "../jobs/cron-jobs.ts";
 import { triggerSlots } from "../runs/trigger.ts";
 import { createDueTable } from "./due-table.ts";
@@ -20,14 +20,15 @@ const BEAT_MS = 1_000;
 /**
  * Makes the function that does one beat and returns the time it went by. It rejects when the database refuses; the next
  * beat then makes up for it.
- * @param clock what a beat goes by; tests give their own
+ * @param options `clock`: what a beat goes by; tests give their own
  */
 export function createBeat(
-  deps: Deps,
-  log: Logger,
-  clock: () => Promise<Clock> = () => readClock(deps.db.prisma),
+  infra: Infra,
+  options: { defaultTimezone: string; log: Logger; clock?: () => Promise<Clock> },
 ): () => Promise<Date> {
-  const table = createDueTable(deps.defaultTimezone);
+  const { db } = infra;
+  const { log, clock = () => readClock(db.prisma) } = options;
+  const table = createDueTable(options.defaultTimezone);
   let version: bigint | undefined;
   let latest: Date | undefined;
   /** What the beat before took (ms): a scheduler that has much to do is no gap. */
@@ -40,7 +41,7 @@ export function createBeat(
     latest = now;
     if (slotsUntil === null || slotsUntil <= limit) return slotsUntil ?? now;
     log.warn({ now, slotsUntil }, "the database's clock was ahead; slots count from the present again");
-    await deps.db.transaction((tx) => turnBackProgress(tx, now));
+    await db.transaction((tx) => turnBackProgress(tx, now));
     return now;
   };
 
@@ -53,18 +54,18 @@ export function createBeat(
     const from = isGap ? new Date(now.getTime() - BEAT_MS) : done;
     await table.skip(from);
     if (reading.version !== version) {
-      await table.load(await cronJobs(deps.db.prisma), from, now);
+      await table.load(await cronJobs(db.prisma), from, now);
       version = reading.version;
     }
     if (isGap) {
-      const rows = await recordGap(deps, { after: done, until: from });
+      const rows = await recordGap(infra, { after: done, until: from }, options);
       log.warn({ from: done, until: from, rows }, "no beat for a while: missed slots are recorded");
       await table.pass(from);
     }
     const { due, paused } = table.due(now);
-    await triggerSlots(deps, [...due, ...(await missedByPause(deps, paused))]);
+    await triggerSlots(infra, [...due, ...(await missedByPause(db, paused))]);
     await table.pass(now);
-    await advanceProgress(deps.db.prisma, now);
+    await advanceProgress(db.prisma, now);
     busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);
     return now;
   };

@@ -1,8 +1,8 @@
 /** Looks after slots that make no run of their own: those of a gap between beats, and those of paused jobs. */
 import { setImmediate as letOthersRun } from "node:timers/promises";
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { type CronJob, cronJobs, type RevisionInForce, revisionsInForce } from "../jobs/cron-jobs.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import {
   decideMissed,
   decidePaused,
@@ -57,8 +57,13 @@ const JOBS_AT_ONCE = 200;
 const SAME_GAP_MS = 60_000;
 
 /** Makes a row of each slot of a gap, or makes its run, as its job says; answers how many rows are new. */
-export async function recordGap(deps: Deps, gap: Gap): Promise<number> {
-  const jobs = await cronJobs(deps.db.prisma);
+export async function recordGap(
+  infra: Infra,
+  gap: Gap,
+  { defaultTimezone }: { defaultTimezone: string },
+): Promise<number> {
+  const { prisma } = infra.db;
+  const jobs = await cronJobs(prisma);
   const slotsOf = createSlotFinder();
   let recorded = 0;
   let rows: Row[] = [];
@@ -66,12 +71,12 @@ export async function recordGap(deps: Deps, gap: Gap): Promise<number> {
     const some = jobs.slice(first, first + JOBS_AT_ONCE);
     const changed = some.filter((job) => job.since > gap.after).map((job) => job.id);
     const said = Map.groupBy(
-      changed.length === 0 ? [] : await revisionsInForce(deps.db.prisma, changed, gap.after),
+      changed.length === 0 ? [] : await revisionsInForce(prisma, changed, gap.after),
       (revision) => revision.jobId,
     );
     for (const job of some) {
       const stretches = stretchesOf(job, said.get(job.id), gap);
-      const zoneOf = (timezone: string | null) => timezone ?? job.scheduleTimezone ?? deps.defaultTimezone;
+      const zoneOf = (timezone: string | null) => timezone ?? job.scheduleTimezone ?? defaultTimezone;
       rows.push(
         ...rowsOf(
           job,
@@ -79,12 +84,12 @@ export async function recordGap(deps: Deps, gap: Gap): Promise<number> {
         ),
       );
       if (rows.length < ROWS_AT_ONCE) continue;
-      recorded += await recordRows(deps, rows);
+      recorded += await recordRows(infra, rows);
       rows = [];
     }
     await letOthersRun();
   }
-  return recorded + (await recordRows(deps, rows));
+  return recorded + (await recordRows(infra, rows));
 }
 
 interface Stretch {
@@ -123,9 +128,9 @@ function rowsOf({ id, missedRuns: policy, since, paused }: CronJob, passed: read
   return decideMissed(passed, rule).map((slot) => ({ ...slot, jobId: id, isLast: policy === "last" }));
 }
 
-async function recordRows(deps: Deps, rows: readonly Row[]): Promise<number> {
+async function recordRows({ db, queue }: Infra, rows: readonly Row[]): Promise<number> {
   if (rows.length === 0) return 0;
-  return deps.db.transaction(async (tx) => {
+  return db.transaction(async (tx) => {
     // Where two schedulers look after the same gap, the second one sees what the first one made.
     await lockProgress(tx);
     const triggeredAt = await databaseNow(tx);
@@ -138,7 +143,7 @@ async function recordRows(deps: Deps, rows: readonly Row[]): Promise<number> {
       }
       return { ...asked, trigger: "cron", triggeredBy: "cron", missed: reason ?? NOBODY_UP } as const;
     });
-    return (await createRuns(deps, tx, requests)).length;
+    return (await createRuns(queue, tx, requests)).length;
   });
 }
 
@@ -150,10 +155,10 @@ export interface PausedSlots {
 }
 
 /** The slots of paused jobs that are to be recorded as missed. */
-export async function missedByPause(deps: Deps, all: readonly PausedSlots[]): Promise<DueSlot[]> {
+export async function missedByPause(db: Database, all: readonly PausedSlots[]): Promise<DueSlot[]> {
   if (all.length === 0) return [];
   const pauses = all.map(({ jobId, paused }) => ({ jobId, pausedAt: paused.at }));
-  const recorded = await missedInPause(deps.db.prisma, pauses);
+  const recorded = await missedInPause(db.prisma, pauses);
   return all.flatMap(({ jobId, paused, slots }) =>
     decidePaused(slots, pausedReason(paused), recorded.get(jobId) ?? 0).map(({ scheduledFor, reason }) => ({
       jobId,

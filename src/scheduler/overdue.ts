@@ -1,6 +1,6 @@
 /** Tells whether slots are made in time, from any process: by the beats of its own, and by how far all have come. */
-import type { Deps } from "../deps.ts";
 import { cronJobs } from "../jobs/cron-jobs.ts";
+import type { Database } from "../postgres/client.ts";
 import { parseCron } from "../time/cron.ts";
 import { dueSlots, nextSlots } from "../time/slots.ts";
 import { readClock } from "./progress.ts";
@@ -25,14 +25,19 @@ interface Beats {
 const IN_TIME_MS = 2_000;
 
 /** @param beats undefined where this process is no scheduler */
-export function watchScheduler(deps: Deps, beats: Beats | undefined): () => Promise<SchedulerNumbers> {
+export function watchScheduler(
+  db: Database,
+  beats: Beats | undefined,
+  { defaultTimezone }: { defaultTimezone: string },
+): () => Promise<SchedulerNumbers> {
   // What stands still is looked at once: anybody may ask, as often as they like.
   let known: { progress: string; next: Date | undefined } | undefined;
   const oldestOverdue = async (): Promise<number | null> => {
-    const { now, version, slotsUntil } = await readClock(deps.db.prisma);
+    const { now, version, slotsUntil } = await readClock(db.prisma);
     if (slotsUntil === null || now.getTime() - slotsUntil.getTime() < IN_TIME_MS) return null;
     const progress = `${version} ${slotsUntil.getTime()}`;
-    if (known?.progress !== progress) known = { progress, next: await nextSlot(deps, slotsUntil) };
+    if (known?.progress !== progress)
+      known = { progress, next: await nextSlot(db, slotsUntil, defaultTimezone) };
     const { next } = known;
     return next === undefined || next > now ? null : now.getTime() - next.getTime();
   };
@@ -44,12 +49,12 @@ export function watchScheduler(deps: Deps, beats: Beats | undefined): () => Prom
 }
 
 /** The first slot of any job after `slotsUntil`. */
-async function nextSlot(deps: Deps, slotsUntil: Date): Promise<Date | undefined> {
+async function nextSlot(db: Database, slotsUntil: Date, defaultTimezone: string): Promise<Date | undefined> {
   let first: Date | undefined;
-  for (const job of await cronJobs(deps.db.prisma)) {
+  for (const job of await cronJobs(db.prisma)) {
     if (job.paused !== null) continue;
     const after = job.since > slotsUntil ? job.since : slotsUntil;
-    const zone = job.timezone ?? job.scheduleTimezone ?? deps.defaultTimezone;
+    const zone = job.timezone ?? job.scheduleTimezone ?? defaultTimezone;
     const query = { crons: job.cron.map(parseCron), zone, after };
     const [slot] =
       first === undefined

@@ -1,6 +1,6 @@
 /** Keeps the beat: once at the start, and then at each second of the database's clock. */
 import type { Logger } from "pino";
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import { createBeat } from "./beat.ts";
 
@@ -19,8 +19,11 @@ const MARGIN_MS = 5;
  * The timer runs on the monotonic clock, so a step of this machine's clock moves no beat. The first beat begins at
  * once, before the API lets anybody change what a gap is judged by.
  */
-export function startScheduler(deps: Deps, monitor: Monitor, log: Logger): Scheduler {
-  const beat = createBeat(deps, log);
+export function startScheduler(
+  infra: Infra,
+  { defaultTimezone, monitor, log }: { defaultTimezone: string; monitor: Monitor; log: Logger },
+): Scheduler {
+  const beat = createBeat(infra, { defaultTimezone, log });
   let lastBeat = performance.now();
   let lateness = 0;
   /** Of the next beat, on the monotonic clock in ms. */

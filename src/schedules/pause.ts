@@ -1,6 +1,7 @@
 /** Takes a job's cron slots from it, and gives them back. */
 import { audit } from "../access/audit.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
+import type { Infra } from "../infra.ts";
 import { type Pause, requireJob, type StoredJob } from "../jobs/find.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { save } from "./save.ts";
@@ -20,13 +21,14 @@ export async function writePause(tx: Tx, jobId: string, pause: Pause | null, now
 
 /** Takes a job's cron slots from it; a job that is paused already stays as it is. Throws job_not_found. */
 export async function pauseJob(
-  deps: Deps,
+  infra: Infra,
+  caller: Caller,
   name: string,
   { by = null, reason = null }: { by?: string | null | undefined; reason?: string | null | undefined },
 ): Promise<StoredJob> {
-  return save(deps, {}, async (tx) => {
+  return save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);
-    await audit(tx, deps.caller, "job.pause", name, { changed: job.paused === null });
+    await audit(tx, caller, "job.pause", name, { changed: job.paused === null });
     if (job.paused !== null) return job;
     const at = await databaseNow(tx);
     await writePause(tx, job.id, { at, by, reason }, at);
@@ -35,10 +37,10 @@ export async function pauseJob(
 }
 
 /** Gives a job its cron slots back, from now on. Throws job_not_found. */
-export async function resumeJob(deps: Deps, name: string): Promise<StoredJob> {
-  return save(deps, {}, async (tx) => {
+export async function resumeJob(infra: Infra, caller: Caller, name: string): Promise<StoredJob> {
+  return save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);
-    await audit(tx, deps.caller, "job.resume", name, { changed: job.paused !== null });
+    await audit(tx, caller, "job.resume", name, { changed: job.paused !== null });
     if (job.paused === null) return job;
     await writePause(tx, job.id, null, await databaseNow(tx));
     return requireJob(tx, name);

@@ -1,13 +1,12 @@
 /** Reads jobs, their revisions, and schedules: for callers without the scope admin without secret values. */
 
-import { allows } from "../access/rules/grants.ts";
+import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
-import type { CallerDeps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
 import { findJob, findJobs, type Page, type StoredJob } from "../jobs/find.ts";
 import { findRevisions, type StoredRevision } from "../jobs/revisions.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, Tx } from "../postgres/client.ts";
 import { findSchedule, findSchedules, type ListedSchedule, type StoredSchedule } from "./schedule-rows.ts";
 
 /** A schedule with its live jobs. */
@@ -17,59 +16,62 @@ export interface ScheduleState {
 }
 
 /** Throws job_not_found. */
-export async function readJob(deps: CallerDeps, name: string): Promise<StoredJob> {
-  const job = await findJob(deps.db.prisma, name);
+export async function readJob(db: Database, caller: Caller, name: string): Promise<StoredJob> {
+  const job = await findJob(db.prisma, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
-  return shown(deps, job);
+  return shown(caller, job);
 }
 
 /** Jobs by name. */
-export async function readJobs(deps: CallerDeps, page: Page): Promise<StoredJob[]> {
-  const jobs = await findJobs(deps.db.prisma, {}, page);
-  return jobs.map((job) => shown(deps, job));
+export async function readJobs(db: Database, caller: Caller, page: Page): Promise<StoredJob[]> {
+  const jobs = await findJobs(db.prisma, {}, page);
+  return jobs.map((job) => shown(caller, job));
 }
 
 /** What a job has said, the newest first. Throws job_not_found. */
 export async function readRevisions(
-  deps: CallerDeps,
+  db: Database,
+  caller: Caller,
   name: string,
   page: { before?: number | undefined; limit: number },
 ): Promise<StoredRevision[]> {
-  const { id } = await readJob(deps, name);
-  const revisions = await findRevisions(deps.db.prisma, { id, name }, page);
-  return revisions.map((revision) => shown(deps, revision));
+  const { id } = await readJob(db, caller, name);
+  const revisions = await findRevisions(db.prisma, { id, name }, page);
+  return revisions.map((revision) => shown(caller, revision));
 }
 
 /** Throws job_not_found, revision_not_found. */
-export async function readRevision(deps: CallerDeps, name: string, number: number): Promise<StoredRevision> {
-  const [revision] = await readRevisions(deps, name, { before: number + 1, limit: 1 });
+export async function readRevision(
+  db: Database,
+  caller: Caller,
+  name: string,
+  number: number,
+): Promise<StoredRevision> {
+  const [revision] = await readRevisions(db, caller, name, { before: number + 1, limit: 1 });
   if (revision?.number === number) return revision;
   throw new CarillonError("revision_not_found", `job ${name} has no revision ${number}`);
 }
 
 /** Schedules by name. */
-export async function readSchedules(deps: CallerDeps, page: Page): Promise<ListedSchedule[]> {
-  const schedules = await findSchedules(deps.db.prisma, page);
-  return schedules.map((schedule) => shownSchedule(deps, schedule));
+export async function readSchedules(db: Database, caller: Caller, page: Page): Promise<ListedSchedule[]> {
+  const schedules = await findSchedules(db.prisma, page);
+  return schedules.map((schedule) => shownSchedule(caller, schedule));
 }
 
 /** Throws schedule_not_found. */
-export async function readSchedule(deps: CallerDeps, name: string): Promise<ScheduleState> {
-  const state = await findScheduleState(deps.db.prisma, name);
+export async function readSchedule(db: Database, caller: Caller, name: string): Promise<ScheduleState> {
+  const state = await findScheduleState(db.prisma, name);
   if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
   const { schedule, jobs } = state;
-  return { schedule: shownSchedule(deps, schedule), jobs: jobs.map((job) => shown(deps, job)) };
+  return { schedule: shownSchedule(caller, schedule), jobs: jobs.map((job) => shown(caller, job)) };
 }
 
-function shown<Said extends { definition: JobDefinition }>({ caller }: CallerDeps, said: Said): Said {
+function shown<Said extends { definition: JobDefinition }>(caller: Caller, said: Said): Said {
   if (allows(caller, "admin")) return said;
   return { ...said, definition: maskDefinition(said.definition) };
 }
 
-function shownSchedule<Schedule extends StoredSchedule>(
-  { caller }: CallerDeps,
-  schedule: Schedule,
-): Schedule {
+function shownSchedule<Schedule extends StoredSchedule>(caller: Caller, schedule: Schedule): Schedule {
   if (allows(caller, "admin")) return schedule;
   return { ...schedule, actions: maskActions(schedule.actions) };
 }

@@ -1,13 +1,15 @@
 /** Saves, changes and deletes whole schedules; what is saved is whole, or nothing is. */
 import { isDeepStrictEqual } from "node:util";
 import { audit } from "../access/audit.ts";
-import type { Deps } from "../deps.ts";
+import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { findJobs, type StoredJob } from "../jobs/find.ts";
 import { lockFully } from "../jobs/locks.ts";
 import { changedScheduleFields } from "../jobs/rules/changes.ts";
 import type { JobDefinition, ScheduleDefinition } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
+import type { Queue } from "../queue/queue.ts";
 import { findScheduleState, type ScheduleState } from "./read.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "./schedule-rows.ts";
@@ -21,49 +23,51 @@ export interface SavedSchedule {
 
 /** Makes the database equal to the document. Throws invalid_document, job_exists, job_in_use. */
 export async function putSchedule(
-  deps: Deps,
+  infra: Infra,
+  caller: Caller,
   schedule: ScheduleDefinition,
   options: SaveOptions = {},
 ): Promise<SavedSchedule> {
-  return save(deps, options, async (tx) => {
+  return save(infra, options, async (tx) => {
     const before = await findScheduleState(tx, schedule.name);
-    const after = await writeWhole(deps, tx, schedule, before?.jobs ?? []);
-    await auditSave(deps, tx, before, after);
+    const after = await writeWhole(infra.queue, tx, schedule, before?.jobs ?? []);
+    await auditSave(tx, caller, before, after);
     return { before, after };
   });
 }
 
 /** Saves what `edit` makes of a schedule. Throws schedule_not_found, what putSchedule throws, and what `edit` throws. */
 export async function editSchedule(
-  deps: Deps,
+  infra: Infra,
+  caller: Caller,
   name: string,
   edit: (before: ScheduleState) => ScheduleDefinition,
   options: SaveOptions = {},
 ): Promise<SavedSchedule> {
-  return save(deps, options, async (tx) => {
+  return save(infra, options, async (tx) => {
     const before = await requireSchedule(tx, name);
-    const after = await writeWhole(deps, tx, edit(before), before.jobs);
-    await auditSave(deps, tx, before, after);
+    const after = await writeWhole(infra.queue, tx, edit(before), before.jobs);
+    await auditSave(tx, caller, before, after);
     return { before, after };
   });
 }
 
 /** Deletes a schedule with its jobs. Throws schedule_not_found, job_in_use when another schedule triggers one. */
-export async function deleteSchedule(deps: Deps, name: string): Promise<void> {
-  await save(deps, {}, async (tx) => {
+export async function deleteSchedule(infra: Infra, caller: Caller, name: string): Promise<void> {
+  await save(infra, {}, async (tx) => {
     const { schedule, jobs } = await requireSchedule(tx, name);
     const now = await databaseNow(tx);
     await lockFully(tx, idsOf(jobs));
     // First, so that its own actions do not keep the jobs.
     await hideSchedule(tx, schedule, now);
-    await deleteJobs(deps, tx, jobs, now);
-    await audit(tx, deps.caller, "schedule.delete", name, { deleted: namesOf(jobs) });
+    await deleteJobs(infra.queue, tx, jobs, now);
+    await audit(tx, caller, "schedule.delete", name, { deleted: namesOf(jobs) });
   });
 }
 
 async function auditSave(
-  deps: Deps,
   tx: Tx,
+  caller: Caller,
   before: ScheduleState | undefined,
   after: ScheduleState,
 ): Promise<void> {
@@ -73,7 +77,7 @@ async function auditSave(
     const was = old.get(job.definition.name);
     return was !== undefined && was.revisionId !== job.revisionId;
   });
-  await audit(tx, deps.caller, "schedule.save", after.schedule.name, {
+  await audit(tx, caller, "schedule.save", after.schedule.name, {
     fields: changedScheduleFields(before?.schedule ?? NOTHING, after.schedule),
     created: namesOf(after.jobs).filter((name) => !old.has(name)),
     updated: namesOf(updated),
@@ -86,7 +90,7 @@ const NOTHING = { tzLocation: null, logRetentionMs: null, actions: [] };
 
 /** Makes a schedule, of which these are the jobs, equal to the document. */
 async function writeWhole(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   schedule: ScheduleDefinition,
   jobs: readonly StoredJob[],
@@ -100,12 +104,12 @@ async function writeWhole(
   // First, so that what stays cannot name what goes.
   await markDeleted(tx, idsOf(removed), now);
   const before = new Map(jobs.map((job) => [job.definition.name, job]));
-  const ids = await saveJobs(deps, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
+  const ids = await saveJobs(queue, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
     { path: "", actions: schedule.actions },
     ...schedule.jobs.map((job) => ({ path: `jobs.${job.name}.`, ...job })),
   ]);
   if (!(await says(tx, id, schedule))) await writeSchedule(tx, id, { ...schedule, now }, ids);
-  await deleteJobs(deps, tx, removed, now);
+  await deleteJobs(queue, tx, removed, now);
   return stateOf(tx, id, schedule);
 }
 

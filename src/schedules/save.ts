@@ -1,13 +1,14 @@
 /** How definitions are saved: one writer at a time, and the whole is checked before it is committed. */
 import { isDeepStrictEqual } from "node:util";
 import { requireSecrets } from "../access/secrets.ts";
-import type { Deps } from "../deps.ts";
 import { CarillonError } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import type { StoredJob } from "../jobs/find.ts";
 import { lockDefinitions } from "../jobs/locks.ts";
 import { findCycle } from "../jobs/rules/chains.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
+import type { Queue } from "../queue/queue.ts";
 import { cancelRunsOfJobs } from "../runs/cancel.ts";
 import { releaseWaiting } from "../runs/release.ts";
 import { checkedEdges, namedJobs, type Placed, placedSecrets, refuseCycle, whoTriggers } from "./check.ts";
@@ -30,12 +31,12 @@ class TakenBack extends Error {
 
 /** One transaction that is alone in writing definitions. Throws invalid_document when jobs run in a circle. */
 export async function save<T>(
-  deps: Deps,
+  infra: Infra,
   { dryRun = false }: SaveOptions,
   work: (tx: Tx) => Promise<T>,
 ): Promise<T> {
   try {
-    return await transactionWithPools(deps, async (tx) => {
+    return await transactionWithPools(infra, async (tx) => {
       await lockDefinitions(tx);
       const result = await work(tx);
       refuseCycle(findCycle(await checkedEdges(tx)));
@@ -58,13 +59,13 @@ class PoolsMissing extends Error {
   }
 }
 
-async function transactionWithPools<T>(deps: Deps, work: (tx: Tx) => Promise<T>): Promise<T> {
+async function transactionWithPools<T>(infra: Infra, work: (tx: Tx) => Promise<T>): Promise<T> {
   try {
-    return await deps.db.transactionInTurn(work);
+    return await infra.db.transactionInTurn(work);
   } catch (error) {
     if (!(error instanceof PoolsMissing)) throw error;
-    await deps.queue.openPools(error.pools);
-    return transactionWithPools(deps, work);
+    await infra.queue.openPools(error.pools);
+    return transactionWithPools(infra, work);
   }
 }
 
@@ -82,13 +83,13 @@ export interface Saving {
  * there is no such job.
  */
 export async function saveJobs(
-  deps: Deps,
+  queue: Queue,
   tx: Tx,
   saving: Saving,
   placed: readonly Placed[],
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
-  const unopened = jobs.flatMap(({ pool }) => (deps.queue.hasPool(pool) ? [] : [pool]));
+  const unopened = jobs.flatMap(({ pool }) => (queue.hasPool(pool) ? [] : [pool]));
   if (unopened.length > 0) throw new PoolsMissing(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.
@@ -104,7 +105,7 @@ export async function saveJobs(
   await writeRevisions(tx, scheduleId, revisions, ids, now);
   for (const { jobId, definition } of revisions) {
     const was = before.get(definition.name)?.definition.concurrency;
-    if (was && was.limit !== definition.concurrency.limit) await releaseWaiting(deps, tx, jobId);
+    if (was && was.limit !== definition.concurrency.limit) await releaseWaiting(queue, tx, jobId);
   }
   return ids;
 }
@@ -123,7 +124,7 @@ function required(ids: ReadonlyMap<string, string>, name: string): string {
 }
 
 /** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */
-export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
+export async function deleteJobs(queue: Queue, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
   const ids = jobs.map((job) => job.id);
   await markDeleted(tx, ids, now);
   const users = Map.groupBy(await whoTriggers(tx, ids), ({ jobId }) => jobId);
@@ -135,5 +136,5 @@ export async function deleteJobs(deps: Deps, tx: Tx, jobs: readonly StoredJob[],
       `${definition.name} is triggered by ${by.join(", ")}: change that first`,
     );
   }
-  await cancelRunsOfJobs(deps, tx, ids);
+  await cancelRunsOfJobs(queue, tx, ids);
 }

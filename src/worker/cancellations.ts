@@ -1,7 +1,7 @@
 /** Tells a worker which of its runs must be cancelled, whichever node received the request. */
-import type { Deps } from "../deps.ts";
+import type { Infra } from "../infra.ts";
 import { RENEW_EVERY_MS } from "../queue/messages.ts";
-import { cancelRequests } from "../runs/cancel.ts";
+import { findCancelRequests } from "../runs/cancel.ts";
 
 interface WatchedRun {
   runId: string;
@@ -21,7 +21,7 @@ export interface Cancellations {
 }
 
 /** Listens for signals, and also asks the database every 4 s and whenever a signal may have been missed. */
-export function createCancellations(deps: Deps, onError: (error: Error) => void): Cancellations {
+export function createCancellations({ db, signals }: Infra, onError: (error: Error) => void): Cancellations {
   // A run may be here twice: an earlier attempt that was given up may still be ending.
   const watched = new Set<WatchedRun>();
   const cancel = (runId: string) => {
@@ -29,9 +29,10 @@ export function createCancellations(deps: Deps, onError: (error: Error) => void)
   };
   const poll = async () => {
     const ids = new Set([...watched].map(({ runId }) => runId));
-    for (const id of await cancelRequests(deps, [...ids])) cancel(id);
+    if (ids.size === 0) return;
+    for (const id of await findCancelRequests(db.prisma, [...ids])) cancel(id);
   };
-  const unsubscribe = deps.signals.subscribe((signal) => {
+  const unsubscribe = signals.subscribe((signal) => {
     if (signal.type === "cancel") cancel(signal.run);
     if (signal.type === "missed") void poll().catch(onError);
   });

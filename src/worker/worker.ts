@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LimitFunction } from "p-limit";
 import type { Logger } from "pino";
-import type { Deps } from "../deps.ts";
+import type { SecretKeys } from "../access/secret-keys.ts";
+import type { Infra } from "../infra.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
 import { createLiveLogs, type LiveLog } from "../logs/live.ts";
 import { wholeOutput } from "../logs/rules/output.ts";
@@ -38,6 +39,9 @@ export interface WorkerOptions {
   /** Working directories are relative to this. */
   jobsDir: string;
   runner: Runner;
+  secretKeys: SecretKeys;
+  /** A number in [0, 1), which places the delay of a retry within its jitter. */
+  random: () => number;
   /** Limits how many starts and settlements use the database at once; all workers of a process share it. */
   limitDatabase: LimitFunction;
   /** Time (ms) that running commands still have after the stop of the worker. */
@@ -50,12 +54,13 @@ export interface WorkerOptions {
 const HAND_BACK_MS = 8_000;
 
 /** Starts a worker. `stop` claims nothing more, gives running commands the grace period, and hands back the rest (promise 9). */
-export function startWorker(deps: Deps, options: WorkerOptions): Part {
+export function startWorker(infra: Infra, options: WorkerOptions): Part {
+  const { db, queue, signals } = infra;
   const queueName = attemptQueue(options.pool);
   const { monitor, graceMs } = options;
-  const claims = createClaims(deps.queue, queueName, monitor.failed);
-  const cancellations = createCancellations(deps, monitor.failed);
-  const logs = createLiveLogs(deps.db, monitor.failed);
+  const claims = createClaims(queue, queueName, monitor.failed);
+  const cancellations = createCancellations(infra, monitor.failed);
+  const logs = createLiveLogs(db, monitor.failed);
   const running = new Set<RunningCommand>();
 
   let handingBack = false;
@@ -70,7 +75,8 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
       (leftMs) => command?.extendLease(leftMs),
     );
     try {
-      const order = await recordAttempt(message, "started", () => startAttempt(deps, message, options.name));
+      const start = () => startAttempt(infra, message, options.name, options);
+      const order = await recordAttempt(message, "started", start);
       if (order === undefined) return;
       const log = logs.open(order);
       command = runOrder(order, message, options, log);
@@ -79,7 +85,7 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
       if (handingBack) command.kill("handed_back");
       void cancellation.requested.then(() => command?.kill("cancelled"));
       const result = attemptResult(await command.finished, order, log);
-      await recordAttempt(message, "settled", () => settleAttempt(deps, message, result));
+      await recordAttempt(message, "settled", () => settleAttempt(infra, message, result, options));
     } finally {
       if (command !== undefined) running.delete(command);
       claims.release(message);
@@ -101,7 +107,6 @@ export function startWorker(deps: Deps, options: WorkerOptions): Part {
     }
     return undefined;
   };
-  const { queue, signals } = deps;
   const loop = startClaimLoop<AttemptMessage>({
     queue,
     signals,

@@ -1,8 +1,6 @@
 /** What becomes of an attempt's output at its end: what its worker kept, or what it had stored before it fell silent. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { ADMIN, type Caller } from "../../src/access/rules/grants.ts";
 import { thawBody } from "../../src/deliveries/rules/payloads.ts";
-import { as } from "../../src/deps.ts";
 import { completeOutput, storedPieces, writeLive } from "../../src/logs/pieces.ts";
 import { wholeOutput } from "../../src/logs/rules/output.ts";
 import { type AttemptMessage, attemptQueue, LOST_QUEUE } from "../../src/queue/messages.ts";
@@ -13,63 +11,61 @@ import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
-const ADMINISTRATOR: Caller = { id: ADMIN, name: ADMIN, scopes: ["admin"], jobs: [], address: "127.0.0.1" };
-
-let deps: TestDeps;
+let infra: TestInfra;
 beforeAll(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
   const actions = [{ event: "on_error", action: "notify_webhook", target: "https://example.org/" } as const];
-  await putJob(deps, jobDefinition({ actions, logLimitBytes: 4_096 }));
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ actions, logLimitBytes: 4_096 }));
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 
 async function claim(queue: string): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
+  const [message] = await infra.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }
 
 async function begin() {
-  const { id } = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const message = await claim(attemptQueue("default"));
-  const order = await startAttempt(deps, message, "worker");
+  const order = await startAttempt(infra, message, "worker", infra);
   return { id, message, attemptId: String(order?.attemptId), logLimitBytes: order?.logLimitBytes };
 }
 
 const piece = (position: number, text: string) => ({ position, bytes: Buffer.from(text) });
 const bodyOf = async (runId: string) =>
-  thawBody((await deps.db.prisma.runEvent.findFirstOrThrow({ where: { runId } })).body);
+  thawBody((await infra.db.prisma.runEvent.findFirstOrThrow({ where: { runId } })).body);
 
 it("is what was stored when the worker has fallen silent", async () => {
   const { id, attemptId } = await begin();
   const pieces = [piece(0, "head"), piece(10, "end")];
-  await deps.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
-  await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
-  await recoverRuns(deps);
-  await settleLost(deps, await claim(LOST_QUEUE));
+  await infra.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
+  await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+  await recoverRuns(infra);
+  await settleLost(infra, await claim(LOST_QUEUE), infra);
   const log = "head\n... 6 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: -1, log, log_truncated: true });
-  expect(await readRun(as(deps, ADMINISTRATOR), id)).toMatchObject({ log, omittedBytes: 6 });
+  expect(await readRun(infra.db, ADMINISTRATOR, id)).toMatchObject({ log, omittedBytes: 6 });
   // A worker that comes back writes no more.
   const late = { attemptId, pieces: [piece(13, "late")], dropped: [0] };
-  expect(await deps.db.transaction((tx) => writeLive(tx, [late]))).toEqual([]);
-  expect((await readRun(as(deps, ADMINISTRATOR), id)).log).toBe(log);
+  expect(await infra.db.transaction((tx) => writeLive(tx, [late]))).toEqual([]);
+  expect((await readRun(infra.db, ADMINISTRATOR, id)).log).toBe(log);
 });
 
 it("is what the worker kept, whatever was stored before", async () => {
   const { id, message, attemptId, logLimitBytes } = await begin();
   expect(logLimitBytes).toBe(4_096);
   const pieces = [piece(0, "he"), piece(7, "?"), piece(9, "no")];
-  await deps.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
+  await infra.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
   const missing = [piece(2, "ad"), piece(9, "end")];
   const output = { pieces: [piece(0, "head"), piece(9, "end")], stored: [0], missing };
-  await settleAttempt(deps, message, { outcome: { state: "failed", status: 1 }, output });
+  await settleAttempt(infra, message, { outcome: { state: "failed", status: 1 }, output }, infra);
   const log = "head\n... 5 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: 1, log, log_truncated: true });
-  const stored = await storedPieces(deps.db.prisma, attemptId);
+  const stored = await storedPieces(infra.db.prisma, attemptId);
   expect(stored.map(({ position, bytes }) => [position, Buffer.from(bytes).toString()])).toEqual([
     [0, "he"],
     [2, "ad"],
@@ -84,7 +80,7 @@ it("costs no query when there is none", async () => {
     $executeRaw: async () => {
       queries++;
     },
-  } as unknown as typeof deps.db.prisma;
+  } as unknown as typeof infra.db.prisma;
   await completeOutput(tx, attemptId, wholeOutput(new Uint8Array()));
   expect(queries).toBe(0);
   await completeOutput(tx, attemptId, wholeOutput(Buffer.from("x")));

@@ -5,19 +5,19 @@ import { completeOutput, storedPieces } from "../../src/logs/pieces.ts";
 import { MAX_WRITE_BYTES } from "../../src/logs/rules/live-output.ts";
 import { keptSpans, renderOutput, type Span } from "../../src/logs/rules/output.ts";
 import type { Database } from "../../src/postgres/client.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { type TestInfra, testInfra } from "../support/infra.ts";
 import { type OldJob, saveJob, saveRun } from "../support/old-runs.ts";
 
 const MIB = 1_048_576;
 const SOON = { timeout: 15_000, interval: 20 };
 
-let deps: TestDeps;
+let infra: TestInfra;
 let job: OldJob;
 beforeAll(async () => {
-  deps = await testDeps();
-  job = await saveJob(deps.db.prisma, {});
+  infra = await testInfra();
+  job = await saveJob(infra.db.prisma, {});
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 
 let runId: string;
 let attemptId: string;
@@ -26,9 +26,9 @@ beforeEach(async () => {
 });
 
 async function runningAttempt() {
-  const { id } = await saveRun(deps.db.prisma, job, { endedDaysAgo: null });
-  const attempt = await deps.db.prisma.attempt.findFirstOrThrow({ where: { runId: id } });
-  await deps.db.prisma.attemptLog.deleteMany({ where: { attemptId: attempt.id } });
+  const { id } = await saveRun(infra.db.prisma, job, { endedDaysAgo: null });
+  const attempt = await infra.db.prisma.attempt.findFirstOrThrow({ where: { runId: id } });
+  await infra.db.prisma.attemptLog.deleteMany({ where: { attemptId: attempt.id } });
   return { runId: id, attemptId: attempt.id };
 }
 
@@ -37,14 +37,14 @@ const failOnError = (error: Error): void => {
 };
 
 /** Live logs that are closed at the end of the test. */
-function liveLogs(db: Database = deps.db, onError = failOnError): LiveLogs & AsyncDisposable {
+function liveLogs(db: Database = infra.db, onError = failOnError): LiveLogs & AsyncDisposable {
   const logs = createLiveLogs(db, onError);
   return { ...logs, [Symbol.asyncDispose]: () => logs.close() };
 }
 
 const attempt = (logLimitBytes = MIB, secrets: string[] = []) => ({ attemptId, logLimitBytes, secrets });
 const stored = async (id = attemptId) =>
-  (await storedPieces(deps.db.prisma, id)).map(({ position, bytes }) => ({ position, bytes: bytes.length }));
+  (await storedPieces(infra.db.prisma, id)).map(({ position, bytes }) => ({ position, bytes: bytes.length }));
 /** Pieces that touch are one. */
 const storedSpans = async (): Promise<Span[]> => {
   const spans: Span[] = [];
@@ -55,7 +55,7 @@ const storedSpans = async (): Promise<Span[]> => {
   }
   return spans;
 };
-const storedText = async (id = attemptId) => renderOutput(await storedPieces(deps.db.prisma, id)).text;
+const storedText = async (id = attemptId) => renderOutput(await storedPieces(infra.db.prisma, id)).text;
 const storedBytes = async () => (await stored()).reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** Bytes that tell their position apart. */
@@ -67,7 +67,7 @@ function numbered(length: number): Buffer {
 
 it("writes what was printed while the command runs, and tells which run it was", async () => {
   const told: string[] = [];
-  const unsubscribe = deps.signals.subscribe((signal) => {
+  const unsubscribe = infra.signals.subscribe((signal) => {
     if (signal.type === "log") told.push(...(signal.runs ?? []));
   });
   await using logs = liveLogs();
@@ -86,11 +86,11 @@ it("writes half a MiB of an attempt at a time, four times a second, however much
   const rounds: { at: number; bytes: number }[] = [];
   const transaction: Database["transaction"] = async (work) => {
     const at = performance.now();
-    const result = await deps.db.transaction(work);
+    const result = await infra.db.transaction(work);
     rounds.push({ at, bytes: await storedBytes() });
     return result;
   };
-  await using logs = liveLogs({ ...deps.db, transaction });
+  await using logs = liveLogs({ ...infra.db, transaction });
   const log = logs.open(attempt(8 * MIB));
   const output = numbered(2 * MIB);
   log.write(output);
@@ -117,9 +117,9 @@ it("shows a gap for what came too fast, and fills the end in when the command ha
   log.write(output.subarray(4 * MIB, 4.25 * MIB));
   const final = log.finish();
   expect(final.missing.map(({ position }) => position)[0]).toBe(4 * MIB);
-  await deps.db.transaction((tx) => completeOutput(tx, attemptId, final));
+  await infra.db.transaction((tx) => completeOutput(tx, attemptId, final));
   expect(await storedSpans()).toEqual(keptSpans(4.25 * MIB, MIB));
-  for (const { position, bytes } of await storedPieces(deps.db.prisma, attemptId)) {
+  for (const { position, bytes } of await storedPieces(infra.db.prisma, attemptId)) {
     expect(Buffer.compare(bytes, output.subarray(position, position + bytes.length))).toBe(0);
   }
 });
@@ -141,11 +141,11 @@ it("removes what has left the end, and its size stays bounded", async () => {
 it("writes nothing into an attempt that has ended, nor waits for one that is being settled", async () => {
   const late = await runningAttempt();
   const settling = await runningAttempt();
-  await deps.db.prisma.attempt.update({ where: { id: late.attemptId }, data: { state: "lost" } });
+  await infra.db.prisma.attempt.update({ where: { id: late.attemptId }, data: { state: "lost" } });
   await using logs = liveLogs();
   const held = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
-  const settlement = deps.db.transaction(async (tx) => {
+  const settlement = infra.db.transaction(async (tx) => {
     await tx.$queryRaw`SELECT 1 AS locked FROM attempt WHERE id = ${settling.attemptId}::uuid FOR UPDATE`;
     locked.resolve();
     await held.promise;
@@ -168,12 +168,12 @@ it.each(["away", "silent after it has done the work"])(
     let refused = 0;
     const errors: Error[] = [];
     const transaction: Database["transaction"] = async (work) => {
-      const result = away && how === "away" ? undefined : await deps.db.transaction(work);
+      const result = away && how === "away" ? undefined : await infra.db.transaction(work);
       if (!away) return result as Awaited<ReturnType<typeof work>>;
       refused++;
       throw Object.assign(new Error("no database"), { code: "ECONNREFUSED" });
     };
-    await using logs = liveLogs({ ...deps.db, transaction }, (error) => void errors.push(error));
+    await using logs = liveLogs({ ...infra.db, transaction }, (error) => void errors.push(error));
     const log = logs.open(attempt());
     const output = numbered(60_000);
     log.write(output.subarray(0, 20_000));
@@ -186,8 +186,8 @@ it.each(["away", "silent after it has done the work"])(
     await expect.poll(storedSpans, SOON).toEqual([{ from: 0, to: 60_000 }]);
     expect(errors).toHaveLength(1);
     const final = log.finish();
-    await deps.db.transaction((tx) => completeOutput(tx, attemptId, final));
-    const bytes = (await storedPieces(deps.db.prisma, attemptId)).map((piece) => piece.bytes);
+    await infra.db.transaction((tx) => completeOutput(tx, attemptId, final));
+    const bytes = (await storedPieces(infra.db.prisma, attemptId)).map((piece) => piece.bytes);
     expect(Buffer.compare(Buffer.concat(bytes), output)).toBe(0);
   },
 );
@@ -200,12 +200,12 @@ it("has the whole output at the end, though no write has come through", async ()
     return hanging.promise;
   };
   const errors: Error[] = [];
-  const logs = createLiveLogs({ ...deps.db, transaction }, (error) => void errors.push(error));
+  const logs = createLiveLogs({ ...infra.db, transaction }, (error) => void errors.push(error));
   const log = logs.open(attempt());
   log.write(Buffer.from("all\n"));
   await begun.promise;
   // Neither the command nor its settlement waits for the write.
-  await deps.db.transaction((tx) => completeOutput(tx, attemptId, log.finish()));
+  await infra.db.transaction((tx) => completeOutput(tx, attemptId, log.finish()));
   expect(await storedText()).toBe("all\n");
   hanging.reject(new Error("the connection was cut"));
   await logs.close();
@@ -227,9 +227,9 @@ it("keeps up with many attempts in one transaction", async () => {
   let transactions = 0;
   const transaction: Database["transaction"] = (work) => {
     transactions++;
-    return deps.db.transaction(work);
+    return infra.db.transaction(work);
   };
-  await using logs = liveLogs({ ...deps.db, transaction });
+  await using logs = liveLogs({ ...infra.db, transaction });
   for (const { attemptId: id } of many) logs.open({ ...attempt(), attemptId: id }).write(Buffer.from(id));
   for (const { attemptId: id } of many) await expect.poll(() => storedText(id), SOON).toBe(id);
   expect(transactions).toBe(1);

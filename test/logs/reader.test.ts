@@ -1,24 +1,25 @@
 /** Many who read the same output ask the database once, and nobody misses what came while others were asking. */
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
-import type { Deps } from "../../src/deps.ts";
+import type { Infra } from "../../src/infra.ts";
 import { followLog } from "../../src/logs/follow.ts";
 import { createLogReader, type LogReader } from "../../src/logs/reader.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { type TestInfra, testInfra } from "../support/infra.ts";
 import { saveJob, saveRun } from "../support/old-runs.ts";
 
 const FOLLOWERS = 100;
+const RUNNING = { closing: new AbortController().signal };
 
-let deps: TestDeps;
+let infra: TestInfra;
 let runId: string;
 let attemptId: string;
 beforeAll(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 beforeEach(async () => {
-  const job = await saveJob(deps.db.prisma, {});
-  runId = (await saveRun(deps.db.prisma, job, { endedDaysAgo: null })).id;
-  attemptId = (await deps.db.prisma.attempt.findFirstOrThrow({ where: { runId } })).id;
+  const job = await saveJob(infra.db.prisma, {});
+  runId = (await saveRun(infra.db.prisma, job, { endedDaysAgo: null })).id;
+  attemptId = (await infra.db.prisma.attempt.findFirstOrThrow({ where: { runId } })).id;
 });
 
 /** A reader on a database that counts what it has answered, and signals that the test sends. */
@@ -29,24 +30,24 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
     queries.push(name);
     return answered;
   };
-  const listeners = new Set<Parameters<Deps["signals"]["subscribe"]>[0]>();
+  const listeners = new Set<Parameters<Infra["signals"]["subscribe"]>[0]>();
   const run = {
-    findUnique(query: Parameters<typeof deps.db.prisma.run.findUnique>[0]) {
-      return counted("progress", deps.db.prisma.run.findUnique(query));
+    findUnique(query: Parameters<typeof infra.db.prisma.run.findUnique>[0]) {
+      return counted("progress", infra.db.prisma.run.findUnique(query));
     },
   };
-  const $queryRaw = (...query: Parameters<typeof deps.db.prisma.$queryRaw>) => {
-    return counted("text", deps.db.prisma.$queryRaw(...query));
+  const $queryRaw = (...query: Parameters<typeof infra.db.prisma.$queryRaw>) => {
+    return counted("text", infra.db.prisma.$queryRaw(...query));
   };
-  const prisma = { run, $queryRaw } as unknown as typeof deps.db.prisma;
-  const signals: Deps["signals"] = {
-    ...deps.signals,
+  const prisma = { run, $queryRaw } as unknown as typeof infra.db.prisma;
+  const signals: Infra["signals"] = {
+    ...infra.signals,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
   };
-  const reader = createLogReader({ ...deps, db: { ...deps.db, prisma }, signals }, deps);
+  const reader = createLogReader({ ...infra, db: { ...infra.db, prisma }, signals }, RUNNING);
   return {
     reader,
     queries,
@@ -79,13 +80,13 @@ it("asks anew once something has changed", async () => {
 it("wakes all followers together", async () => {
   const { reader, queries, signal } = countingReader();
   const part = { from: { ordinal: 0, position: 0 }, last: undefined };
-  const followers = Array.from({ length: FOLLOWERS }, () => followLog(reader, runId, part, deps));
+  const followers = Array.from({ length: FOLLOWERS }, () => followLog(reader, runId, part, RUNNING));
   const next = () => Promise.all(followers.map(async (one) => (await one.next()).value));
   expect(new Set((await next()).map((step) => step?.kind))).toEqual(new Set(["output"]));
   // Each has read to the end, and waits.
   const idle = next();
   await expect.poll(() => queries.length).toBe(3);
-  await deps.db.prisma.attemptLog.create({ data: { attemptId, position: 5, bytes: Buffer.from("more\n") } });
+  await infra.db.prisma.attemptLog.create({ data: { attemptId, position: 5, bytes: Buffer.from("more\n") } });
   signal();
   expect(new Set((await idle).map((step) => step?.kind))).toEqual(new Set(["idle"]));
   const more = await next();
@@ -99,9 +100,9 @@ it("ends for all who follow when the service stops, without a second's delay", a
   vi.useFakeTimers({ toFake: ["setInterval"] });
   using _real = { [Symbol.dispose]: () => void vi.useRealTimers() };
   const closing = new AbortController();
-  const stopping = { ...deps, closing: closing.signal };
+  const stopping = { closing: closing.signal };
   const part = { from: { ordinal: 0, position: 5 }, last: undefined };
-  const follower = followLog(createLogReader(deps, stopping), runId, part, stopping);
+  const follower = followLog(createLogReader(infra, stopping), runId, part, stopping);
   const waiting = follower.next();
   closing.abort();
   expect(await waiting).toMatchObject({ value: { kind: "idle" } });

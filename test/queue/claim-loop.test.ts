@@ -4,13 +4,13 @@ import { newId } from "../../src/postgres/ids.ts";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { attemptQueue } from "../../src/queue/messages.ts";
 import type { Message } from "../../src/queue/queue.ts";
-import { testDeps } from "../support/deps.ts";
+import { testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 
 const QUEUE = attemptQueue("default");
 
 it("takes no more of a burst than there is room for, and leaves the rest to others", async () => {
-  await using deps = await testDeps();
+  await using infra = await testInfra();
   await using stack = new AsyncDisposableStack();
   const gate = Promise.withResolvers<void>();
   const handled: string[] = [];
@@ -21,19 +21,19 @@ it("takes no more of a burst than there is room for, and leaves the rest to othe
     const handle = async (message: Message<unknown>) => {
       busy[index] = Number(busy[index]) + 1;
       await gate.promise;
-      await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message));
+      await infra.db.transaction((tx) => infra.queue.acknowledge(tx, message));
       handled.push(message.id);
     };
-    const loop = startClaimLoop({ ...deps, queueName: QUEUE, concurrency, handle, monitor, stopMs: 1_000 });
+    const loop = startClaimLoop({ ...infra, queueName: QUEUE, concurrency, handle, monitor, stopMs: 1_000 });
     stack.defer(() => loop.stop());
   }
   stack.defer(() => gate.resolve());
   const ids = Array.from({ length: 10 }, newId);
   const messages = ids.map((id) => ({ id, data: {} }));
-  await deps.db.transaction((tx) => deps.queue.send(tx, QUEUE, messages));
+  await infra.db.transaction((tx) => infra.queue.send(tx, QUEUE, messages));
 
   await expect.poll(() => busy, { timeout: 10_000 }).toEqual([3, 4]);
-  const active = await deps.db.prisma.$queryRaw`SELECT count(*)::int FROM pgboss.job WHERE state = 'active'`;
+  const active = await infra.db.prisma.$queryRaw`SELECT count(*)::int FROM pgboss.job WHERE state = 'active'`;
   expect(active).toEqual([{ count: 7 }]);
   gate.resolve();
   await expect.poll(() => handled.toSorted(), { timeout: 10_000 }).toEqual(ids);

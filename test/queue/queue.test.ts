@@ -5,82 +5,82 @@ import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { freshDatabase } from "../support/database.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { type TestInfra, testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 
 const QUEUE = attemptQueue("default");
-let deps: TestDeps;
+let infra: TestInfra;
 let id: string;
 beforeAll(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 beforeEach(() => {
   id = randomUUID();
 });
 
 const send = (queue = QUEUE, startAfter?: Date) =>
-  deps.db.transaction((tx) => {
-    return deps.queue.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
+  infra.db.transaction((tx) => {
+    return infra.queue.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
   });
 
 it("sends with the transaction, or not at all", async () => {
-  const rolledBack = deps.db.transaction(async (tx) => {
-    await deps.queue.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
+  const rolledBack = infra.db.transaction(async (tx) => {
+    await infra.queue.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
     throw new Error("rolled back");
   });
   await expect(rolledBack).rejects.toThrow("rolled back");
-  expect(await deps.queue.claim(QUEUE, 10)).toEqual([]);
+  expect(await infra.queue.claim(QUEUE, 10)).toEqual([]);
 
   await send();
-  const [message] = await deps.queue.claim(QUEUE, 10);
+  const [message] = await infra.queue.claim(QUEUE, 10);
   expect(message).toMatchObject({ queueName: QUEUE, id, data: { message_id: id } });
-  expect(await deps.queue.claim(QUEUE, 10)).toEqual([]);
+  expect(await infra.queue.claim(QUEUE, 10)).toEqual([]);
 });
 
 it("keeps a message back until its time", async () => {
   await send(DELIVERY_QUEUE, new Date(Date.now() + 60_000));
-  expect(await deps.queue.claim(DELIVERY_QUEUE, 10)).toEqual([]);
+  expect(await infra.queue.claim(DELIVERY_QUEUE, 10)).toEqual([]);
 });
 
 it("lets a claim be acknowledged once, and rolls back what came with the second time", async () => {
   await send();
-  const [message] = await deps.queue.claim(QUEUE, 1);
+  const [message] = await infra.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
   const acknowledge = () =>
-    deps.db.transaction(async (tx) => {
+    infra.db.transaction(async (tx) => {
       await tx.schedule.create({ data: { name: `made with ${randomUUID()}` } });
-      await deps.queue.acknowledge(tx, message);
+      await infra.queue.acknowledge(tx, message);
     });
   await acknowledge();
   await expect(acknowledge()).rejects.toThrow(ClaimLost);
-  expect(await deps.db.prisma.schedule.count()).toBe(1);
+  expect(await infra.db.prisma.schedule.count()).toBe(1);
 });
 
 it("refuses a claim whose fence has moved on", async () => {
   await send();
-  const [message] = await deps.queue.claim(QUEUE, 1);
+  const [message] = await infra.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
   const stale = { ...message, retryCount: message.retryCount + 1 };
-  await expect(deps.db.transaction((tx) => deps.queue.acknowledge(tx, stale))).rejects.toThrow(ClaimLost);
-  expect(await deps.queue.renew(QUEUE, [stale])).toEqual(new Set());
-  expect(await deps.queue.renew(QUEUE, [message])).toEqual(new Set([id]));
+  await expect(infra.db.transaction((tx) => infra.queue.acknowledge(tx, stale))).rejects.toThrow(ClaimLost);
+  expect(await infra.queue.renew(QUEUE, [stale])).toEqual(new Set());
+  expect(await infra.queue.renew(QUEUE, [message])).toEqual(new Set([id]));
 });
 
 it("knows which messages live: queued, claimed, but not ended or withdrawn", async () => {
-  const living = () => deps.queue.living(deps.db.prisma, [id, randomUUID()]);
+  const living = () => infra.queue.living(infra.db.prisma, [id, randomUUID()]);
   await send();
   expect(await living()).toEqual(new Set([id]));
-  const [message] = await deps.queue.claim(QUEUE, 1);
+  const [message] = await infra.queue.claim(QUEUE, 1);
   expect(await living()).toEqual(new Set([id]));
-  await deps.db.transaction((tx) => deps.queue.acknowledge(tx, message ?? fail()));
+  await infra.db.transaction((tx) => infra.queue.acknowledge(tx, message ?? fail()));
   expect(await living()).toEqual(new Set());
 
   id = randomUUID();
   await send();
-  await deps.db.transaction((tx) => deps.queue.withdraw(tx, QUEUE, [id]));
+  await infra.db.transaction((tx) => infra.queue.withdraw(tx, QUEUE, [id]));
   expect(await living()).toEqual(new Set());
-  expect(await deps.queue.claim(QUEUE, 1)).toEqual([]);
+  expect(await infra.queue.claim(QUEUE, 1)).toEqual([]);
 });
 
 it("tells of no errors once it has stopped: the server may go before its connections have closed", async () => {

@@ -4,14 +4,14 @@ import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { openSignals, publish, type Signal } from "../../src/queue/signals.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { type TestInfra, testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 
 /** Collects signals; `until` resolves with the first that fits. */
-function listen(deps: Pick<TestDeps, "signals">) {
+function listen(infra: Pick<TestInfra, "signals">) {
   const heard: Signal[] = [];
   let look = () => {};
-  deps.signals.subscribe((signal) => {
+  infra.signals.subscribe((signal) => {
     heard.push(signal);
     look();
   });
@@ -29,37 +29,37 @@ function listen(deps: Pick<TestDeps, "signals">) {
 const LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'";
 
 it("tells of what was committed, not of what was rolled back", async () => {
-  await using deps = await testDeps();
-  const { heard, until } = listen(deps);
+  await using infra = await testInfra();
+  const { heard, until } = listen(infra);
   await until((signal) => signal.type === "missed");
-  await deps.db
+  await infra.db
     .transaction(async (tx) => {
       await publish(tx, { type: "run_changed", run: "rolled back" });
       throw new Error("no");
     })
     .catch(() => undefined);
-  await deps.db.prisma.$queryRaw`SELECT pg_notify('carillon', 'not a signal')::text`;
-  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "committed" }));
+  await infra.db.prisma.$queryRaw`SELECT pg_notify('carillon', 'not a signal')::text`;
+  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "committed" }));
   await until((signal) => signal.type === "run_changed");
   expect(heard.slice(1)).toEqual([{ type: "run_changed", run: "committed" }]);
 });
 
 it("says that something may have been missed once it is back", async () => {
-  await using deps = await testDeps();
-  const { heard, until } = listen(deps);
+  await using infra = await testInfra();
+  const { heard, until } = listen(infra);
   await until((signal) => signal.type === "missed");
   heard.length = 0;
-  await deps.db.prisma.$queryRawUnsafe(
+  await infra.db.prisma.$queryRawUnsafe(
     `SELECT pg_terminate_backend(pid) FROM (${LISTENERS} AND datname = current_database() AND pid <> pg_backend_pid()) l`,
   );
   await until((signal) => signal.type === "missed");
-  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
 });
 
 it("notices that the network has forgotten its connection, and listens on another one", async () => {
-  await using deps = await testDeps();
-  await using proxy = await startCutProxy(deps.connectionString);
+  await using infra = await testInfra();
+  await using proxy = await startCutProxy(infra.connectionString);
   const errors: Error[] = [];
   const monitor = testMonitor((error) => void errors.push(error));
   const signals = openSignals(proxy.connectionString, monitor, { pingMs: 100, deadlineMs: 200 });
@@ -68,18 +68,18 @@ it("notices that the network has forgotten its connection, and listens on anothe
   heard.length = 0;
   proxy.forget();
   await until((signal) => signal.type === "missed");
-  await deps.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
   expect(errors).toHaveLength(1);
   await signals.stop();
 });
 
 it("finds messages by polling when no signal comes (promise 7)", async () => {
-  await using deps = await testDeps();
-  const deaf = { ...deps.signals, subscribe: () => () => undefined };
+  await using infra = await testInfra();
+  const deaf = { ...infra.signals, subscribe: () => () => undefined };
   const claimed = Promise.withResolvers<string>();
   const loop = startClaimLoop({
-    queue: deps.queue,
+    queue: infra.queue,
     signals: deaf,
     queueName: DELIVERY_QUEUE,
     concurrency: 1,
@@ -88,7 +88,7 @@ it("finds messages by polling when no signal comes (promise 7)", async () => {
     stopMs: 1_000,
   });
   const id = "01890000-0000-7000-8000-000000000001";
-  await deps.db.transaction((tx) => deps.queue.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));
+  await infra.db.transaction((tx) => infra.queue.send(tx, DELIVERY_QUEUE, [{ id, data: {} }]));
   expect(await claimed.promise).toBe(id);
   await loop.stop();
 });

@@ -5,14 +5,14 @@ import type { JobDefinition } from "../../src/jobs/rules/definition.ts";
 import { type AttemptMessage, attemptQueue, LOST_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, type Message } from "../../src/queue/queue.ts";
 import type { Signal } from "../../src/queue/signals.ts";
-import { cancelRequests, cancelRun } from "../../src/runs/cancel.ts";
+import { cancelRun, findCancelRequests } from "../../src/runs/cancel.ts";
 import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
 import type { AttemptOutcome } from "../../src/runs/rules/states.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun } from "../../src/runs/trigger.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
 const target = "https://example.org/";
@@ -26,41 +26,41 @@ const RETRIED = jobDefinition({
 });
 const FAILED: AttemptOutcome = { state: "failed", status: 3 };
 
-let deps: TestDeps;
+let infra: TestInfra;
 let job: string;
 let jobs = 0;
 beforeAll(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 beforeEach(async () => {
-  await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+  await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
 });
 
 async function saveJob(more: Partial<JobDefinition> = {}): Promise<void> {
   job = `job-${jobs++}`;
-  await putJob(deps, { ...RETRIED, ...more, name: job });
+  await putJob(infra, ADMINISTRATOR, { ...RETRIED, ...more, name: job });
 }
 
 async function claim(queue = attemptQueue("default")): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
+  const [message] = await infra.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }
 
 async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
-  const { id } = await triggerRun(deps, { job });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
   const message = await claim();
-  await startAttempt(deps, message, "worker");
+  await startAttempt(infra, message, "worker", infra);
   return { id, message };
 }
 
 function settle(message: Message<AttemptMessage>, outcome: AttemptOutcome): Promise<void> {
-  return settleAttempt(deps, message, { outcome });
+  return settleAttempt(infra, message, { outcome }, infra);
 }
 
 const runOf = (id: string) =>
-  deps.db.prisma.run.findUniqueOrThrow({
+  infra.db.prisma.run.findUniqueOrThrow({
     where: { id },
     include: { attempts: { select: { state: true, reason: true } }, events: { select: { event: true } } },
   });
@@ -69,16 +69,16 @@ it("tells the worker of a running run, once and for all, and leaves the run runn
   await saveJob();
   const { id } = await startedRun();
   const heard: Signal[] = [];
-  const unsubscribe = deps.signals.subscribe((signal) => heard.push(signal));
-  expect(await cancelRequests(deps, [id])).toEqual([]);
-  expect(await cancelRun(deps, id)).toBe(false);
+  const unsubscribe = infra.signals.subscribe((signal) => heard.push(signal));
+  expect(await findCancelRequests(infra.db.prisma, [id])).toEqual([]);
+  expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(false);
   const asked = await runOf(id);
   expect(asked).toMatchObject({ state: "running", cancelRequestedAt: expect.any(Date) });
-  expect(await cancelRequests(deps, [id, randomUUID()])).toEqual([id]);
+  expect(await findCancelRequests(infra.db.prisma, [id, randomUUID()])).toEqual([id]);
   await expect.poll(() => heard).toContainEqual({ type: "cancel", run: id });
   unsubscribe();
 
-  expect(await cancelRun(deps, id)).toBe(false);
+  expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(false);
   expect(await runOf(id)).toEqual(asked);
 });
 
@@ -90,7 +90,7 @@ it.each<[AttemptOutcome, number]>([
 ])("ends the run when its attempt is %o: no retry, no events", async (outcome, status) => {
   await saveJob();
   const { id, message } = await startedRun();
-  await cancelRun(deps, id);
+  await cancelRun(infra, ADMINISTRATOR, id);
   await settle(message, outcome);
   expect(await runOf(id)).toMatchObject({
     state: "cancelled",
@@ -102,28 +102,28 @@ it.each<[AttemptOutcome, number]>([
     ],
     events: [],
   });
-  expect(await cancelRequests(deps, [id])).toEqual([]);
-  expect(await cancelRun(deps, id)).toBe(true);
+  expect(await findCancelRequests(infra.db.prisma, [id])).toEqual([]);
+  expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(true);
 });
 
 it("comes too late for a command that has succeeded, with all that follows from it", async () => {
   await saveJob();
   const { id, message } = await startedRun();
-  await cancelRun(deps, id);
+  await cancelRun(infra, ADMINISTRATOR, id);
   await settle(message, { state: "succeeded", status: 0 });
   const events = [{ event: "on_success" }];
   expect(await runOf(id)).toMatchObject({ state: "succeeded", status: 0, reason: null, events });
-  await expect(cancelRun(deps, id)).rejects.toMatchObject({ code: "run_ended" });
+  await expect(cancelRun(infra, ADMINISTRATOR, id)).rejects.toMatchObject({ code: "run_ended" });
 });
 
 it("ends the run of a worker that has died: its attempt is lost, and not retried", async () => {
   await saveJob();
   const { id } = await startedRun();
-  await cancelRun(deps, id);
-  await deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
-  await recoverRuns(deps);
-  for (const message of await deps.queue.claim<AttemptMessage>(LOST_QUEUE, 9)) {
-    if (message.data.run_id === id) await settleLost(deps, message);
+  await cancelRun(infra, ADMINISTRATOR, id);
+  await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+  await recoverRuns(infra);
+  for (const message of await infra.queue.claim<AttemptMessage>(LOST_QUEUE, 9)) {
+    if (message.data.run_id === id) await settleLost(infra, message, infra);
   }
   const attempts = [{ state: "lost" }];
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: -1, attempts, events: [] });
@@ -131,24 +131,27 @@ it("ends the run of a worker that has died: its attempt is lost, and not retried
 
 it("is in time between the claim of a run and its start", async () => {
   await saveJob();
-  const { id } = await triggerRun(deps, { job });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
   const message = await claim();
-  expect(await cancelRun(deps, id)).toBe(true);
-  await expect(startAttempt(deps, message, "worker")).rejects.toThrow(ClaimLost);
+  expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(true);
+  await expect(startAttempt(infra, message, "worker", infra)).rejects.toThrow(ClaimLost);
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: null, attempts: [] });
 });
 
 it("is not lost beside a start or a settlement: whoever comes second sees the first", async () => {
   await saveJob();
   for (let round = 0; round < 10; round++) {
-    const { id } = await triggerRun(deps, { job });
+    const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
     const message = await claim();
-    const [started] = await Promise.allSettled([startAttempt(deps, message, "worker"), cancelRun(deps, id)]);
+    const [started] = await Promise.allSettled([
+      startAttempt(infra, message, "worker", infra),
+      cancelRun(infra, ADMINISTRATOR, id),
+    ]);
     if (started.status === "fulfilled") await settle(message, FAILED);
     expect(await runOf(id)).toMatchObject({ state: "cancelled", events: [] });
 
     const other = await startedRun();
-    await Promise.all([settle(other.message, FAILED), cancelRun(deps, other.id)]);
+    await Promise.all([settle(other.message, FAILED), cancelRun(infra, ADMINISTRATOR, other.id)]);
     expect((await runOf(other.id)).state).toBe("cancelled");
   }
 });
@@ -156,8 +159,8 @@ it("is not lost beside a start or a settlement: whoever comes second sees the fi
 it("holds its place until its command has ended, and then lets the next run begin", async () => {
   await saveJob({ concurrency: { limit: 1, policy: "queue" } });
   const { id, message } = await startedRun();
-  const { id: next } = await triggerRun(deps, { job });
-  await cancelRun(deps, id);
+  const { id: next } = await triggerRun(infra, ADMINISTRATOR, { job });
+  await cancelRun(infra, ADMINISTRATOR, id);
   expect((await runOf(next)).messageId).toBeNull();
   await settle(message, { state: "cancelled", status: -1 });
   expect((await claim()).data.run_id).toBe(next);
@@ -166,8 +169,8 @@ it("holds its place until its command has ended, and then lets the next run begi
 it("is not asked of a running run by the deletion of its job", async () => {
   await saveJob();
   const { id, message } = await startedRun();
-  await deleteJob(deps, job);
-  expect(await cancelRequests(deps, [id])).toEqual([]);
+  await deleteJob(infra, ADMINISTRATOR, job);
+  expect(await findCancelRequests(infra.db.prisma, [id])).toEqual([]);
   await settle(message, FAILED);
   expect((await runOf(id)).state).toBe("failed");
 });

@@ -5,7 +5,7 @@ import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
 const QUEUE = attemptQueue("default");
@@ -14,17 +14,18 @@ const DONE = {
 } as const;
 const ROUNDS = 20;
 
-let deps: TestDeps;
+let infra: TestInfra;
 beforeEach(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
 });
-afterEach(() => deps?.[Symbol.asyncDispose]());
+afterEach(() => infra?.[Symbol.asyncDispose]());
 
 /** Saves a job over and over, each time as another revision, while `work` goes on. */
 async function whileSaving(name: string, work: () => Promise<void>): Promise<void> {
   let over = false;
   const saving = (async () => {
-    for (let n = 0; !over; n++) await putJob(deps, jobDefinition({ name, description: `revision ${n}` }));
+    for (let n = 0; !over; n++)
+      await putJob(infra, ADMINISTRATOR, jobDefinition({ name, description: `revision ${n}` }));
   })();
   await work().finally(() => {
     over = true;
@@ -33,41 +34,41 @@ async function whileSaving(name: string, work: () => Promise<void>): Promise<voi
 }
 
 it("accepts every trigger", { timeout: 60_000 }, async () => {
-  await putJob(deps, jobDefinition());
+  await putJob(infra, ADMINISTRATOR, jobDefinition());
   await whileSaving("job", async () => {
     for (let round = 0; round < ROUNDS; round++) {
-      await Promise.all(Array.from({ length: 4 }, () => triggerRun(deps, { job: "job" })));
+      await Promise.all(Array.from({ length: 4 }, () => triggerRun(infra, ADMINISTRATOR, { job: "job" })));
     }
   });
-  expect(await deps.db.prisma.run.count()).toBe(4 * ROUNDS);
+  expect(await infra.db.prisma.run.count()).toBe(4 * ROUNDS);
 });
 
 it("makes the run of every slot", { timeout: 60_000 }, async () => {
-  const { job } = await putJob(deps, jobDefinition());
+  const { job } = await putJob(infra, ADMINISTRATOR, jobDefinition());
   await whileSaving("job", async () => {
     for (let round = 0; round < 4 * ROUNDS; round++) {
-      await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(round * 1_000) }]);
+      await triggerSlots(infra, [{ jobId: job.id, scheduledFor: new Date(round * 1_000) }]);
     }
   });
-  expect(await deps.db.prisma.run.count()).toBe(4 * ROUNDS);
+  expect(await infra.db.prisma.run.count()).toBe(4 * ROUNDS);
 });
 
 it("makes every child run", { timeout: 60_000 }, async () => {
-  await putJob(deps, jobDefinition({ name: "kid" }));
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "kid" }));
   const actions = [{ event: "on_success", action: "trigger_job", target: "kid" }] as const;
-  await putJob(deps, jobDefinition({ name: "mum", actions }));
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "mum", actions }));
   await whileSaving("kid", async () => {
     for (let round = 0; round < ROUNDS; round++) {
-      const { id } = await triggerRun(deps, { job: "mum" });
-      for (const message of await deps.queue.claim<AttemptMessage>(QUEUE, 100)) {
-        if ((await startAttempt(deps, message, "worker")) !== undefined)
-          await settleAttempt(deps, message, DONE);
+      const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "mum" });
+      for (const message of await infra.queue.claim<AttemptMessage>(QUEUE, 100)) {
+        if ((await startAttempt(infra, message, "worker", infra)) !== undefined)
+          await settleAttempt(infra, message, DONE, infra);
       }
-      expect((await deps.db.prisma.run.findUniqueOrThrow({ where: { id } })).state).toBe("succeeded");
+      expect((await infra.db.prisma.run.findUniqueOrThrow({ where: { id } })).state).toBe("succeeded");
     }
   });
-  expect(await deps.db.prisma.run.count({ where: { job: { name: "kid" } } })).toBe(ROUNDS);
-  expect(await deps.db.prisma.runEvent.findMany({ where: { refusals: { not: [] } } })).toEqual([]);
+  expect(await infra.db.prisma.run.count({ where: { job: { name: "kid" } } })).toBe(ROUNDS);
+  expect(await infra.db.prisma.runEvent.findMany({ where: { refusals: { not: [] } } })).toEqual([]);
 });
 
 it("settles chains that cross each other, with saves in between, without giving up", {
@@ -78,23 +79,23 @@ it("settles chains that cross each other, with saves in between, without giving 
     const actions = ["b", "c", "d"]
       .filter((other) => other > name)
       .map((target) => ({ event: "on_success", action: "trigger_job", target }) as const);
-    await putJob(deps, jobDefinition({ name, concurrency: limited, actions }));
+    await putJob(infra, ADMINISTRATOR, jobDefinition({ name, concurrency: limited, actions }));
   }
   const work = async () => {
     for (let idle = 0; idle < 3; ) {
-      const messages = await deps.queue.claim<AttemptMessage>(QUEUE, 4);
+      const messages = await infra.queue.claim<AttemptMessage>(QUEUE, 4);
       idle = messages.length === 0 ? idle + 1 : 0;
       await Promise.all(
         messages.map(async (message) => {
-          if ((await startAttempt(deps, message, "worker")) !== undefined)
-            await settleAttempt(deps, message, DONE);
+          if ((await startAttempt(infra, message, "worker", infra)) !== undefined)
+            await settleAttempt(infra, message, DONE, infra);
         }),
       );
     }
   };
-  await Promise.all(Array.from({ length: 8 }, () => triggerRun(deps, { job: "a" })));
+  await Promise.all(Array.from({ length: 8 }, () => triggerRun(infra, ADMINISTRATOR, { job: "a" })));
   await Promise.all([work(), work(), work()]);
-  const runs = await deps.db.prisma.run.groupBy({ by: ["state"], _count: true });
+  const runs = await infra.db.prisma.run.groupBy({ by: ["state"], _count: true });
   // Each a makes b, c and d; each b makes c and d; each c makes d: 8 times 1 + 1 + 2 + 4.
   expect(runs).toEqual([{ state: "succeeded", _count: 64 }]);
 });

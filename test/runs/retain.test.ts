@@ -1,7 +1,7 @@
 /** Sweeps: what goes and what stays, in batches, by one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Deleted, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { type TestInfra, testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 import {
   DAY_MS,
@@ -13,27 +13,27 @@ import {
   saveRun,
 } from "../support/old-runs.ts";
 
-let deps: TestDeps;
+let infra: TestInfra;
 let job: OldJob;
 beforeEach(async () => {
-  deps = await testDeps();
-  job = await saveJob(deps.db.prisma, { own: 7 * DAY_MS });
+  infra = await testInfra();
+  job = await saveJob(infra.db.prisma, { own: 7 * DAY_MS });
 }, 30_000);
-afterEach(() => deps?.[Symbol.asyncDispose]());
+afterEach(() => infra?.[Symbol.asyncDispose]());
 
 const save = (endedDaysAgo: number | null, parent?: OldRun, of = job) =>
-  saveRun(deps.db.prisma, of, { endedDaysAgo, ...(parent && { parent }) });
+  saveRun(infra.db.prisma, of, { endedDaysAgo, ...(parent && { parent }) });
 const remaining = async () => {
-  const runs = await deps.db.prisma.run.findMany({ select: { id: true }, orderBy: { finishedAt: "asc" } });
+  const runs = await infra.db.prisma.run.findMany({ select: { id: true }, orderBy: { finishedAt: "asc" } });
   return runs.map((run) => run.id);
 };
 
 describe("a sweep", () => {
   it("deletes runs that ended before the retention, and no others", async () => {
-    const forever = await saveJob(deps.db.prisma, {});
+    const forever = await saveJob(infra.db.prisma, {});
     await save(8);
     const kept = [await save(300, undefined, forever), await save(6), await save(null)];
-    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+    expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 0 });
     expect(await remaining()).toEqual(kept.map((run) => run.id));
   });
 
@@ -43,47 +43,47 @@ describe("a sweep", () => {
     const sibling = await save(28, grandparent);
     const child = await save(6, parent);
     await save(27, sibling);
-    expect(await sweep(deps)).toEqual({ runs: 2, keys: 0 });
+    expect(await sweep(infra.db)).toEqual({ runs: 2, keys: 0 });
     expect(await remaining()).toEqual([grandparent.id, parent.id, child.id]);
     const ended = { finishedAt: new Date(Date.now() - 8 * DAY_MS) };
-    await deps.db.prisma.run.update({ where: { id: child.id }, data: ended });
-    expect(await sweep(deps)).toEqual({ runs: 3, keys: 0 });
+    await infra.db.prisma.run.update({ where: { id: child.id }, data: ended });
+    expect(await sweep(infra.db)).toEqual({ runs: 3, keys: 0 });
     expect(await remaining()).toEqual([]);
   });
 
   it("gets past runs that have to stay", async () => {
     for (let day = 30; day > 25; day--) await save(6, await save(day));
     await save(8);
-    expect(await sweep(deps, { batch: 2 })).toEqual({ runs: 1, keys: 0 });
+    expect(await sweep(infra.db, { batch: 2 })).toEqual({ runs: 1, keys: 0 });
     expect(await remaining()).toHaveLength(10);
   });
 
   it("keeps a run until its deliveries are through", async () => {
-    const id = await saveDelivery(deps.db.prisma, await save(8), "pending");
-    expect(await sweep(deps)).toEqual({ runs: 0, keys: 0 });
-    await deps.db.prisma.delivery.update({ where: { id }, data: { state: "failed" } });
-    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+    const id = await saveDelivery(infra.db.prisma, await save(8), "pending");
+    expect(await sweep(infra.db)).toEqual({ runs: 0, keys: 0 });
+    await infra.db.prisma.delivery.update({ where: { id }, data: { state: "failed" } });
+    expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 0 });
   });
 
   it("deletes idempotency keys after a day, and lets a younger one keep its run", async () => {
-    const hourly = await saveJob(deps.db.prisma, { own: 3_600_000 });
+    const hourly = await saveJob(infra.db.prisma, { own: 3_600_000 });
     const [young, old] = [await save(0.5, undefined, hourly), await save(8)];
-    await saveKey(deps.db.prisma, young, 0.5);
-    await saveKey(deps.db.prisma, old, 8);
-    expect(await sweep(deps)).toEqual({ runs: 1, keys: 1 });
+    await saveKey(infra.db.prisma, young, 0.5);
+    await saveKey(infra.db.prisma, old, 8);
+    expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 1 });
     expect(await remaining()).toEqual([young.id]);
   });
 
   it("deletes few at a time", async () => {
     const chained = await save(20);
-    for (let day = 19; day > 13; day--) await saveKey(deps.db.prisma, await save(day, chained), 2);
+    for (let day = 19; day > 13; day--) await saveKey(infra.db.prisma, await save(day, chained), 2);
     const left: string[] = [];
-    const transaction: typeof deps.db.transaction = async (work) => {
-      const result = await deps.db.transaction(work);
-      left.push(`${await deps.db.prisma.idempotencyKey.count()} + ${await deps.db.prisma.run.count()}`);
+    const transaction: typeof infra.db.transaction = async (work) => {
+      const result = await infra.db.transaction(work);
+      left.push(`${await infra.db.prisma.idempotencyKey.count()} + ${await infra.db.prisma.run.count()}`);
       return result;
     };
-    const deleted = await sweep({ ...deps, db: { ...deps.db, transaction } }, { batch: 4 });
+    const deleted = await sweep({ ...infra.db, transaction }, { batch: 4 });
     expect(deleted).toEqual({ runs: 7, keys: 6 });
     expect(left).toEqual(["2 + 7", "0 + 7", "0 + 4", "0 + 1", "0 + 0"]);
   });
@@ -91,13 +91,13 @@ describe("a sweep", () => {
   it("stops after the batch that is being deleted", async () => {
     for (let day = 8; day < 12; day++) await save(day);
     const stopping = new AbortController();
-    const transaction: typeof deps.db.transaction = async (work) => {
-      const result = await deps.db.transaction(work);
+    const transaction: typeof infra.db.transaction = async (work) => {
+      const result = await infra.db.transaction(work);
       if ((await remaining()).length < 4) stopping.abort();
       return result;
     };
     const options = { batch: 2, signal: stopping.signal };
-    expect(await sweep({ ...deps, db: { ...deps.db, transaction } }, options)).toEqual({ runs: 2, keys: 0 });
+    expect(await sweep({ ...infra.db, transaction }, options)).toEqual({ runs: 2, keys: 0 });
     expect(await remaining()).toHaveLength(2);
   });
 });
@@ -105,16 +105,16 @@ describe("a sweep", () => {
 describe("several nodes", () => {
   it("leave the work to the one that is at it", async () => {
     await save(8);
-    await deps.db.transaction(async (tx) => {
+    await infra.db.transaction(async (tx) => {
       expect(await tryRetentionLock(tx)).toBe(true);
-      expect(await sweep(deps)).toEqual({ runs: 0, keys: 0 });
+      expect(await sweep(infra.db)).toEqual({ runs: 0, keys: 0 });
     });
-    expect(await sweep(deps)).toEqual({ runs: 1, keys: 0 });
+    expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 0 });
   });
 
   it("delete each run once between them", async () => {
     for (let day = 10; day < 30; day++) await save(day);
-    const sweeps = await Promise.all([1, 2, 3].map(() => sweep(deps, { batch: 3 })));
+    const sweeps = await Promise.all([1, 2, 3].map(() => sweep(infra.db, { batch: 3 })));
     expect(sweeps.reduce((sum, { runs }) => sum + runs, 0)).toBe(20);
     expect(await remaining()).toEqual([]);
   });
@@ -122,20 +122,18 @@ describe("several nodes", () => {
 
 describe("the loop", () => {
   it("sweeps once it has started, tells what went, and counts it", async () => {
-    await saveKey(deps.db.prisma, await save(8), 2);
+    await saveKey(infra.db.prisma, await save(8), 2);
     const { promise, resolve, reject } = Promise.withResolvers<Deleted>();
-    const retention = startRetention(deps, testMonitor(reject), resolve);
+    const retention = startRetention(infra.db, testMonitor(reject), resolve);
     expect(await promise).toEqual({ runs: 1, keys: 1, ms: expect.any(Number) });
     expect(retention.deleted()).toEqual({ runs: 1, keys: 1 });
     await retention.stop();
   });
 
   it("tells of an error and can be stopped all the same", async () => {
-    const broken = { ...deps.db, now: () => Promise.reject(new Error("no database")) };
+    const broken = { ...infra.db, now: () => Promise.reject(new Error("no database")) };
     const { promise, resolve, reject } = Promise.withResolvers<Error>();
-    const retention = startRetention({ ...deps, db: broken }, testMonitor(resolve), () =>
-      reject(new Error("swept")),
-    );
+    const retention = startRetention(broken, testMonitor(resolve), () => reject(new Error("swept")));
     expect((await promise).message).toBe("no database");
     await retention.stop();
   });

@@ -9,7 +9,7 @@ import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
 import { pauseJob } from "../../src/schedules/pause.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
 const QUEUE = attemptQueue("default");
@@ -20,71 +20,71 @@ const FAILED: AttemptResult = {
   outcome: { state: "failed", status: 1 },
 };
 
-let deps: TestDeps;
+let infra: TestInfra;
 beforeEach(async () => {
-  deps = await testDeps();
-  await putJob(deps, JOB);
+  infra = await testInfra();
+  await putJob(infra, ADMINISTRATOR, JOB);
 }, 30_000);
-afterEach(() => deps?.[Symbol.asyncDispose]());
+afterEach(() => infra?.[Symbol.asyncDispose]());
 
 async function claim(queue = QUEUE): Promise<Message<AttemptMessage>> {
-  const [message] = await deps.queue.claim<AttemptMessage>(queue, 1);
+  const [message] = await infra.queue.claim<AttemptMessage>(queue, 1);
   if (message === undefined) throw new Error(`nothing to claim in ${queue}`);
   return message;
 }
 
 async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
-  const { id } = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const message = await claim();
-  await startAttempt(deps, message, "worker");
+  await startAttempt(infra, message, "worker", infra);
   return { id, message };
 }
 
-const stateOf = async (id: string) => (await deps.db.prisma.run.findUniqueOrThrow({ where: { id } })).state;
-const dropMessages = () => deps.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
+const stateOf = async (id: string) => (await infra.db.prisma.run.findUniqueOrThrow({ where: { id } })).state;
+const dropMessages = () => infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
 
 it("takes the result of one of several that try, and the others change nothing (promise 3)", async () => {
   const { id, message } = await startedRun();
   const tries = await Promise.allSettled(
-    Array.from({ length: 6 }, () => settleAttempt(deps, message, FAILED)),
+    Array.from({ length: 6 }, () => settleAttempt(infra, message, FAILED, infra)),
   );
   expect(tries.filter((one) => one.status === "fulfilled")).toHaveLength(1);
   for (const one of tries) if (one.status === "rejected") expect(one.reason).toBeInstanceOf(ClaimLost);
   expect(await stateOf(id)).toBe("failed");
-  expect(await deps.db.prisma.runEvent.count()).toBe(1);
-  expect(await deps.db.prisma.delivery.count()).toBe(1);
+  expect(await infra.db.prisma.runEvent.count()).toBe(1);
+  expect(await infra.db.prisma.delivery.count()).toBe(1);
 });
 
 it("settles nothing when the acknowledgement fails: state, events and deliveries go together (promise 5)", async () => {
   const { id, message } = await startedRun();
   const stale = { ...message, retryCount: message.retryCount + 1 };
-  await expect(settleAttempt(deps, stale, FAILED)).rejects.toThrow(ClaimLost);
+  await expect(settleAttempt(infra, stale, FAILED, infra)).rejects.toThrow(ClaimLost);
   expect(await stateOf(id)).toBe("running");
-  expect(await deps.db.prisma.runEvent.count()).toBe(0);
-  expect(await deps.db.prisma.delivery.count()).toBe(0);
-  await settleAttempt(deps, message, FAILED);
+  expect(await infra.db.prisma.runEvent.count()).toBe(0);
+  expect(await infra.db.prisma.delivery.count()).toBe(0);
+  await settleAttempt(infra, message, FAILED, infra);
   expect(await stateOf(id)).toBe("failed");
 });
 
 it("refuses a late result once the attempt counts as lost", async () => {
   const { id, message } = await startedRun();
   await dropMessages();
-  expect(await recoverRuns(deps)).toBe(1);
-  await settleLost(deps, await claim(LOST_QUEUE));
+  expect(await recoverRuns(infra)).toBe(1);
+  await settleLost(infra, await claim(LOST_QUEUE), infra);
   expect(await stateOf(id)).toBe("failed");
   await expect(
-    settleAttempt(deps, message, { ...FAILED, outcome: { state: "succeeded", status: 0 } }),
+    settleAttempt(infra, message, { ...FAILED, outcome: { state: "succeeded", status: 0 } }, infra),
   ).rejects.toThrow(ClaimLost);
-  expect(await deps.db.prisma.attempt.findMany()).toMatchObject([{ state: "lost", status: -1 }]);
-  expect(await deps.db.prisma.runEvent.count()).toBe(1);
+  expect(await infra.db.prisma.attempt.findMany()).toMatchObject([{ state: "lost", status: -1 }]);
+  expect(await infra.db.prisma.runEvent.count()).toBe(1);
 });
 
 it("lets the attempt of a deleted job end, and does not retry it", async () => {
-  await putJob(deps, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
+  await putJob(infra, ADMINISTRATOR, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
   const { id, message } = await startedRun();
-  await deleteJob(deps, JOB.name);
-  await settleAttempt(deps, message, FAILED);
-  expect(await deps.db.prisma.run.findUnique({ where: { id } })).toMatchObject({
+  await deleteJob(infra, ADMINISTRATOR, JOB.name);
+  await settleAttempt(infra, message, FAILED, infra);
+  expect(await infra.db.prisma.run.findUnique({ where: { id } })).toMatchObject({
     state: "failed",
     attempt: 0,
     retriesExhausted: false,
@@ -92,43 +92,43 @@ it("lets the attempt of a deleted job end, and does not retry it", async () => {
 });
 
 it("runs no slot of a job that is paused, though the beat had not seen it", async () => {
-  const { job } = await putJob(deps, JOB);
-  await pauseJob(deps, JOB.name, {});
-  await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(0) }]);
-  expect(await deps.db.prisma.run.findMany()).toMatchObject([{ state: "missed", messageId: null }]);
-  const { id } = await triggerRun(deps, { job: JOB.name });
-  const triggered = await deps.db.prisma.run.findUnique({ where: { id } });
+  const { job } = await putJob(infra, ADMINISTRATOR, JOB);
+  await pauseJob(infra, ADMINISTRATOR, JOB.name, {});
+  await triggerSlots(infra, [{ jobId: job.id, scheduledFor: new Date(0) }]);
+  expect(await infra.db.prisma.run.findMany()).toMatchObject([{ state: "missed", messageId: null }]);
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: JOB.name });
+  const triggered = await infra.db.prisma.run.findUnique({ where: { id } });
   expect(triggered).toMatchObject({ state: "queued", messageId: expect.any(String) });
 });
 
 it("does not start a run twice, nor under a stale message", async () => {
   const { message } = await startedRun();
   const copy = { ...message, id: randomUUID() };
-  await expect(startAttempt(deps, copy, "other")).rejects.toThrow(ClaimLost);
-  expect(await deps.db.prisma.attempt.count()).toBe(1);
+  await expect(startAttempt(infra, copy, "other", infra)).rejects.toThrow(ClaimLost);
+  expect(await infra.db.prisma.attempt.count()).toBe(1);
 });
 
 it("sends another message for a queued run and a pending delivery that have none", async () => {
-  const { id: queued } = await triggerRun(deps, { job: "job" });
+  const { id: queued } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { message } = { message: await claim() };
-  await startAttempt(deps, message, "worker");
-  await settleAttempt(deps, message, FAILED);
-  const { id: waiting } = await triggerRun(deps, { job: "job" });
-  expect(await recoverRuns(deps)).toBe(0);
+  await startAttempt(infra, message, "worker", infra);
+  await settleAttempt(infra, message, FAILED, infra);
+  const { id: waiting } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
+  expect(await recoverRuns(infra)).toBe(0);
 
   await dropMessages();
-  expect(await recoverRuns(deps)).toBe(2);
+  expect(await recoverRuns(infra)).toBe(2);
   expect((await claim()).data.run_id).toBe(waiting);
-  expect(await deps.queue.claim(DELIVERY_QUEUE, 9)).toHaveLength(1);
+  expect(await infra.queue.claim(DELIVERY_QUEUE, 9)).toHaveLength(1);
   expect(await stateOf(queued)).toBe("failed");
 });
 
 it("queues a run again whose worker died between claim and start, with no attempt used", async () => {
-  const { id } = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { data } = await claim();
-  await deps.db.transaction((tx) => deps.queue.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
-  await settleLost(deps, await claim(LOST_QUEUE));
+  await infra.db.transaction((tx) => infra.queue.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
+  await settleLost(infra, await claim(LOST_QUEUE), infra);
   expect(await stateOf(id)).toBe("queued");
   expect((await claim()).data.run_id).toBe(id);
-  expect(await deps.db.prisma.attempt.count()).toBe(0);
+  expect(await infra.db.prisma.attempt.count()).toBe(0);
 });

@@ -6,32 +6,35 @@ import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
-let deps: TestDeps;
+let infra: TestInfra;
 beforeAll(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
 }, 30_000);
-afterAll(() => deps?.[Symbol.asyncDispose]());
+afterAll(() => infra?.[Symbol.asyncDispose]());
 
 async function start() {
-  const [message] = await deps.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
+  const [message] = await infra.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
-  const order = await startAttempt(deps, message, "worker");
+  const order = await startAttempt(infra, message, "worker", infra);
   if (order === undefined) throw new Error("nothing to start");
   const end = (status: number) =>
-    settleAttempt(deps, message, {
-      outcome: status === 0 ? { state: "succeeded", status } : { state: "failed", status },
-    });
+    settleAttempt(
+      infra,
+      message,
+      { outcome: status === 0 ? { state: "succeeded", status } : { state: "failed", status } },
+      infra,
+    );
   return { order, end };
 }
 
 it("has the env of job and trigger, and over both what run it is, by whom, and which attempt", async () => {
   const env = { CUP: "large", MILK: "no", CARILLON_JOB: "tea", CARILLON_PARENT_RUN_ID: "none" };
   const { retry } = jobDefinition();
-  await putJob(deps, jobDefinition({ name: "coffee", env, retry: { ...retry, limit: 1 } }));
-  const { id } = await triggerRun(deps, {
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "coffee", env, retry: { ...retry, limit: 1 } }));
+  const { id } = await triggerRun(infra, ADMINISTRATOR, {
     job: "coffee",
     triggeredBy: "CoffeeRequestButton",
     env: { CUP: "small", CARILLON_ATTEMPT: "9", CARILLON_SCHEDULED_FOR: "now" },
@@ -54,10 +57,14 @@ it("has the env of job and trigger, and over both what run it is, by whom, and w
 
 it("names the slot of a cron run, and the run that triggered another one", async () => {
   const actions = [{ event: "on_success", action: "trigger_job", target: "child" }] as const;
-  await putJob(deps, jobDefinition({ name: "child" }));
-  const { job } = await putJob(deps, jobDefinition({ name: "parent", actions: [...actions] }));
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "child" }));
+  const { job } = await putJob(
+    infra,
+    ADMINISTRATOR,
+    jobDefinition({ name: "parent", actions: [...actions] }),
+  );
   const scheduledFor = new Date("2026-03-29T01:30:00Z");
-  await triggerSlots(deps, [{ jobId: job.id, scheduledFor }]);
+  await triggerSlots(infra, [{ jobId: job.id, scheduledFor }]);
   const parent = await start();
   expect(parent.order.env).toEqual({
     CARILLON_RUN_ID: parent.order.runId,
@@ -79,17 +86,17 @@ it("names the slot of a cron run, and the run that triggered another one", async
 });
 
 it("does not begin what its claim has no time for: nothing has happened, and it can be begun again", async () => {
-  await putJob(deps, jobDefinition({ name: "late" }));
-  const { id } = await triggerRun(deps, { job: "late" });
-  const [message] = await deps.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "late" }));
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "late" });
+  const [message] = await infra.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
   const late = { ...message, claimedAt: performance.now() - RENEW_DEADLINE_MS + 1_000 };
-  await expect(startAttempt(deps, late, "worker")).rejects.toThrow(ClaimLost);
-  const run = () => deps.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
+  await expect(startAttempt(infra, late, "worker", infra)).rejects.toThrow(ClaimLost);
+  const run = () => infra.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
   expect(await run()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
-  const order = await startAttempt(deps, message, "worker");
+  const order = await startAttempt(infra, message, "worker", infra);
   expect(order).toMatchObject({ runId: id });
   // The answer was lost: the same claim asks again, even in its last second.
-  expect(await startAttempt(deps, late, "worker")).toEqual(order);
+  expect(await startAttempt(infra, late, "worker", infra)).toEqual(order);
   expect((await run())?.attempts).toHaveLength(1);
 });

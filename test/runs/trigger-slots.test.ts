@@ -3,29 +3,33 @@ import { expect, it } from "vitest";
 import { triggerSlots } from "../../src/runs/trigger.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
 it("takes no place for a slot that has its run", async () => {
-  await using deps = await testDeps();
-  const { job } = await putJob(deps, jobDefinition({ concurrency: { limit: 1, policy: "queue" } }));
+  await using infra = await testInfra();
+  const { job } = await putJob(
+    infra,
+    ADMINISTRATOR,
+    jobDefinition({ concurrency: { limit: 1, policy: "queue" } }),
+  );
   const slots = [1, 2].map((second) => ({ jobId: job.id, scheduledFor: new Date(second * 1_000) }));
-  await triggerSlots(deps, slots.slice(0, 1));
-  await deps.db.prisma.run.updateMany({ data: { state: "running" } });
+  await triggerSlots(infra, slots.slice(0, 1));
+  await infra.db.prisma.run.updateMany({ data: { state: "running" } });
   // The other scheduler comes later, with both.
-  await triggerSlots(deps, slots);
-  const runs = await deps.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
+  await triggerSlots(infra, slots);
+  const runs = await infra.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
   expect(runs.map((run) => run.state)).toEqual(["running", "queued"]);
 });
 
 it("records the slot of a job that has been paused, and one that came in a pause that is over", async () => {
-  await using deps = await testDeps();
-  const { job } = await putJob(deps, jobDefinition());
-  await pauseJob(deps, job.definition.name, { by: "ann" });
-  await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(1_000) }]);
-  await resumeJob(deps, job.definition.name);
-  await triggerSlots(deps, [{ jobId: job.id, scheduledFor: new Date(2_000), missed: "it was paused" }]);
-  const runs = await deps.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
+  await using infra = await testInfra();
+  const { job } = await putJob(infra, ADMINISTRATOR, jobDefinition());
+  await pauseJob(infra, ADMINISTRATOR, job.definition.name, { by: "ann" });
+  await triggerSlots(infra, [{ jobId: job.id, scheduledFor: new Date(1_000) }]);
+  await resumeJob(infra, ADMINISTRATOR, job.definition.name);
+  await triggerSlots(infra, [{ jobId: job.id, scheduledFor: new Date(2_000), missed: "it was paused" }]);
+  const runs = await infra.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
   const missed = { state: "missed", trigger: "cron", messageId: null, finishedAt: expect.any(Date) };
   expect(runs).toMatchObject([
     { ...missed, reason: "the job is paused by ann" },

@@ -5,7 +5,7 @@ import { expect, it, vi } from "vitest";
 import { differentCrons, saveJobs } from "../../bench/burst-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
-import { testDeps } from "../support/deps.ts";
+import { testInfra, UTC } from "../support/infra.ts";
 
 const JOBS = 1_000;
 const SILENT = pino({ level: "silent" });
@@ -13,11 +13,16 @@ const BEFORE = new Date("2040-01-01T11:59:59.500Z");
 const AFTER = new Date("2040-01-01T12:00:00.001Z");
 
 it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 }, async () => {
-  await using deps = await testDeps();
-  await deps.queue.openPools(["gpu"]);
-  await saveBurst(deps.connectionString);
+  await using infra = await testInfra();
+  await infra.queue.openPools(["gpu"]);
+  await saveBurst(infra.connectionString);
   let now = BEFORE;
-  const beat = () => createBeat(deps, SILENT, async () => ({ ...(await readClock(deps.db.prisma)), now }));
+  const beat = () =>
+    createBeat(infra, {
+      ...UTC,
+      log: SILENT,
+      clock: async () => ({ ...(await readClock(infra.db.prisma)), now }),
+    });
   const [one, two] = [beat(), beat()];
   await Promise.all([one(), two()]);
   now = AFTER;
@@ -33,21 +38,25 @@ it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 
   expect(counts).toEqual({ runs: 1, messages: 2, signals: 2 });
   // Another scheduler has found the same slots due.
   await two();
-  await expectOneRunEach(deps);
+  await expectOneRunEach(infra);
 });
 
 it("makes one run each when two schedulers come at once", { timeout: 30_000 }, async () => {
-  await using deps = await testDeps();
-  await deps.queue.openPools(["gpu"]);
-  await saveBurst(deps.connectionString);
+  await using infra = await testInfra();
+  await infra.queue.openPools(["gpu"]);
+  await saveBurst(infra.connectionString);
   let now = BEFORE;
   const beats = [0, 1].map(() =>
-    createBeat(deps, SILENT, async () => ({ ...(await readClock(deps.db.prisma)), now })),
+    createBeat(infra, {
+      ...UTC,
+      log: SILENT,
+      clock: async () => ({ ...(await readClock(infra.db.prisma)), now }),
+    }),
   );
   await Promise.all(beats.map((beat) => beat()));
   now = AFTER;
   await Promise.all(beats.map((beat) => beat()));
-  await expectOneRunEach(deps);
+  await expectOneRunEach(infra);
 });
 
 async function saveBurst(connectionString: string): Promise<void> {
@@ -73,7 +82,7 @@ async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
   }
 }
 
-async function expectOneRunEach({ db }: Awaited<ReturnType<typeof testDeps>>): Promise<void> {
+async function expectOneRunEach({ db }: Awaited<ReturnType<typeof testInfra>>): Promise<void> {
   const [made] = await db.prisma.$queryRaw<object[]>`
     SELECT count(*)::int AS runs, count(DISTINCT run.job_id)::int AS jobs, count(DISTINCT message.id)::int AS messages,
       count(DISTINCT run.scheduled_for)::int AS slots

@@ -20,7 +20,7 @@ const beatFrom = (from: number) =>
 
 /** All rows, as seconds from noon; none of them stands for a slot twice, or the query would say so. */
 async function rows(job: string, ...states: string[]): Promise<number[]> {
-  const runs = await scheduler.deps.db.prisma.run.findMany({
+  const runs = await scheduler.infra.db.prisma.run.findMany({
     where: { job: { name: job } },
     orderBy: { scheduledFor: "asc" },
   });

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGap } from "../../src/scheduler/missed-slots.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { deleteJob } from "../../src/schedules/save-job.ts";
+import { ADMINISTRATOR, UTC } from "../support/infra.ts";
 import { type TestScheduler, testScheduler } from "../support/scheduler.ts";
 
 const at = (time: string, day = "07") => new Date(`2030-01-${day}T${time}Z`);
@@ -16,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => scheduler?.[Symbol.asyncDispose]());
 
-const runRows = () => scheduler.deps.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
+const runRows = () => scheduler.infra.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
 
 describe.each([
   { down: "10 minutes", back: at("10:10:30"), slots: 10 },
@@ -94,7 +95,7 @@ it("makes one row a slot, and one run of the last, when schedulers look after a 
   }
   await scheduler.beatAt(gap.after);
   const later = { ...gap, until: at("10:05:31") };
-  await Promise.all([recordGap(scheduler.deps, gap), recordGap(scheduler.deps, later)]);
+  await Promise.all([recordGap(scheduler.infra, gap, UTC), recordGap(scheduler.infra, later, UTC)]);
   // The process ended before it could say how far it had come.
   await scheduler.restartAt(at("10:05:33"));
   for (const name of ["one", "two", "three"]) {
@@ -115,7 +116,9 @@ describe("a job that changed while nobody was up", () => {
     await scheduler.putJob("job", { cron: "5,15,25,35 * * * *", missed_runs: "all" }, at("10:12:00"));
     await beatAt(at("10:30:30"));
     expect(await scheduler.slots()).toEqual(["10:10 missed", "10:15 catch_up", "10:25 catch_up"]);
-    const { revision } = await scheduler.deps.db.prisma.run.findFirstOrThrow({ include: { revision: true } });
+    const { revision } = await scheduler.infra.db.prisma.run.findFirstOrThrow({
+      include: { revision: true },
+    });
     expect(revision.number).toBe(2);
   });
 
@@ -129,7 +132,7 @@ describe("a job that changed while nobody was up", () => {
     await scheduler.putJob("off", { cron, enabled: false }, at("10:12:00"));
     await scheduler.putJob("between", { cron, enabled: false }, at("10:12:00"));
     await scheduler.putJob("between", { cron, missed_runs: "all" }, at("10:22:00"));
-    await deleteJob(scheduler.deps, "gone");
+    await deleteJob(scheduler.infra, ADMINISTRATOR, "gone");
     await beatAt(at("10:30:30"));
     expect(await scheduler.slots("new")).toEqual(["10:20 catch_up", "10:30 catch_up"]);
     expect(await scheduler.slots("off")).toEqual([]);
@@ -140,7 +143,7 @@ describe("a job that changed while nobody was up", () => {
   it("makes no run of a slot that a new time zone would have had", async () => {
     await scheduler.putJob("job", { cron: "0 12 * * *", missed_runs: "last" }, LONG_AGO);
     await beatAt(down);
-    const { prisma } = scheduler.deps.db;
+    const { prisma } = scheduler.infra.db;
     const moved = { tzLocation: "Europe/Brussels", updatedAt: at("11:30:00") };
     await prisma.schedule.updateMany({ data: moved });
     await prisma.definitionVersion.updateMany({ data: { version: { increment: 1 } } });
@@ -155,9 +158,9 @@ describe("a paused job", () => {
   const { pausedAt } = { pausedAt: at("10:00:40") };
 
   async function pause(resumed = false): Promise<void> {
-    if (resumed) await resumeJob(scheduler.deps, "job");
-    else await pauseJob(scheduler.deps, "job", { by: "ann", reason: "descaling" });
-    const { prisma } = scheduler.deps.db;
+    if (resumed) await resumeJob(scheduler.infra, ADMINISTRATOR, "job");
+    else await pauseJob(scheduler.infra, ADMINISTRATOR, "job", { by: "ann", reason: "descaling" });
+    const { prisma } = scheduler.infra.db;
     if (!resumed) await prisma.job.updateMany({ data: { pausedAt, updatedAt: pausedAt } });
   }
 
@@ -170,7 +173,7 @@ describe("a paused job", () => {
     const [row] = await runRows();
     expect(row).toMatchObject({ trigger: "cron", reason: "the job is paused by ann: descaling" });
     await pause(true);
-    await scheduler.deps.db.prisma.job.updateMany({ data: { updatedAt: at("10:01:05") } });
+    await scheduler.infra.db.prisma.job.updateMany({ data: { updatedAt: at("10:01:05") } });
     await scheduler.beatAt(at("10:01:09"));
     expect(await scheduler.slots()).toEqual(["10:01 missed"]);
     await scheduler.restartAt(at("10:01:15"));

@@ -6,15 +6,15 @@ import { createDueTable } from "../../src/scheduler/due-table.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
 
 const HOUR = 3_600_000;
 
 it("keeps the slots of a paused job apart, and has none from before it went on", async () => {
-  await using deps = await testDeps();
-  const { prisma } = deps.db;
+  await using infra = await testInfra();
+  const { prisma } = infra.db;
   const definition = jobDefinition("coffee", { command: "true", cron: "* * * * *" });
-  await putJob(deps, definition);
+  await putJob(infra, ADMINISTRATOR, definition);
   const { now } = await readClock(prisma);
   const longAgo = new Date(now.getTime() - HOUR);
   await prisma.jobRevision.updateMany({ data: { createdAt: longAgo } });
@@ -29,12 +29,12 @@ it("keeps the slots of a paused job apart, and has none from before it went on",
 
   expect(await due()).toEqual({ due: true, paused: false });
   const versions = [(await readClock(prisma)).version];
-  await pauseJob(deps, "coffee", { by: "ann" });
+  await pauseJob(infra, ADMINISTRATOR, "coffee", { by: "ann" });
   versions.push((await readClock(prisma)).version);
-  await putJob(deps, definition);
+  await putJob(infra, ADMINISTRATOR, definition);
   await prisma.job.updateMany({ data: { updatedAt: longAgo } });
   expect(await due()).toEqual({ due: false, paused: true });
-  await resumeJob(deps, "coffee");
+  await resumeJob(infra, ADMINISTRATOR, "coffee");
   versions.push((await readClock(prisma)).version);
   expect(await due()).toEqual({ due: false, paused: false });
   expect(new Set(versions).size).toBe(3);

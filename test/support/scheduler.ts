@@ -4,12 +4,12 @@ import { jobDefinition, putJobSchema } from "../../src/api/schemas/job.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { type TestDeps, testDeps } from "./deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra, UTC } from "./infra.ts";
 
 const SILENT = pino({ level: "silent" });
 
 export interface TestScheduler extends AsyncDisposable {
-  deps: TestDeps;
+  infra: TestInfra;
   /** Beats of the scheduler that has been up from the beginning, one at each time. */
   beatAt(...times: Date[]): Promise<void>;
   /** A beat of a scheduler that has just been started. */
@@ -22,16 +22,20 @@ export interface TestScheduler extends AsyncDisposable {
 
 /** `await using` closes it. */
 export async function testScheduler(): Promise<TestScheduler> {
-  const deps = await testDeps();
-  const { prisma } = deps.db;
+  const infra = await testInfra();
+  const { prisma } = infra.db;
   let now = new Date();
   const newBeat = () => {
     const mine = () => now;
-    return createBeat(deps, SILENT, async () => ({ ...(await readClock(prisma)), now: mine() }));
+    return createBeat(infra, {
+      ...UTC,
+      log: SILENT,
+      clock: async () => ({ ...(await readClock(prisma)), now: mine() }),
+    });
   };
   const steady = newBeat();
   return {
-    deps,
+    infra,
     async beatAt(...times) {
       for (now of times) await steady();
     },
@@ -41,7 +45,8 @@ export async function testScheduler(): Promise<TestScheduler> {
     },
     async putJob(name, document, since) {
       const { job } = await putJob(
-        deps,
+        infra,
+        ADMINISTRATOR,
         jobDefinition(name, putJobSchema.parse({ command: "true", ...document })),
       );
       const createdAt = since;
@@ -60,6 +65,6 @@ export async function testScheduler(): Promise<TestScheduler> {
         return `${time} ${state === "queued" ? trigger : state}`;
       });
     },
-    [Symbol.asyncDispose]: () => deps[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => infra[Symbol.asyncDispose](),
   };
 }

@@ -1,6 +1,6 @@
 /** A worker learns which of its runs must be cancelled: by signal, or by polling when a signal is lost. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Deps } from "../../src/deps.ts";
+import type { Infra } from "../../src/infra.ts";
 import { RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import type { Signal } from "../../src/queue/signals.ts";
 import { type Cancellations, createCancellations } from "../../src/worker/cancellations.ts";
@@ -29,8 +29,8 @@ beforeEach(() => {
     };
   };
   // Only these two are used.
-  const deps = { db: { prisma: { run: { findMany } } }, signals: { subscribe } } as unknown as Deps;
-  cancellations = createCancellations(deps, (error) => errors.push(error));
+  const infra = { db: { prisma: { run: { findMany } } }, signals: { subscribe } } as unknown as Infra;
+  cancellations = createCancellations(infra, (error) => errors.push(error));
 });
 afterEach(() => {
   cancellations.close();

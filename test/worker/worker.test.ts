@@ -3,13 +3,13 @@ import { setImmediate as soon } from "node:timers/promises";
 import pLimit from "p-limit";
 import pino from "pino";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Deps } from "../../src/deps.ts";
+import type { Infra } from "../../src/infra.ts";
 import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import { triggerRun } from "../../src/runs/trigger.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import type { CommandEnd, CommandSpec } from "../../src/worker/remote-command.ts";
 import { startWorker } from "../../src/worker/worker.ts";
-import { type TestDeps, testDeps } from "../support/deps.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 import { testMonitor } from "../support/monitor.ts";
 
@@ -17,31 +17,33 @@ const SOON = { timeout: 10_000, interval: 20 };
 const PLACES = 3;
 const AWAY = Object.assign(new Error("the line broke"), { code: "P1017" });
 
-let deps: TestDeps;
+let infra: TestInfra;
 /** Cleanup that runs before the database is dropped. */
 let ending: AsyncDisposableStack;
 beforeEach(async () => {
-  deps = await testDeps();
+  infra = await testInfra();
   ending = new AsyncDisposableStack();
-  await putJob(deps, jobDefinition());
+  await putJob(infra, ADMINISTRATOR, jobDefinition());
 }, 30_000);
 afterEach(async () => {
   vi.useRealTimers();
   await ending?.disposeAsync();
-  await deps?.[Symbol.asyncDispose]();
+  await infra?.[Symbol.asyncDispose]();
 });
 
 /** Starts a worker whose commands end at once; returns the commands it was asked to run. */
-function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }): CommandSpec[] {
+function work(more: Partial<Infra>, end: CommandEnd = { kind: "exited", code: 0 }): CommandSpec[] {
   const specs: CommandSpec[] = [];
   const worker = startWorker(
-    { ...deps, ...more },
+    { ...infra, ...more },
     {
       name: "worker",
       pool: "default",
       concurrency: 40,
       baseEnv: {},
       jobsDir: "/",
+      secretKeys: infra.secretKeys,
+      random: infra.random,
       log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
       limitDatabase: pLimit(PLACES),
       graceMs: 0,
@@ -63,18 +65,18 @@ function work(more: Partial<Deps>, end: CommandEnd = { kind: "exited", code: 0 }
 }
 
 /** A database whose transactions run inside `around`. */
-function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>): Deps["db"] {
-  const transaction: Deps["db"]["transaction"] = async (inside) =>
-    (await around(() => deps.db.transaction(inside))) as Awaited<ReturnType<typeof inside>>;
-  return { ...deps.db, transaction };
+function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>): Infra["db"] {
+  const transaction: Infra["db"]["transaction"] = async (inside) =>
+    (await around(() => infra.db.transaction(inside))) as Awaited<ReturnType<typeof inside>>;
+  return { ...infra.db, transaction };
 }
 
-const attempts = () => deps.db.prisma.attempt.findMany({ select: { state: true, reason: true } });
+const attempts = () => infra.db.prisma.attempt.findMany({ select: { state: true, reason: true } });
 
 it("keeps a claim while its run is locked for longer than a claim is valid", async () => {
-  const { id } = await triggerRun(deps, { job: "job" });
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const [locked, unlock] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const lock = deps.db.transaction(async (tx) => {
+  const lock = infra.db.transaction(async (tx) => {
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR UPDATE`;
     locked.resolve();
     await unlock.promise;
@@ -83,8 +85,8 @@ it("keeps a claim while its run is locked for longer than a claim is valid", asy
   await locked.promise;
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
   let renewals = 0;
-  const renew: Deps["queue"]["renew"] = async (queueName, messages) => {
-    const renewed = await deps.queue.renew(queueName, messages);
+  const renew: Infra["queue"]["renew"] = async (queueName, messages) => {
+    const renewed = await infra.queue.renew(queueName, messages);
     renewals += renewed.size;
     return renewed;
   };
@@ -93,7 +95,7 @@ it("keeps a claim while its run is locked for longer than a claim is valid", asy
     begun();
     return run();
   });
-  const specs = work({ queue: { ...deps.queue, renew }, db });
+  const specs = work({ queue: { ...infra.queue, renew }, db });
   ending.defer(() => unlock.resolve());
   await expect.poll(() => begun.mock.calls.length, SOON).toBe(1);
   for (let ms = 0, renewed = 1; ms <= RENEW_DEADLINE_MS; ms += RENEW_EVERY_MS, renewed++) {
@@ -108,14 +110,14 @@ it("keeps a claim while its run is locked for longer than a claim is valid", asy
 });
 
 it("runs 40 commands at once but never more transactions than the limit", async () => {
-  await Promise.all(Array.from({ length: 40 }, () => triggerRun(deps, { job: "job" })));
+  await Promise.all(Array.from({ length: 40 }, () => triggerRun(infra, ADMINISTRATOR, { job: "job" })));
   let [now, most] = [0, 0];
   const db = transactions(async (run) => {
     most = Math.max(most, ++now);
     return run().finally(() => now--);
   });
   const specs = work({ db });
-  const ended = () => deps.db.prisma.run.count({ where: { state: "succeeded" } });
+  const ended = () => infra.db.prisma.run.count({ where: { state: "succeeded" } });
   await expect.poll(ended, SOON).toBe(40);
   expect([specs.length, most]).toEqual([40, PLACES]);
 });
@@ -123,7 +125,7 @@ it("runs 40 commands at once but never more transactions than the limit", async 
 it.each(["before", "after"] as const)(
   "starts and settles an attempt once when the database fails %s each commit",
   async (when) => {
-    await triggerRun(deps, { job: "job" });
+    await triggerRun(infra, ADMINISTRATOR, { job: "job" });
     let calls = 0;
     const db = transactions(async (run) => {
       const broken = calls++ % 2 === 0;
@@ -140,7 +142,7 @@ it.each(["before", "after"] as const)(
 );
 
 it("records why an attempt was lost", async () => {
-  await triggerRun(deps, { job: "job" });
+  await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   work({}, { kind: "runner_died" });
   await expect.poll(attempts, SOON).toEqual([{ state: "lost", reason: "the runner process died" }]);
 });

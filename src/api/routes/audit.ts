@@ -2,14 +2,14 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { readAudit } from "../../access/audit.ts";
-import type { Deps } from "../../deps.ts";
+import type { Database } from "../../postgres/client.ts";
 import { auditListSchema, auditQuerySchema, auditView } from "../schemas/audit.ts";
 import { problems } from "../schemas/problem.ts";
 import { rangeOf } from "../schemas/run-query.ts";
 import { answerPage, readCursor } from "../views/paging.ts";
 
 export const auditRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/api/v1/audit",
@@ -24,9 +24,9 @@ export const auditRoutes =
       },
       async (request, reply) => {
         const { limit, cursor, actor, action, target, ...range } = request.query;
-        const filter = { actor, action, target, ...(await rangeOf(range, deps.db.now)) };
+        const filter = { actor, action, target, ...(await rangeOf(range, db.now)) };
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        return answerPage(request, reply, await readAudit(deps.db, filter, page), limit, auditView);
+        return answerPage(request, reply, await readAudit(db, filter, page), limit, auditView);
       },
     );
   };

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { readDeliveries, readDelivery } from "../../deliveries/list.ts";
 import { redeliver } from "../../deliveries/redeliver.ts";
-import type { Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
 import { readRunState } from "../../runs/read.ts";
 import {
   deliveryDetailSchema,
@@ -20,8 +20,9 @@ const params = z.object({ id: z.uuid() });
 const tags = ["deliveries"];
 
 export const deliveryRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra): FastifyPluginAsyncZod =>
   async (app) => {
+    const { db } = infra;
     app.get(
       PATH,
       {
@@ -35,10 +36,10 @@ export const deliveryRoutes =
       },
       async (request, reply) => {
         const { state: states, run: runId, job: jobs, limit, cursor, ...range } = request.query;
-        const filter = { states, runId, jobs, ...(await rangeOf(range, deps.db.now)) };
-        if (runId !== undefined) await readRunState(deps, runId);
+        const filter = { states, runId, jobs, ...(await rangeOf(range, db.now)) };
+        if (runId !== undefined) await readRunState(db, runId);
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        const deliveries = await readDeliveries(deps.db, request.caller, filter, page);
+        const deliveries = await readDeliveries(db, request.caller, filter, page);
         return answerPage(request, reply, deliveries, limit, deliverySummaryView);
       },
     );
@@ -54,7 +55,7 @@ export const deliveryRoutes =
           response: { 200: deliveryDetailSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { id }, caller }) => deliveryDetailView(await readDelivery(deps.db, caller, id)),
+      async ({ params: { id }, caller }) => deliveryDetailView(await readDelivery(db, caller, id)),
     );
 
     app.post(
@@ -69,9 +70,9 @@ export const deliveryRoutes =
         },
       },
       async ({ params: { id }, caller }, reply) => {
-        await redeliver(deps, caller, id);
+        await redeliver(infra, caller, id);
         reply.header("location", `${PATH}/${id}`);
-        return reply.code(202).send(deliveryDetailView(await readDelivery(deps.db, caller, id)));
+        return reply.code(202).send(deliveryDetailView(await readDelivery(db, caller, id)));
       },
     );
   };

@@ -1,9 +1,8 @@
 /** All routes of the API. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import type { Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
 import { refuseUnknownInput } from "../plugins/strict-requests.ts";
-import type { Readiness } from "../readiness.ts";
-import type { Advice } from "../schemas/warnings.ts";
+import type { ApiSettings } from "../settings.ts";
 import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { healthRoutes } from "./health.ts";
@@ -15,37 +14,28 @@ import { runTreeRoutes } from "./run-tree.ts";
 import { runRoutes } from "./runs.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { secretRoutes } from "./secrets.ts";
-import { type ProcessNumbers, statsRoutes } from "./stats.ts";
+import { statsRoutes } from "./stats.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 
-/**
- * @param readiness of this process
- * @param advice what saves warn about
- * @param numbers of this process
- */
-export function routes(
-  deps: Deps,
-  readiness: () => Promise<Readiness>,
-  advice: Advice,
-  numbers: ProcessNumbers,
-): FastifyPluginAsyncZod {
+export function routes(infra: Infra, settings: ApiSettings): FastifyPluginAsyncZod {
+  const { db } = infra;
   return async (app) => {
-    await app.register(rootRoutes(deps));
-    await app.register(healthRoutes(readiness));
-    // Not for those above: probes and browsers may add to a query what they like.
+    await app.register(rootRoutes(db));
+    await app.register(healthRoutes(settings.readiness));
+    // Not for the two above: probes and browsers may add to a query what they like.
     refuseUnknownInput(app);
-    await app.register(jobRoutes(deps, advice));
-    await app.register(triggerRoutes(deps));
-    await app.register(runRoutes(deps));
-    await app.register(runLogRoutes(deps));
-    await app.register(runTreeRoutes(deps));
-    await app.register(deliveryRoutes(deps));
-    await app.register(scheduleRoutes(deps, advice));
-    await app.register(secretRoutes(deps));
-    await app.register(tokenRoutes(deps));
-    await app.register(auditRoutes(deps));
-    await app.register(nextRoutes(deps));
-    await app.register(statsRoutes(deps, numbers));
+    await app.register(jobRoutes(infra, settings));
+    await app.register(triggerRoutes(infra, settings));
+    await app.register(runRoutes(infra, settings));
+    await app.register(runLogRoutes(infra, settings));
+    await app.register(runTreeRoutes(db));
+    await app.register(deliveryRoutes(infra));
+    await app.register(scheduleRoutes(infra, settings));
+    await app.register(secretRoutes(db, settings));
+    await app.register(tokenRoutes(db, settings));
+    await app.register(auditRoutes(db));
+    await app.register(nextRoutes(db, settings));
+    await app.register(statsRoutes(db, settings));
   };
 }

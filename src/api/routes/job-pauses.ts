@@ -1,11 +1,12 @@
 /** The calls that take a job's cron slots from it and give them back. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
 import { pauseJob, resumeJob } from "../../schedules/pause.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { jobView, jobViewSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
+import type { ApiSettings } from "../settings.ts";
 
 const params = z.object({ name: nameSchema });
 
@@ -18,7 +19,7 @@ const pauseSchema = z
   .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
 
 export const jobPauses =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra, { defaultTimezone }: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       "/api/v1/jobs/:name/pause",
@@ -34,11 +35,7 @@ export const jobPauses =
         },
       },
       async ({ params: { name }, body, caller }) =>
-        jobView(
-          await pauseJob(as(deps, caller), name, body ?? {}),
-          deps.defaultTimezone,
-          await deps.db.now(),
-        ),
+        jobView(await pauseJob(infra, caller, name, body ?? {}), defaultTimezone, await infra.db.now()),
     );
 
     app.post(
@@ -53,6 +50,6 @@ export const jobPauses =
         },
       },
       async ({ params: { name }, caller }) =>
-        jobView(await resumeJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
+        jobView(await resumeJob(infra, caller, name), defaultTimezone, await infra.db.now()),
     );
   };

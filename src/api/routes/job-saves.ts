@@ -1,11 +1,12 @@
 /** The calls that save and delete single jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
 import { CarillonError, invalidDocument } from "../../errors.ts";
+import type { Infra } from "../../infra.ts";
 import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
 import { patchJobDocument } from "../../jobs/rules/patch.ts";
+import type { Database } from "../../postgres/client.ts";
 import { triggerRun } from "../../runs/trigger.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
 import { parseDocument } from "../plugins/validation.ts";
@@ -15,23 +16,28 @@ import { type JobDocument, jobDefinition, jobDocument, jobSchema, putJobSchema }
 import { jobView, savedJobSchema } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
 import { createQuerySchema, jobPatchSchema, savedOrChangesSchema, saveQuerySchema } from "../schemas/save.ts";
-import { type Advice, jobWarnings, type Warning } from "../schemas/warnings.ts";
+import { jobWarnings, type Warning } from "../schemas/warnings.ts";
+import type { ApiSettings } from "../settings.ts";
 import { answerRun, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
 const PATH = "/api/v1/jobs";
 const params = z.object({ name: nameSchema });
 const tags = ["jobs"];
 
+/** What the calls that save jobs read. */
+type SaveSettings = Pick<ApiSettings, "defaultTimezone" | "advice" | "closing">;
+
 export const jobSaves =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: SaveSettings): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(jobCreation(deps, advice));
-    await app.register(jobChanges(deps, advice));
+    await app.register(jobCreation(infra, settings));
+    await app.register(jobChanges(infra, settings));
   };
 
 const jobCreation =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: SaveSettings): FastifyPluginAsyncZod =>
   async (app) => {
+    const { advice, defaultTimezone } = settings;
     app.post(
       PATH,
       {
@@ -48,23 +54,26 @@ const jobCreation =
         if (run && document.enabled === false) {
           throw new CarillonError("job_disabled", "a disabled job cannot run: leave run=true or enabled out");
         }
-        const job = await createJob(as(deps, caller), jobDefinition(name, document));
+        const job = await createJob(infra, caller, jobDefinition(name, document));
         if (!run) {
           reply.code(201).header("location", jobPath(name));
-          return savedView(deps, job, jobWarnings(document, advice));
+          return savedView(infra.db, job, defaultTimezone, jobWarnings(document, advice));
         }
-        const { id } = await triggerRun(as(deps, caller), { job: name });
+        const { id } = await triggerRun(infra, caller, { job: name });
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
+        return answerRun(infra, caller, reply, id, { ...query, unfinished: 202 }, settings);
       },
     );
   };
 
 const jobChanges =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: SaveSettings): FastifyPluginAsyncZod =>
   async (app) => {
+    const { advice, defaultTimezone } = settings;
     const answer = ({ before, job }: SavedJob, warnings: Warning[], dryRun: boolean) =>
-      dryRun ? changesOfJob(before, job, { dryRun, warnings }) : savedView(deps, job, warnings);
+      dryRun
+        ? changesOfJob(before, job, { dryRun, warnings })
+        : savedView(infra.db, job, defaultTimezone, warnings);
 
     app.put(
       `${PATH}/:name`,
@@ -80,7 +89,7 @@ const jobChanges =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }, reply) => {
-        const saved = await putJob(as(deps, caller), namedDefinition(name, body), { dryRun });
+        const saved = await putJob(infra, caller, namedDefinition(name, body), { dryRun });
         if (saved.before === undefined && !dryRun) reply.code(201).header("location", jobPath(name));
         return answer(saved, jobWarnings(body, advice), dryRun);
       },
@@ -100,7 +109,7 @@ const jobChanges =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
-        const saved = await editJob(as(deps, caller), name, (job) => patched(job, body), { dryRun });
+        const saved = await editJob(infra, caller, name, (job) => patched(job, body), { dryRun });
         return answer(saved, jobWarnings(jobDocument(saved.job.definition), advice), dryRun);
       },
     );
@@ -117,14 +126,14 @@ const jobChanges =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteJob(as(deps, caller), name);
+        await deleteJob(infra, caller, name);
         return reply.code(204).send(null);
       },
     );
   };
 
-async function savedView(deps: Deps, job: StoredJob, warnings: Warning[]) {
-  return { ...jobView(job, deps.defaultTimezone, await deps.db.now()), warnings };
+async function savedView(db: Database, job: StoredJob, defaultTimezone: string, warnings: Warning[]) {
+  return { ...jobView(job, defaultTimezone, await db.now()), warnings };
 }
 
 function patched({ definition }: StoredJob, patch: Record<string, unknown>) {

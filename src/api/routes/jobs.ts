@@ -2,7 +2,8 @@
 
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
+import type { Database } from "../../postgres/client.ts";
 import { readJob, readJobs, readRevision, readRevisions } from "../../schedules/read.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "../schemas/job-view.ts";
 import { problems } from "../schemas/problem.ts";
 import { revisionListSchema, revisionSchema, revisionView } from "../schemas/revision.ts";
-import type { Advice } from "../schemas/warnings.ts";
+import type { ApiSettings } from "../settings.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 import { jobPauses } from "./job-pauses.ts";
 import { jobSaves } from "./job-saves.ts";
@@ -28,17 +29,20 @@ const tags = ["jobs"];
 
 /** All calls on jobs, but for the trigger. */
 export const jobRoutes =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (
+    infra: Infra,
+    settings: Pick<ApiSettings, "defaultTimezone" | "advice" | "closing">,
+  ): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(jobReads(deps));
-    await app.register(revisionReads(deps));
-    await app.register(jobSaves(deps, advice));
-    await app.register(validateRoute(deps, advice));
-    await app.register(jobPauses(deps));
+    await app.register(jobReads(infra.db, settings));
+    await app.register(revisionReads(infra.db));
+    await app.register(jobSaves(infra, settings));
+    await app.register(validateRoute(infra, settings));
+    await app.register(jobPauses(infra, settings));
   };
 
 const jobReads =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database, { defaultTimezone }: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       PATH,
@@ -53,12 +57,12 @@ const jobReads =
       },
       async (request, reply) => {
         const { limit, cursor } = request.query;
-        const jobs = await readJobs(as(deps, request.caller), {
+        const jobs = await readJobs(db, request.caller, {
           after: readCursor(cursor, nameSchema),
           limit: limit + 1,
         });
-        const now = await deps.db.now();
-        const items = jobs.slice(0, limit).map((job) => jobView(job, deps.defaultTimezone, now));
+        const now = await db.now();
+        const items = jobs.slice(0, limit).map((job) => jobView(job, defaultTimezone, now));
         const next = jobs.length > limit ? writeCursor(items.at(-1)?.name) : null;
         linkNext(request, reply, next);
         return { items, next_cursor: next };
@@ -77,7 +81,7 @@ const jobReads =
         },
       },
       async ({ params: { name }, caller }) =>
-        jobView(await readJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
+        jobView(await readJob(db, caller, name), defaultTimezone, await db.now()),
     );
 
     app.get(
@@ -93,12 +97,12 @@ const jobReads =
         },
       },
       async ({ params: { name }, query: { count }, caller }) =>
-        nextView(await readJob(as(deps, caller), name), deps.defaultTimezone, await deps.db.now(), count),
+        nextView(await readJob(db, caller, name), defaultTimezone, await db.now(), count),
     );
   };
 
 const revisionReads =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       `${PATH}/:name/revisions`,
@@ -116,7 +120,7 @@ const revisionReads =
         const { limit, cursor } = request.query;
         const last = readCursor(cursor, z.string().regex(/^\d{1,9}$/));
         const page = { before: last === undefined ? undefined : Number(last), limit: limit + 1 };
-        const revisions = await readRevisions(as(deps, request.caller), request.params.name, page);
+        const revisions = await readRevisions(db, request.caller, request.params.name, page);
         const items = revisions.slice(0, limit).map(revisionView);
         const next = revisions.length > limit ? writeCursor(items.at(-1)?.number.toString()) : null;
         linkNext(request, reply, next);
@@ -136,6 +140,6 @@ const revisionReads =
         },
       },
       async ({ params: { name, number }, caller }) =>
-        revisionView(await readRevision(as(deps, caller), name, number)),
+        revisionView(await readRevision(db, caller, name, number)),
     );
   };

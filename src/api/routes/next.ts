@@ -1,12 +1,13 @@
 /** The call that says what is due next, over all jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import type { Deps } from "../../deps.ts";
 import { readNext } from "../../jobs/next.ts";
+import type { Database } from "../../postgres/client.ts";
 import { agendaQuerySchema, agendaSchema, agendaView } from "../schemas/next.ts";
 import { problems } from "../schemas/problem.ts";
+import type { ApiSettings } from "../settings.ts";
 
 export const nextRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database, settings: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/api/v1/next",
@@ -21,6 +22,6 @@ export const nextRoutes =
         },
       },
       async ({ query: { within, limit } }) =>
-        agendaView(await readNext(deps.db, { withinMs: within, limit }, deps)),
+        agendaView(await readNext(db, { withinMs: within, limit }, settings)),
     );
   };

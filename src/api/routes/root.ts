@@ -3,7 +3,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
-import { as, type Deps } from "../../deps.ts";
+import type { Database } from "../../postgres/client.ts";
 import { readStats, type Stats } from "../../runs/stats.ts";
 import { readJobs } from "../../schedules/read.ts";
 import { problems } from "../schemas/problem.ts";
@@ -34,7 +34,7 @@ const rootSchema = z
 const nextCallsSchema = z.string().meta({ example: nextCalls(EXAMPLE_BASE, { jobs: 0, activeRuns: 0 }) });
 
 export const rootRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/",
@@ -60,11 +60,11 @@ export const rootRoutes =
         reply.header("vary", "accept");
         if (preferred(headers.accept, ["text/plain", "application/json"]) === "application/json")
           return reply.send({ name: "carillon", version, links: links(base) });
-        const jobs = await readJobs(as(deps, caller), { limit: LOOKED_AT });
+        const jobs = await readJobs(db, caller, { limit: LOOKED_AT });
         const job = jobs.find(({ definition }) => definition.enabled)?.definition.name;
         return reply
           .type("text/plain; charset=utf-8")
-          .send(nextCalls(base, { ...stateOf(await readStats(deps)), job }));
+          .send(nextCalls(base, { ...stateOf(await readStats(db)), job }));
       },
     );
   };

@@ -2,9 +2,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
+import type { Authenticator } from "../../access/authenticate.ts";
 import { ADMIN } from "../../access/rules/grants.ts";
-import { as, type Deps } from "../../deps.ts";
 import { CarillonError } from "../../errors.ts";
+import type { Infra } from "../../infra.ts";
 import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../logs/follow.ts";
 import { createLogReader, type LogReader } from "../../logs/reader.ts";
 import { tailPlace } from "../../logs/tail.ts";
@@ -12,6 +13,7 @@ import { requireRun } from "../../runs/read.ts";
 import { readCredential } from "../plugins/authentication.ts";
 import { problems } from "../schemas/problem.ts";
 import { LOG_ANSWERS, logHeadersSchema, logQuerySchema } from "../schemas/run-log.ts";
+import type { ApiSettings } from "../settings.ts";
 import { preferred } from "../views/accept.ts";
 import { type ByteRange, cutRange, parseRange } from "../views/log-range.ts";
 import { eventStream, plainText, sendTexts } from "../views/log-stream.ts";
@@ -21,9 +23,11 @@ const EVENTS = "text/event-stream";
 
 /** `GET /runs/{id}/log`. */
 export const runLogRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "authenticator" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
-    const reader = createLogReader(deps, deps);
+    const { db } = infra;
+    const { authenticator, closing } = settings;
+    const reader = createLogReader(infra, settings);
     app.get(
       "/api/v1/runs/:id/log",
       {
@@ -40,30 +44,32 @@ export const runLogRoutes =
       async (request, reply) => {
         const { query, headers, caller } = request;
         const { id } = request.params;
-        await requireRun(as(deps, caller), id);
+        await requireRun(db, caller, id);
         const asEvents =
           preferred(headers["accept"] as string | undefined, ["text/plain", EVENTS]) === EVENTS;
         let part = await logPart(reader, id, query.attempt);
         if (query.tail !== undefined) {
-          part = { ...part, from: await tailPlace(deps.db, reader, id, part, query.tail) };
+          part = { ...part, from: await tailPlace(db, reader, id, part, query.tail) };
         }
         reply.header("vary", "accept");
         if (asEvents) {
           const from = headers["last-event-id"] ?? part.from;
-          const events = eventStream(guarded(deps, request, followLog(reader, id, { ...part, from }, deps)));
-          return sendTexts(reply.type(EVENTS), events, deps.closing);
+          const events = eventStream(
+            guarded(authenticator, request, followLog(reader, id, { ...part, from }, settings)),
+          );
+          return sendTexts(reply.type(EVENTS), events, closing);
         }
         reply.type(TEXT);
         if (query.follow) {
-          const steps = guarded(deps, request, followLog(reader, id, part, deps));
+          const steps = guarded(authenticator, request, followLog(reader, id, part, settings));
           // So that `curl` fails: in the middle of a run an exit code of 0 would be a lie.
-          const cutOff = () => void (deps.closing.aborted && reply.raw.destroy());
-          return sendTexts(reply, plainText(steps, cutOff), deps.closing);
+          const cutOff = () => void (closing.aborted && reply.raw.destroy());
+          return sendTexts(reply, plainText(steps, cutOff), closing);
         }
         const range = parseRange(headers.range);
         reply.header("accept-ranges", "bytes");
         if (range === undefined || reply.request.method === "HEAD") {
-          return sendTexts(reply, plainText(readLog(reader, id, part)), deps.closing);
+          return sendTexts(reply, plainText(readLog(reader, id, part)), closing);
         }
         return answerRange(reader, reply, id, part, range);
       },
@@ -71,11 +77,15 @@ export const runLogRoutes =
   };
 
 /** The steps, until the caller's token is revoked or expires; the admin token does neither. */
-function guarded(deps: Deps, request: FastifyRequest, steps: AsyncIterable<LogStep>): AsyncIterable<LogStep> {
+function guarded(
+  authenticator: Authenticator,
+  request: FastifyRequest,
+  steps: AsyncIterable<LogStep>,
+): AsyncIterable<LogStep> {
   const token = readCredential(request);
   return request.caller.id === ADMIN || token === undefined
     ? steps
-    : deps.authenticator.whileGranted(token, steps);
+    : authenticator.whileGranted(token, steps);
 }
 
 async function answerRange(

@@ -1,7 +1,7 @@
 /** The call that shows the chain of a run: as JSON, drawn, or as a Mermaid flowchart. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Deps } from "../../deps.ts";
+import type { Database } from "../../postgres/client.ts";
 import { readTree } from "../../runs/tree.ts";
 import { problems } from "../schemas/problem.ts";
 import { drawnTreeSchema, mermaidTreeSchema, runTreeSchema, treeView } from "../schemas/run-tree.ts";
@@ -11,7 +11,7 @@ import { drawTree, mermaidTree } from "../views/draw-tree.ts";
 const MERMAID = "text/vnd.mermaid";
 
 export const runTreeRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       "/api/v1/runs/:id/tree",
@@ -35,7 +35,7 @@ export const runTreeRoutes =
         },
       },
       async ({ params: { id }, headers }, reply) => {
-        const { runs, truncated } = await readTree(deps, id);
+        const { runs, truncated } = await readTree(db, id);
         const tree = treeView(runs, id, truncated);
         reply.header("vary", "accept");
         const type = preferred(headers.accept, ["application/json", "text/plain", MERMAID]);

@@ -1,7 +1,8 @@
 /** The calls on runs: list them, read one, cancel one. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
+import type { Database } from "../../postgres/client.ts";
 import { cancelRun } from "../../runs/cancel.ts";
 import { type RunFilter, readRuns } from "../../runs/list.ts";
 import { requireRun } from "../../runs/read.ts";
@@ -10,6 +11,7 @@ import { problems } from "../schemas/problem.ts";
 import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";
 import { jobRunsQuerySchema, rangeOf, runListQuerySchema } from "../schemas/run-query.ts";
 import { runSummaryView } from "../schemas/run-view.ts";
+import type { ApiSettings } from "../settings.ts";
 import { answerPage, readCursor } from "../views/paging.ts";
 import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../views/run-answer.ts";
 
@@ -19,14 +21,14 @@ const tags = ["runs"];
 
 /** All calls on runs but those that make one. */
 export const runRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(listingRuns(deps));
-    await app.register(oneRun(deps));
+    await app.register(listingRuns(infra.db));
+    await app.register(oneRun(infra, settings));
   };
 
 const listingRuns =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     const response = { 200: runListSchema, ...problems(400, 404) };
     app.get(
@@ -42,7 +44,7 @@ const listingRuns =
       },
       async (request, reply) => {
         const { job: jobs, schedule: schedules, ...query } = request.query;
-        const runs = await listed(deps, query, { jobs, schedules });
+        const runs = await listed(db, query, { jobs, schedules });
         return answerPage(request, reply, runs, query.limit, runSummaryView);
       },
     );
@@ -60,28 +62,28 @@ const listingRuns =
         },
       },
       async (request, reply) => {
-        const runs = await listed(deps, request.query, { jobs: [request.params.name] });
+        const runs = await listed(db, request.query, { jobs: [request.params.name] });
         return answerPage(request, reply, runs, request.query.limit, runSummaryView);
       },
     );
   };
 
 /** One run more than the page has, if there are so many. */
-async function listed(deps: Deps, query: z.output<typeof jobRunsQuerySchema>, of: RunFilter) {
+async function listed(db: Database, query: z.output<typeof jobRunsQuerySchema>, of: RunFilter) {
   const filter = {
     ...of,
-    ...(await rangeOf(query, deps.db.now)),
+    ...(await rangeOf(query, db.now)),
     states: query.state,
     statuses: query.status,
     triggeredBy: query.triggered_by,
     triggers: query.trigger,
     labels: query.label,
   };
-  return readRuns(deps, filter, { beforeId: readCursor(query.cursor, z.uuid()), limit: query.limit + 1 });
+  return readRuns(db, filter, { beforeId: readCursor(query.cursor, z.uuid()), limit: query.limit + 1 });
 }
 
 const oneRun =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       `${PATH}/:id`,
@@ -96,8 +98,8 @@ const oneRun =
         },
       },
       async ({ params: { id }, query, caller }, reply) => {
-        await requireRun(as(deps, caller), id);
-        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 200 });
+        await requireRun(infra.db, caller, id);
+        return answerRun(infra, caller, reply, id, { ...query, unfinished: 200 }, settings);
       },
     );
 
@@ -114,8 +116,8 @@ const oneRun =
         },
       },
       async ({ params: { id }, query, caller }, reply) => {
-        const ended = await cancelRun(as(deps, caller), id);
-        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: ended ? 200 : 202 });
+        const ended = await cancelRun(infra, caller, id);
+        return answerRun(infra, caller, reply, id, { ...query, unfinished: ended ? 200 : 202 }, settings);
       },
     );
   };

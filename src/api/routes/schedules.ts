@@ -1,8 +1,9 @@
 /** The calls on schedules: make the database equal to a document, change it, read it back, delete it. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
 import { patchScheduleDocument } from "../../jobs/rules/patch.ts";
+import type { Database } from "../../postgres/client.ts";
 import { readSchedule, readSchedules, type ScheduleState } from "../../schedules/read.ts";
 import { deleteSchedule, editSchedule, putSchedule } from "../../schedules/save-schedule.ts";
 import { parseDocument } from "../plugins/validation.ts";
@@ -19,7 +20,8 @@ import {
   scheduleView,
   scheduleViewSchema,
 } from "../schemas/schedule.ts";
-import { type Advice, scheduleWarnings } from "../schemas/warnings.ts";
+import { scheduleWarnings } from "../schemas/warnings.ts";
+import type { ApiSettings } from "../settings.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 
 const LIST = "/api/v1/schedules";
@@ -31,14 +33,14 @@ const tags = ["schedules"];
 
 /** All calls on schedules. */
 export const scheduleRoutes =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "defaultTimezone" | "advice">): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(scheduleReads(deps));
-    await app.register(scheduleSaves(deps, advice));
+    await app.register(scheduleReads(infra.db, settings));
+    await app.register(scheduleSaves(infra, settings));
   };
 
 const scheduleReads =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database, { defaultTimezone }: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       LIST,
@@ -54,7 +56,7 @@ const scheduleReads =
       async (request, reply) => {
         const { limit, cursor } = request.query;
         const page = { after: readCursor(cursor, nameSchema), limit: limit + 1 };
-        const schedules = await readSchedules(as(deps, request.caller), page);
+        const schedules = await readSchedules(db, request.caller, page);
         const items = schedules.slice(0, limit).map(listedView);
         const next = schedules.length > limit ? writeCursor(items.at(-1)?.name) : null;
         linkNext(request, reply, next);
@@ -74,12 +76,12 @@ const scheduleReads =
         },
       },
       async ({ params: { name }, caller }) =>
-        scheduleView(await readSchedule(as(deps, caller), name), deps.defaultTimezone, await deps.db.now()),
+        scheduleView(await readSchedule(db, caller, name), defaultTimezone, await db.now()),
     );
   };
 
 const scheduleSaves =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (infra: Infra, { advice }: Pick<ApiSettings, "advice">): FastifyPluginAsyncZod =>
   async (app) => {
     app.put(
       PATH,
@@ -96,7 +98,7 @@ const scheduleSaves =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
-        const { before, after } = await putSchedule(as(deps, caller), namedSchedule(name, body), { dryRun });
+        const { before, after } = await putSchedule(infra, caller, namedSchedule(name, body), { dryRun });
         return scheduleChanges(before, after, { dryRun, warnings: scheduleWarnings(body, advice) });
       },
     );
@@ -116,12 +118,9 @@ const scheduleSaves =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
-        const { before, after } = await editSchedule(
-          as(deps, caller),
-          name,
-          (state) => patched(state, body),
-          { dryRun },
-        );
+        const { before, after } = await editSchedule(infra, caller, name, (state) => patched(state, body), {
+          dryRun,
+        });
         const warnings = scheduleWarnings(scheduleDocument(after), advice);
         return scheduleChanges(before, after, { dryRun, warnings });
       },
@@ -139,7 +138,7 @@ const scheduleSaves =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteSchedule(as(deps, caller), name);
+        await deleteSchedule(infra, caller, name);
         return reply.code(204).send(null);
       },
     );

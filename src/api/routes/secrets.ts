@@ -3,7 +3,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
-import type { Deps } from "../../deps.ts";
+import type { Database } from "../../postgres/client.ts";
 import { secretNameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -13,13 +13,14 @@ import {
   secretSchema,
   secretView,
 } from "../schemas/secret.ts";
+import type { ApiSettings } from "../settings.ts";
 
 const PATH = "/api/v1/secrets";
 const params = z.object({ name: secretNameSchema });
 const tags = ["secrets"];
 
 export const secretRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database, keys: Pick<ApiSettings, "secretKeys">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       PATH,
@@ -31,7 +32,7 @@ export const secretRoutes =
           response: { 200: secretListSchema, ...problems(400) },
         },
       },
-      async () => ({ items: (await listSecrets(deps.db)).map(secretView), next_cursor: null }),
+      async () => ({ items: (await listSecrets(db)).map(secretView), next_cursor: null }),
     );
 
     app.put(
@@ -47,7 +48,7 @@ export const secretRoutes =
         },
       },
       async ({ params: { name }, body, caller }, reply) => {
-        const { created, secret } = await putSecret(deps.db, caller, name, body.value, deps);
+        const { created, secret } = await putSecret(db, caller, name, body.value, keys);
         return reply.code(created ? 201 : 200).send(secretView(secret));
       },
     );
@@ -64,7 +65,7 @@ export const secretRoutes =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteSecret(deps.db, caller, name);
+        await deleteSecret(db, caller, name);
         return reply.code(204).send(null);
       },
     );
@@ -79,6 +80,6 @@ export const secretRoutes =
           response: { 200: rotatedSchema, ...problems(400, 409, 413, 415) },
         },
       },
-      async ({ caller }) => ({ rotated: await rotateSecrets(deps.db, caller, deps) }),
+      async ({ caller }) => ({ rotated: await rotateSecrets(db, caller, keys) }),
     );
   };

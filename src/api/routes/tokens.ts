@@ -3,7 +3,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { createToken, deleteToken, readToken, readTokens } from "../../access/tokens.ts";
-import type { Deps } from "../../deps.ts";
+import type { Database } from "../../postgres/client.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -14,6 +14,7 @@ import {
   tokenSchema,
   tokenView,
 } from "../schemas/token.ts";
+import type { ApiSettings } from "../settings.ts";
 import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/tokens";
@@ -22,7 +23,7 @@ const tags = ["tokens"];
 const config = { scope: "admin" } as const;
 
 export const tokenRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (db: Database, settings: Pick<ApiSettings, "authenticator">): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       PATH,
@@ -36,7 +37,7 @@ export const tokenRoutes =
         },
       },
       async ({ body, caller }, reply) => {
-        const { token, row } = await createToken(deps.db, caller, tokenRequest(body));
+        const { token, row } = await createToken(db, caller, tokenRequest(body));
         reply.code(201).header("location", `${PATH}/${encodeURIComponent(row.name)}`);
         return { ...tokenView(row), token };
       },
@@ -55,7 +56,7 @@ export const tokenRoutes =
       },
       async (request, reply) => {
         const { limit, cursor } = request.query;
-        const rows = await readTokens(deps.db, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
+        const rows = await readTokens(db, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
         const items = rows.slice(0, limit).map(tokenView);
         const next = rows.length > limit ? writeCursor(items.at(-1)?.name) : null;
         linkNext(request, reply, next);
@@ -74,7 +75,7 @@ export const tokenRoutes =
           response: { 200: tokenSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name } }) => tokenView(await readToken(deps.db, name)),
+      async ({ params: { name } }) => tokenView(await readToken(db, name)),
     );
 
     app.delete(
@@ -89,7 +90,7 @@ export const tokenRoutes =
         },
       },
       async ({ params: { name }, caller }, reply) => {
-        await deleteToken(deps.db, caller, name, deps);
+        await deleteToken(db, caller, name, settings);
         return reply.code(204).send(null);
       },
     );

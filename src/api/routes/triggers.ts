@@ -1,16 +1,17 @@
 /** The calls that make a run: trigger a job, and run it once more. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { as, type Deps } from "../../deps.ts";
+import type { Infra } from "../../infra.ts";
 import { rerun } from "../../runs/rerun.ts";
 import { triggerRun } from "../../runs/trigger.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";
+import type { ApiSettings } from "../settings.ts";
 import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
 export const triggerRoutes =
-  (deps: Deps): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       "/api/v1/jobs/:name/trigger",
@@ -28,7 +29,7 @@ export const triggerRoutes =
       },
       async ({ params, headers, query, body, caller }, reply) => {
         const { triggered_by: triggeredBy, env, events } = body ?? {};
-        const { id, replayed } = await triggerRun(as(deps, caller), {
+        const { id, replayed } = await triggerRun(infra, caller, {
           job: params.name,
           triggeredBy,
           env,
@@ -37,7 +38,7 @@ export const triggerRoutes =
         });
         if (replayed) reply.header("idempotency-replayed", "true");
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
+        return answerRun(infra, caller, reply, id, { ...query, unfinished: 202 }, settings);
       },
     );
 
@@ -54,9 +55,9 @@ export const triggerRoutes =
         },
       },
       async ({ params, query, caller }, reply) => {
-        const id = await rerun(as(deps, caller), params.id);
+        const id = await rerun(infra, caller, params.id);
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(as(deps, caller), reply, id, { ...query, unfinished: 202 });
+        return answerRun(infra, caller, reply, id, { ...query, unfinished: 202 }, settings);
       },
     );
   };

@@ -2,8 +2,9 @@
 
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
-import type { Deps } from "../../deps.ts";
+import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
+import type { Infra } from "../../infra.ts";
 import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
 import { putJob } from "../../schedules/save-job.ts";
@@ -15,6 +16,7 @@ import { problems } from "../schemas/problem.ts";
 import { validateQuerySchema, validateSchema, validationSchema } from "../schemas/save.ts";
 import { namedSchedule, scheduleSchema } from "../schemas/schedule.ts";
 import { type Advice, jobWarnings, scheduleWarnings, type Warning } from "../schemas/warnings.ts";
+import type { ApiSettings } from "../settings.ts";
 import { SCHEDULE_LIMIT_BYTES } from "./schedules.ts";
 
 interface Accepted {
@@ -23,7 +25,10 @@ interface Accepted {
 }
 
 export const validateRoute =
-  (deps: Deps, advice: Advice): FastifyPluginAsyncZod =>
+  (
+    infra: Infra,
+    { advice, defaultTimezone }: Pick<ApiSettings, "advice" | "defaultTimezone">,
+  ): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       "/api/v1/jobs/validate",
@@ -38,14 +43,14 @@ export const validateRoute =
           response: { 200: validationSchema, ...problems(400, 413, 415, 422) },
         },
       },
-      async ({ query: { schedule = DEFAULT_SCHEDULE }, body }) => {
+      async ({ query: { schedule = DEFAULT_SCHEDULE }, body, caller }) => {
         try {
           const { jobs, warnings } =
             "jobs" in body
-              ? await trySchedule(deps, advice, schedule, body)
-              : await tryJob(deps, advice, body);
-          const now = await deps.db.now();
-          const views = jobs.map((job) => [job.definition.name, jobView(job, deps.defaultTimezone, now)]);
+              ? await trySchedule(infra, caller, schedule, body, advice)
+              : await tryJob(infra, caller, body, advice);
+          const now = await infra.db.now();
+          const views = jobs.map((job) => [job.definition.name, jobView(job, defaultTimezone, now)]);
           return { valid: true, errors: [], warnings, jobs: Object.fromEntries(views) };
         } catch (error) {
           return refused(error);
@@ -54,15 +59,21 @@ export const validateRoute =
     );
   };
 
-async function tryJob(deps: Deps, advice: Advice, body: unknown): Promise<Accepted> {
+async function tryJob(infra: Infra, caller: Caller, body: unknown, advice: Advice): Promise<Accepted> {
   const { name, ...document } = parseDocument(jobSchema, body);
-  const { job } = await putJob(deps, jobDefinition(name, document), { dryRun: true });
+  const { job } = await putJob(infra, caller, jobDefinition(name, document), { dryRun: true });
   return { jobs: [job], warnings: jobWarnings(document, advice) };
 }
 
-async function trySchedule(deps: Deps, advice: Advice, name: string, body: unknown): Promise<Accepted> {
+async function trySchedule(
+  infra: Infra,
+  caller: Caller,
+  name: string,
+  body: unknown,
+  advice: Advice,
+): Promise<Accepted> {
   const document = parseDocument(scheduleSchema, body);
-  const { after } = await putSchedule(deps, namedSchedule(name, document), { dryRun: true });
+  const { after } = await putSchedule(infra, caller, namedSchedule(name, document), { dryRun: true });
   return { jobs: after.jobs, warnings: scheduleWarnings(document, advice) };
 }
 

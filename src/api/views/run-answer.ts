@@ -1,7 +1,8 @@
 /** Answers one run, waiting for its end where the caller asks for it. */
 import type { FastifyReply } from "fastify";
-import type { CallerDeps } from "../../deps.ts";
+import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
+import type { Infra } from "../../infra.ts";
 import { readRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
 import { waitForRun } from "../../runs/wait.ts";
@@ -53,13 +54,15 @@ export interface RunAnswer {
  * cancels nothing. Throws run_not_found, run_failed.
  */
 export async function answerRun(
-  deps: CallerDeps,
+  infra: Infra,
+  caller: Caller,
   reply: FastifyReply,
   id: string,
   { wait = 0, fail = false, unfinished }: RunAnswer,
+  settings: { closing: AbortSignal },
 ): Promise<FastifyReply> {
-  if (wait > 0) await waitForRun(deps, id, wait);
-  const full = await readRun(deps, id);
+  if (wait > 0) await waitForRun(infra, id, wait, settings);
+  const full = await readRun(infra.db, caller, id);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));

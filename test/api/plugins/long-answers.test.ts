@@ -4,7 +4,8 @@ import { promisify } from "node:util";
 import Fastify, { type FastifyInstance } from "fastify";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { runLogRoutes } from "../../../src/api/routes/run-log.ts";
-import type { Deps } from "../../../src/deps.ts";
+import type { ApiSettings } from "../../../src/api/settings.ts";
+import type { Infra } from "../../../src/infra.ts";
 import { answering, get, grants } from "../../support/long-calls.ts";
 import { listen } from "../../support/tiny-api.ts";
 
@@ -75,6 +76,6 @@ it("are no longer counted when the caller has gone, even before it was let in", 
 it("are reads of logs as well", async () => {
   const long: (boolean | undefined)[] = [];
   const routes = Fastify().addHook("onRoute", ({ config }) => void long.push(config?.long));
-  await routes.register(runLogRoutes({} as Deps));
+  await routes.register(runLogRoutes({} as Infra, {} as ApiSettings));
   expect(new Set(long)).toEqual(new Set([true]));
 });

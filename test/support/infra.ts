@@ -1,8 +1,8 @@
-/** What the use cases need, on a database of its own and with no role at work. */
+/** What verbs work on, with a database of its own and none of the long-running parts. */
 import { join } from "node:path";
-import { createAuthenticator } from "../../src/access/authenticate.ts";
-import { secretKeys } from "../../src/access/secret-keys.ts";
-import type { Deps } from "../../src/deps.ts";
+import { ADMIN, type Caller } from "../../src/access/rules/grants.ts";
+import { type SecretKeys, secretKeys } from "../../src/access/secret-keys.ts";
+import type { Infra } from "../../src/infra.ts";
 import { DEFAULT_POOL } from "../../src/jobs/rules/definition.ts";
 import { openDatabase } from "../../src/postgres/client.ts";
 import { openQueue } from "../../src/queue/queue.ts";
@@ -11,12 +11,28 @@ import { freshDatabase } from "./database.ts";
 import { temporaryFolder } from "./folder.ts";
 import { testMonitor } from "./monitor.ts";
 
-export interface TestDeps extends Deps, AsyncDisposable {
+/** May do everything. */
+export const ADMINISTRATOR: Caller = {
+  id: ADMIN,
+  name: ADMIN,
+  scopes: ["admin"],
+  jobs: [],
+  address: "127.0.0.1",
+};
+
+/** The zone of jobs that name none. */
+export const UTC = { defaultTimezone: "UTC" };
+
+/** With the settings that starts and settlements of attempts read. */
+export interface TestInfra extends Infra, AsyncDisposable {
   connectionString: string;
+  secretKeys: SecretKeys;
+  /** Places every delay in the middle of its jitter. */
+  random: () => number;
 }
 
 /** `await using` closes it all. */
-export async function testDeps(): Promise<TestDeps> {
+export async function testInfra(): Promise<TestInfra> {
   await using failure = new AsyncDisposableStack();
   const { connectionString } = failure.use(await freshDatabase());
   const folder = failure.use(await temporaryFolder());
@@ -31,16 +47,9 @@ export async function testDeps(): Promise<TestDeps> {
   failure.defer(() => signals.stop());
   const stack = failure.move();
   return {
-    db,
-    queue,
-    signals,
-    connectionString,
-    defaultTimezone: "UTC",
+    ...{ db, queue, signals, connectionString },
     random: () => 0.5,
-    deliveryDelaysMs: [0, 0, 0],
-    closing: new AbortController().signal,
     secretKeys: secretKeys(join(folder.path, "secret-keys")),
-    authenticator: createAuthenticator(db),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
