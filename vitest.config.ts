@@ -1,5 +1,9 @@
 /** Runs the test suite. */
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+
+// Each test file is a process that loads Fastify and Prisma anew. The cache spares it the compiling.
+process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, "node_modules", ".compile-cache");
 
 export default defineConfig({
   test: {
