@@ -10,9 +10,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/global-setup.ts",
     pool: "forks",
-    // One file per core. Vitest leaves a core free by default, which on two cores means one file at a time; but most
-    // tests wait for processes and databases.
-    maxWorkers: "100%",
+    // Vitest's default is one file at a time on two cores, but most tests wait for processes and databases. Two files
+    // that start several services hold up to 70 of the 100 connections that the embedded Postgres allows.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     sequence: { shuffle: { files: true, tests: false } },
