@@ -4,7 +4,7 @@ import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Deleted } from "../runs/retain.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 import type { Readiness } from "./readiness.ts";
-import type { Advice } from "./schemas/warnings.ts";
+import type { Advice } from "./views/warnings.ts";
 
 export interface ApiSettings {
   /** The zone of jobs and schedules that name none. */

@@ -1,5 +1,4 @@
 /** Says which time zones exist, how far their clocks are from UTC, and when they change. */
-
 import { Temporal } from "temporal-polyfill";
 
 /** The only IANA names of three letters. Intl accepts more, ambiguous ones: its BST is Dhaka. */

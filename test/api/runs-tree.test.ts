@@ -2,7 +2,7 @@
 import supertest from "supertest";
 import { v7 as uuidv7 } from "uuid";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { RunTree, TreeNode } from "../../src/api/schemas/run-tree.ts";
+import type { RunTree, TreeNode } from "../../src/api/schemas/run.ts";
 import { insertRuns } from "../support/run-rows.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 

@@ -1,6 +1,6 @@
 /** The scheduler's view of a pause: its slots make no runs while it lasts, nor once it is over. */
 import { expect, it } from "vitest";
-import { jobDefinition } from "../../src/api/schemas/job.ts";
+import { jobDefinition } from "../../src/api/views/job-document.ts";
 import { cronJobs } from "../../src/jobs/cron-jobs.ts";
 import { createDueTable } from "../../src/scheduler/due-table.ts";
 import { readClock } from "../../src/scheduler/progress.ts";

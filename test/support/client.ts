@@ -1,8 +1,8 @@
 /** Calls a running Carillon as curl would, with the answers typed as the API describes them. */
 import type { z } from "zod";
-import type { changesSchema } from "../../src/api/schemas/changes.ts";
-import type { jobViewSchema } from "../../src/api/schemas/job-view.ts";
+import type { jobViewSchema } from "../../src/api/schemas/job-answers.ts";
 import type { runListSchema, runSchema } from "../../src/api/schemas/run.ts";
+import type { changesSchema } from "../../src/api/schemas/saves.ts";
 
 export type Run = z.output<typeof runSchema>;
 export type RunList = z.output<typeof runListSchema>;

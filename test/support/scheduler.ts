@@ -1,6 +1,7 @@
 /** A scheduler whose clock the test sets, on a database of its own, and what it has made of each slot. */
 import pino from "pino";
-import { jobDefinition, putJobSchema } from "../../src/api/schemas/job.ts";
+import { putJobSchema } from "../../src/api/schemas/job.ts";
+import { jobDefinition } from "../../src/api/views/job-document.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { putJob } from "../../src/schedules/save-job.ts";

@@ -131,5 +131,7 @@ function usedSchemas(paths: unknown, schemas: Record<string, unknown>): Record<s
     }
   };
   follow(paths);
-  return Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
+  // By name: else the order of imports would decide, and each move of a file would change the document.
+  const kept = Object.entries(schemas).filter(([name]) => used.has(name));
+  return Object.fromEntries(kept.toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }

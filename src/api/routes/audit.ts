@@ -1,12 +1,11 @@
 /** The call that says who has changed what. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { readAudit } from "../../access/audit.ts";
+import { type AuditRow, readAudit } from "../../access/audit.ts";
 import type { Database } from "../../postgres/client.ts";
-import { auditListSchema, auditQuerySchema, auditView } from "../schemas/audit.ts";
+import { auditListSchema, auditQuerySchema, type entrySchema } from "../schemas/audit.ts";
 import { problems } from "../schemas/problem.ts";
-import { rangeOf } from "../schemas/run-query.ts";
-import { answerPage, readCursor } from "../views/paging.ts";
+import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
 
 export const auditRoutes =
   (db: Database): FastifyPluginAsyncZod =>
@@ -30,3 +29,8 @@ export const auditRoutes =
       },
     );
   };
+
+/** An entry on the wire. */
+export function auditView({ at, changes, ...entry }: AuditRow): z.input<typeof entrySchema> {
+  return { ...entry, at: at.toISOString(), changes: changes as Record<string, unknown> };
+}

@@ -5,15 +5,11 @@ import { readDeliveries, readDelivery } from "../../deliveries/list.ts";
 import { redeliver } from "../../deliveries/redeliver.ts";
 import type { Infra } from "../../infra.ts";
 import { readRunState } from "../../runs/read.ts";
-import {
-  deliveryDetailSchema,
-  deliveryDetailView,
-  deliveryListSchema,
-  deliverySummaryView,
-} from "../schemas/delivery.ts";
+import { deliveryDetailSchema, deliveryListSchema } from "../schemas/delivery.ts";
 import { problems } from "../schemas/problem.ts";
-import { deliveryListQuerySchema, rangeOf } from "../schemas/run-query.ts";
-import { answerPage, readCursor } from "../views/paging.ts";
+import { deliveryListQuerySchema } from "../schemas/run-queries.ts";
+import { deliveryDetailView, deliverySummaryView } from "../views/delivery.ts";
+import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/deliveries";
 const params = z.object({ id: z.uuid() });

@@ -1,5 +1,4 @@
 /** The open calls: is it alive, is it ready, which version. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
@@ -7,7 +6,8 @@ import type { Health } from "../../lifecycle.ts";
 import type { Readiness } from "../readiness.ts";
 import { STATS } from "../schemas/examples.ts";
 import { openProblems } from "../schemas/problem.ts";
-import { schedulerSchema, schedulerView } from "../schemas/stats.ts";
+import { schedulerSchema } from "../schemas/stats.ts";
+import { schedulerView } from "../views/stats.ts";
 
 const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 const PartHealth = z.object({

@@ -4,9 +4,10 @@ import { z } from "zod";
 import type { Infra } from "../../infra.ts";
 import { pauseJob, resumeJob } from "../../schedules/pause.ts";
 import { nameSchema } from "../schemas/fields.ts";
-import { jobView, jobViewSchema } from "../schemas/job-view.ts";
+import { jobViewSchema } from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
 import type { ApiSettings } from "../settings.ts";
+import { jobView } from "../views/job.ts";
 
 const params = z.object({ name: nameSchema });
 

@@ -10,15 +10,22 @@ import type { Database } from "../../postgres/client.ts";
 import { triggerRun } from "../../runs/trigger.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
 import { parseDocument } from "../plugins/validation.ts";
-import { changesOfJob } from "../schemas/changes.ts";
-import { nameSchema } from "../schemas/fields.ts";
-import { type JobDocument, jobDefinition, jobDocument, jobSchema, putJobSchema } from "../schemas/job.ts";
-import { jobView, savedJobSchema } from "../schemas/job-view.ts";
+import { nameSchema, type Warning } from "../schemas/fields.ts";
+import { type JobDocument, jobSchema, putJobSchema } from "../schemas/job.ts";
+import { savedJobSchema } from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
-import { createQuerySchema, jobPatchSchema, savedOrChangesSchema, saveQuerySchema } from "../schemas/save.ts";
-import { jobWarnings, type Warning } from "../schemas/warnings.ts";
+import {
+  createQuerySchema,
+  jobPatchSchema,
+  savedOrChangesSchema,
+  saveQuerySchema,
+} from "../schemas/saves.ts";
 import type { ApiSettings } from "../settings.ts";
+import { changesOfJob } from "../views/changes.ts";
+import { jobView } from "../views/job.ts";
+import { jobDefinition, jobDocument } from "../views/job-document.ts";
 import { answerRun, TRIGGER_ANSWERS } from "../views/run-answer.ts";
+import { jobWarnings } from "../views/warnings.ts";
 
 const PATH = "/api/v1/jobs";
 const params = z.object({ name: nameSchema });

@@ -1,23 +1,22 @@
 /** The calls that read jobs, and all other calls on jobs. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
 import type { Database } from "../../postgres/client.ts";
 import { readJob, readJobs, readRevision, readRevisions } from "../../schedules/read.ts";
-import { nameSchema } from "../schemas/fields.ts";
+import { nameSchema, pageQuerySchema } from "../schemas/fields.ts";
 import {
   jobListSchema,
-  jobView,
   jobViewSchema,
   nextQuerySchema,
   nextSchema,
-  nextView,
-} from "../schemas/job-view.ts";
+  revisionListSchema,
+  revisionSchema,
+} from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
-import { revisionListSchema, revisionSchema, revisionView } from "../schemas/revision.ts";
 import type { ApiSettings } from "../settings.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
+import { jobView, nextView, revisionView } from "../views/job.ts";
+import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
 import { jobPauses } from "./job-pauses.ts";
 import { jobSaves } from "./job-saves.ts";
 import { validateRoute } from "./validate.ts";

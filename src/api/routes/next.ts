@@ -2,9 +2,10 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { readNext } from "../../jobs/next.ts";
 import type { Database } from "../../postgres/client.ts";
-import { agendaQuerySchema, agendaSchema, agendaView } from "../schemas/next.ts";
+import { agendaQuerySchema, agendaSchema } from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
 import type { ApiSettings } from "../settings.ts";
+import { agendaView } from "../views/job.ts";
 
 export const nextRoutes =
   (db: Database, settings: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>

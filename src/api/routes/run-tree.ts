@@ -4,9 +4,9 @@ import { z } from "zod";
 import type { Database } from "../../postgres/client.ts";
 import { readTree } from "../../runs/tree.ts";
 import { problems } from "../schemas/problem.ts";
-import { drawnTreeSchema, mermaidTreeSchema, runTreeSchema, treeView } from "../schemas/run-tree.ts";
+import { drawnTreeSchema, mermaidTreeSchema, runTreeSchema } from "../schemas/run.ts";
 import { preferred } from "../views/accept.ts";
-import { drawTree, mermaidTree } from "../views/draw-tree.ts";
+import { drawTree, mermaidTree, treeView } from "../views/run-tree.ts";
 
 const MERMAID = "text/vnd.mermaid";
 

@@ -9,10 +9,10 @@ import { requireRun } from "../../runs/read.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";
-import { jobRunsQuerySchema, rangeOf, runListQuerySchema } from "../schemas/run-query.ts";
-import { runSummaryView } from "../schemas/run-view.ts";
+import { jobRunsQuerySchema, runListQuerySchema } from "../schemas/run-queries.ts";
 import type { ApiSettings } from "../settings.ts";
-import { answerPage, readCursor } from "../views/paging.ts";
+import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
+import { runSummaryView } from "../views/run.ts";
 import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../views/run-answer.ts";
 
 const PATH = "/api/v1/runs";

@@ -7,22 +7,15 @@ import type { Database } from "../../postgres/client.ts";
 import { readSchedule, readSchedules, type ScheduleState } from "../../schedules/read.ts";
 import { deleteSchedule, editSchedule, putSchedule } from "../../schedules/save-schedule.ts";
 import { parseDocument } from "../plugins/validation.ts";
-import { changesSchema, scheduleChanges } from "../schemas/changes.ts";
-import { nameSchema } from "../schemas/fields.ts";
+import { nameSchema, pageQuerySchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import { saveQuerySchema, schedulePatchSchema } from "../schemas/save.ts";
-import {
-  listedView,
-  namedSchedule,
-  scheduleDocument,
-  scheduleListSchema,
-  scheduleSchema,
-  scheduleView,
-  scheduleViewSchema,
-} from "../schemas/schedule.ts";
-import { scheduleWarnings } from "../schemas/warnings.ts";
+import { changesSchema, saveQuerySchema, schedulePatchSchema } from "../schemas/saves.ts";
+import { scheduleListSchema, scheduleSchema, scheduleViewSchema } from "../schemas/schedule.ts";
 import type { ApiSettings } from "../settings.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
+import { scheduleChanges } from "../views/changes.ts";
+import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
+import { listedView, namedSchedule, scheduleDocument, scheduleView } from "../views/schedule.ts";
+import { scheduleWarnings } from "../views/warnings.ts";
 
 const LIST = "/api/v1/schedules";
 const PATH = `${LIST}/:name`;

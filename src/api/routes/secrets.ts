@@ -1,19 +1,13 @@
 /** The calls on secrets: put one, list their names, delete one, encrypt them anew. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
 import type { Database } from "../../postgres/client.ts";
+import { putSecretSchema, rotatedSchema, secretListSchema, secretSchema } from "../schemas/credentials.ts";
 import { secretNameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import {
-  putSecretSchema,
-  rotatedSchema,
-  secretListSchema,
-  secretSchema,
-  secretView,
-} from "../schemas/secret.ts";
 import type { ApiSettings } from "../settings.ts";
+import { secretView } from "../views/credentials.ts";
 
 const PATH = "/api/v1/secrets";
 const params = z.object({ name: secretNameSchema });

@@ -1,11 +1,11 @@
 /** The call that says what goes on, in numbers. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Database } from "../../postgres/client.ts";
 import { readStats } from "../../runs/stats.ts";
 import { problems } from "../schemas/problem.ts";
-import { statsSchema, statsView } from "../schemas/stats.ts";
+import { statsSchema } from "../schemas/stats.ts";
 import type { ApiSettings } from "../settings.ts";
+import { statsView } from "../views/stats.ts";
 
 export const statsRoutes =
   (db: Database, { numbers }: Pick<ApiSettings, "numbers">): FastifyPluginAsyncZod =>

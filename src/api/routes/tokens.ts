@@ -1,21 +1,14 @@
 /** The calls on tokens: make one, list them, read one, revoke one. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { createToken, deleteToken, readToken, readTokens } from "../../access/tokens.ts";
 import type { Database } from "../../postgres/client.ts";
-import { nameSchema } from "../schemas/fields.ts";
+import { madeTokenSchema, newTokenSchema, tokenListSchema, tokenSchema } from "../schemas/credentials.ts";
+import { nameSchema, pageQuerySchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import {
-  madeTokenSchema,
-  newTokenSchema,
-  tokenListSchema,
-  tokenRequest,
-  tokenSchema,
-  tokenView,
-} from "../schemas/token.ts";
 import type { ApiSettings } from "../settings.ts";
-import { linkNext, pageQuerySchema, readCursor, writeCursor } from "../views/paging.ts";
+import { tokenRequest, tokenView } from "../views/credentials.ts";
+import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/tokens";
 const params = z.object({ name: nameSchema });

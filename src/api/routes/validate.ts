@@ -1,5 +1,4 @@
 /** The call that checks a document and saves nothing. */
-
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import type { Caller } from "../../access/rules/grants.ts";
@@ -10,13 +9,16 @@ import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
 import { putJob } from "../../schedules/save-job.ts";
 import { putSchedule } from "../../schedules/save-schedule.ts";
 import { parseDocument } from "../plugins/validation.ts";
-import { jobDefinition, jobSchema } from "../schemas/job.ts";
-import { jobView } from "../schemas/job-view.ts";
+import type { Warning } from "../schemas/fields.ts";
+import { jobSchema } from "../schemas/job.ts";
 import { problems } from "../schemas/problem.ts";
-import { validateQuerySchema, validateSchema, validationSchema } from "../schemas/save.ts";
-import { namedSchedule, scheduleSchema } from "../schemas/schedule.ts";
-import { type Advice, jobWarnings, scheduleWarnings, type Warning } from "../schemas/warnings.ts";
+import { validateQuerySchema, validateSchema, validationSchema } from "../schemas/saves.ts";
+import { scheduleSchema } from "../schemas/schedule.ts";
 import type { ApiSettings } from "../settings.ts";
+import { jobView } from "../views/job.ts";
+import { jobDefinition } from "../views/job-document.ts";
+import { namedSchedule } from "../views/schedule.ts";
+import { type Advice, jobWarnings, scheduleWarnings } from "../views/warnings.ts";
 import { SCHEDULE_LIMIT_BYTES } from "./schedules.ts";
 
 interface Accepted {

@@ -1,8 +1,7 @@
 /** Entries of the audit as the API answers them, and which of them to list. */
 import { z } from "zod";
-import type { AuditRow } from "../../access/audit.ts";
-import { pageQuerySchema } from "../views/paging.ts";
-import { rangeFields } from "./run-query.ts";
+import { pageQuerySchema } from "./fields.ts";
+import { rangeFields } from "./run-queries.ts";
 
 const EXAMPLE = {
   id: "019ca8a5-3c41-7d20-9f6b-1e2a7c5d8b94",
@@ -23,7 +22,7 @@ export const auditQuerySchema = pageQuerySchema.extend({
   ...rangeFields,
 });
 
-const entrySchema = z
+export const entrySchema = z
   .object({
     id: z.uuid(),
     at: z.iso.datetime(),
@@ -38,8 +37,3 @@ const entrySchema = z
 export const auditListSchema = z
   .object({ items: z.array(entrySchema), next_cursor: z.string().nullable() })
   .meta({ id: "AuditList", example: { items: [EXAMPLE], next_cursor: null } });
-
-/** An entry on the wire. */
-export function auditView({ at, changes, ...entry }: AuditRow): z.input<typeof entrySchema> {
-  return { ...entry, at: at.toISOString(), changes: changes as Record<string, unknown> };
-}

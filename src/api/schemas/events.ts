@@ -1,12 +1,6 @@
 /** The events of a document and their actions, in and out. */
 import { z } from "zod";
-import {
-  ACTIONS,
-  EVENTS,
-  type EventAction,
-  secretOfTarget,
-  secretTarget,
-} from "../../jobs/rules/definition.ts";
+import { secretTarget } from "../../jobs/rules/definition.ts";
 import { nameSchema, secretNameSchema } from "./fields.ts";
 
 const MAX_URL_LENGTH = 2_048;
@@ -109,62 +103,16 @@ export const eventFields = {
 /** The events of a document. */
 export type EventsDocument = { [Event in keyof typeof eventFields]?: z.output<(typeof eventFields)[Event]> };
 
-/** The actions of a document in a fixed order, each once. */
-export function eventActions(document: EventsDocument): EventAction[] {
-  return EVENTS.flatMap((event) =>
-    ACTIONS.flatMap((action) => {
-      const targets = (document[event]?.[action] ?? []).map(webhook);
-      const distinct = new Map(targets.toReversed().map((one) => [targetOf(one), one])).values();
-      return [...distinct].toReversed().map(({ url, headers = {}, secret }) => ({
-        event,
-        action,
-        target: targetOf({ url }),
-        ...(Object.keys(headers).length > 0 && { headers }),
-        ...(secret !== undefined && { secrets: [secret].flat() }),
-      }));
-    }),
-  );
-}
-
-/** The events of a document, as they were given. */
-export function eventsView(actions: readonly EventAction[]): EventsDocument {
-  const ofEvent = (event: EventAction["event"]) => {
-    const own = actions.filter((one) => one.event === event);
-    const lists = ACTIONS.map((action) => [
-      action,
-      own.filter((one) => one.action === action).map(targetView),
-    ]);
-    return Object.fromEntries(lists.filter(([, targets]) => targets?.length !== 0));
-  };
-  const used = EVENTS.filter((event) => actions.some((one) => one.event === event));
-  return Object.fromEntries(used.map((event) => [event, ofEvent(event)]));
-}
-
 /** A target as a document has it. */
-interface Webhook {
+export interface Webhook {
   url: string | { secret: string };
   headers?: Record<string, string> | undefined;
   secret?: string | [string, string] | undefined;
 }
 
-function webhook(target: string | Webhook): Webhook {
-  return typeof target === "string" ? { url: target } : target;
-}
-
-function targetOf(target: string | Pick<Webhook, "url">): string {
+export function targetOf(target: string | Pick<Webhook, "url">): string {
   const url = typeof target === "string" ? target : target.url;
   return typeof url === "string" ? url : secretTarget(url.secret);
-}
-
-function targetView({ target, headers, secrets = [] }: EventAction): string | Webhook {
-  const [secret, second] = secrets;
-  const secretUrl = secretOfTarget(target);
-  if (headers === undefined && secret === undefined && secretUrl === undefined) return target;
-  return {
-    url: secretUrl === undefined ? target : { secret: secretUrl },
-    ...(headers && { headers: { ...headers } }),
-    ...(secret !== undefined && { secret: second === undefined ? secret : [secret, second] }),
-  };
 }
 
 function isWebhookUrl(text: string): boolean {

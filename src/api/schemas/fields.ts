@@ -149,3 +149,14 @@ export function sizeSchema(minBytes: number, maxBytes: number) {
 
 /** A field of an answer that a document may carry, so that what was read can be saved. */
 export const readOnlySchema = z.unknown().optional().meta({ description: "Ignored", readOnly: true });
+
+export const pageQuerySchema = z.strictObject({
+  limit: wholeNumberSchema(1, 200).default(50),
+  cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
+});
+
+export const warningsSchema = z
+  .array(z.object({ path: z.string(), message: z.string() }))
+  .describe("What is no error and worth to know");
+
+export type Warning = z.output<typeof warningsSchema>[number];

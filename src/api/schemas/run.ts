@@ -3,7 +3,7 @@ import { z } from "zod";
 import { EVENTS } from "../../jobs/rules/definition.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../runs/rules/states.ts";
 import { deliverySchema } from "./delivery.ts";
-import { RUN, RUN_SUMMARY } from "./examples.ts";
+import { RUN, RUN_SUMMARY, RUN_TREE, RUN_TREE_DRAWN, RUN_TREE_MERMAID } from "./examples.ts";
 import { durationSchema, envSchema, flagSchema } from "./fields.ts";
 
 const MAX_WAIT_MS = 55_000;
@@ -161,3 +161,42 @@ export const runSchema = z
     triggered_by_job_run: parentSchema.optional(),
   })
   .meta({ id: "Run", example: RUN });
+
+const fields = {
+  id: z.uuid(),
+  name: z.string(),
+  state: z.enum(RUN_STATES),
+  status: z.int().nullable(),
+  event: z.enum(EVENTS).nullable().describe("The event of the run above that triggered it"),
+  triggered_at: z.iso.datetime(),
+  duration_ms: z.int().nullable(),
+  self: z.boolean().describe("Whether it is the run that was asked for"),
+};
+
+/** A run of a chain with the runs that it triggered. */
+export interface TreeNode extends z.output<z.ZodObject<typeof fields>> {
+  children: TreeNode[];
+}
+
+const nodeSchema = z
+  .object({
+    ...fields,
+    get children(): z.ZodArray<z.ZodType<TreeNode, TreeNode>> {
+      return z.array(nodeSchema);
+    },
+  })
+  .meta({ id: "RunTreeNode" });
+
+/** The run that began a chain, and all that came of it. */
+export type RunTree = TreeNode & { truncated: boolean };
+
+export const runTreeSchema = z
+  .object({
+    ...fields,
+    children: z.array(nodeSchema),
+    truncated: z.boolean().describe("Whether the chain has more runs than are shown"),
+  })
+  .meta({ id: "RunTree", example: RUN_TREE });
+
+export const drawnTreeSchema = z.string().meta({ example: RUN_TREE_DRAWN });
+export const mermaidTreeSchema = z.string().meta({ example: RUN_TREE_MERMAID });

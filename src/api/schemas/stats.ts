@@ -1,9 +1,6 @@
 /** What goes on in numbers, as the API answers it. */
 import { z } from "zod";
-import type { Deleted } from "../../runs/retain.ts";
-import { RUN_STATES, type RunState } from "../../runs/rules/states.ts";
-import type { Stats } from "../../runs/stats.ts";
-import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
+import { RUN_STATES } from "../../runs/rules/states.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { STATS } from "./examples.ts";
 
@@ -37,45 +34,3 @@ export const statsSchema = z
       .describe("What this process has deleted since it started, because it was too old"),
   })
   .meta({ id: "Stats", example: STATS });
-
-/**
- * @param scheduler as this process sees it
- * @param deleted by this process's retention
- */
-export function statsView(
-  stats: Stats,
-  scheduler: SchedulerNumbers,
-  deleted: Deleted,
-): z.input<typeof statsSchema> {
-  const { now, active, ended, deliveries, jobs } = stats;
-  const { queued, running, retrying, waitingForPlace, oldestQueued } = active;
-  const counts: Partial<Record<RunState, number>> = {
-    ...Object.fromEntries(ended),
-    queued,
-    running,
-    retrying,
-  };
-  return {
-    runs: Object.fromEntries(RUN_STATES.map((state) => [state, counts[state] ?? 0])) as Record<
-      RunState,
-      number
-    >,
-    waiting: {
-      for_a_place: waitingForPlace,
-      oldest_ms: oldestQueued && Math.max(0, now.getTime() - oldestQueued.getTime()),
-    },
-    deliveries,
-    jobs,
-    scheduler: schedulerView(scheduler),
-    retention: deleted,
-  };
-}
-
-export function schedulerView(numbers: SchedulerNumbers): z.input<typeof schedulerSchema> {
-  const whole = (ms: number | null) => ms && Math.round(ms);
-  return {
-    last_beat_ms: whole(numbers.sinceLastBeat),
-    beat_lateness_ms: whole(numbers.beatLateness),
-    oldest_overdue_ms: whole(numbers.oldestOverdue),
-  };
-}

@@ -1,14 +1,9 @@
 /** Pages of lists: the query, opaque cursors and the Link header. */
-
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { CarillonError } from "../../errors.ts";
-import { wholeNumberSchema } from "../schemas/fields.ts";
-
-export const pageQuerySchema = z.strictObject({
-  limit: wholeNumberSchema(1, 200).default(50),
-  cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
-});
+import type { TimeRange } from "../../postgres/ids.ts";
+import type { Moment } from "../schemas/run-queries.ts";
 
 /** An opaque cursor that stands after the last item of a page. */
 export function writeCursor(last: string | undefined): string | null {
@@ -51,4 +46,18 @@ export function answerPage<Row, View extends { id: string }>(
   const next = rows.length > limit ? writeCursor(items.at(-1)?.id) : null;
   linkNext(request, reply, next);
   return { items, next_cursor: next };
+}
+
+/** The instants that a query means; ages count back from `now`, which is only asked for when it is needed. */
+export async function rangeOf(
+  { since, until }: { since?: Moment | undefined; until?: Moment | undefined },
+  now: () => Promise<Date>,
+): Promise<TimeRange> {
+  const instant = async (moment: Moment | undefined): Promise<Date | undefined> => {
+    if (moment === undefined) return undefined;
+    const ms = "at" in moment ? moment.at.getTime() : (await now()).getTime() - moment.agoMs;
+    // Nothing is older, and Postgres knows no year 0.
+    return new Date(Math.max(0, ms));
+  };
+  return { since: await instant(since), until: await instant(until) };
 }

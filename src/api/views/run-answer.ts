@@ -8,8 +8,8 @@ import { isFinal } from "../../runs/rules/states.ts";
 import { waitForRun } from "../../runs/wait.ts";
 import { LOCATION, REPLAYED, RUN_HEADERS } from "../schemas/answer-headers.ts";
 import { logSchema, runSchema } from "../schemas/run.ts";
-import { runView } from "../schemas/run-view.ts";
 import { preferred } from "./accept.ts";
+import { runView } from "./run.ts";
 
 const runAnswer = (description: string, headers = {}) => ({
   description,

@@ -1,10 +1,10 @@
-/** Runs of the history as the wire has them. */
+/** Runs as the API answers them. */
 import type { z } from "zod";
 import { type EventBody, thawBody } from "../../deliveries/rules/payloads.ts";
 import type { FullRun, RunDetail, RunSummary } from "../../runs/read.ts";
 import { endInBytes } from "../../text/cuts.ts";
+import type { ParentRun, runSchema, runSummarySchema } from "../schemas/run.ts";
 import { deliveryView } from "./delivery.ts";
-import type { ParentRun, runSchema, runSummarySchema } from "./run.ts";
 
 /** A run's own log within its JSON; the whole of it is at `/runs/{id}/log`. */
 const LOG_BYTES = 64 * 1024;

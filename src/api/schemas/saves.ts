@@ -1,10 +1,44 @@
-/** What the calls that save take beside whole documents, and what they answer. */
+/** What saves take beside documents, and what they answer: changes and warnings. */
 import { z } from "zod";
-import { changesSchema } from "./changes.ts";
-import { flagSchema, nameSchema } from "./fields.ts";
-import { savedJobSchema } from "./job-view.ts";
+import { flagSchema, nameSchema, warningsSchema } from "./fields.ts";
+import { savedJobSchema } from "./job-answers.ts";
 import { runQuerySchema } from "./run.ts";
-import { warningsSchema } from "./warnings.ts";
+
+const fieldChangesSchema = z.array(
+  z.object({
+    path: z.string(),
+    before: z.unknown().describe("null: it was not there"),
+    after: z.unknown().describe("null: it is not there any more"),
+  }),
+);
+
+export const changesSchema = z
+  .object({
+    name: z.string().describe("Of the schedule"),
+    created: z.array(z.string()),
+    updated: z.array(z.string()),
+    deleted: z.array(z.string()),
+    unchanged: z.array(z.string()),
+    dry_run: z.boolean().describe("true: nothing was saved"),
+    diff: z.record(z.string(), fieldChangesSchema).describe("Of each updated job"),
+    schedule_diff: fieldChangesSchema.describe("Of the schedule itself"),
+    warnings: warningsSchema,
+  })
+  .meta({
+    id: "Changes",
+    description: "Names of jobs by what the document did to them, or would do",
+    example: {
+      name: "kitchen",
+      created: ["cleanup_job"],
+      updated: ["coffee"],
+      deleted: [],
+      unchanged: [],
+      dry_run: false,
+      diff: { coffee: [{ path: "retry.limit", before: 0, after: 3 }] },
+      schedule_diff: [{ path: "tz_location", before: null, after: "Europe/Brussels" }],
+      warnings: [],
+    },
+  });
 
 export const saveQuerySchema = z.strictObject({
   dry_run: flagSchema.optional().describe("true: nothing is saved; the answer says what would change"),

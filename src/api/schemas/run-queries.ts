@@ -1,11 +1,8 @@
 /** The filters of lists of runs and deliveries, and the times that they take. */
-
 import { z } from "zod";
-import type { TimeRange } from "../../postgres/ids.ts";
 import { RUN_STATES, type Trigger } from "../../runs/rules/states.ts";
-import { pageQuerySchema } from "../views/paging.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
-import { wholeNumberSchema } from "./fields.ts";
+import { pageQuerySchema, wholeNumberSchema } from "./fields.ts";
 
 const MAX_VALUES = 50;
 const TRIGGERS = ["cron", "api", "job", "rerun", "catch_up"] as const satisfies Trigger[];
@@ -17,7 +14,7 @@ function repeatable<T extends z.ZodType>(value: T) {
 }
 
 /** An instant, or how long ago it was. */
-type Moment = { at: Date } | { agoMs: number };
+export type Moment = { at: Date } | { agoMs: number };
 
 const instantSchema = z.iso.datetime({ offset: true });
 
@@ -78,17 +75,3 @@ export const deliveryListQuerySchema = pageQuerySchema.extend({
   job: repeatable(z.string().max(200)),
   ...rangeFields,
 });
-
-/** The instants that a query means; ages count back from `now`, which is only asked for when it is needed. */
-export async function rangeOf(
-  { since, until }: { since?: Moment | undefined; until?: Moment | undefined },
-  now: () => Promise<Date>,
-): Promise<TimeRange> {
-  const instant = async (moment: Moment | undefined): Promise<Date | undefined> => {
-    if (moment === undefined) return undefined;
-    const ms = "at" in moment ? moment.at.getTime() : (await now()).getTime() - moment.agoMs;
-    // Nothing is older, and Postgres knows no year 0.
-    return new Date(Math.max(0, ms));
-  };
-  return { since: await instant(since), until: await instant(until) };
-}

@@ -1,13 +1,46 @@
-/** Tokens in and out: the token itself comes out once, when it is made. */
+/** Tokens and secrets: each value goes over the wire once, and never again. */
 import { z } from "zod";
-import { SCOPES, type Scope } from "../../access/rules/grants.ts";
-import type { TokenRequest, TokenRow } from "../../access/tokens.ts";
+import { SCOPES } from "../../access/rules/grants.ts";
+import { MIN_SECRET_BYTES } from "../../text/redaction.ts";
 import { durationSchema, nameSchema } from "./fields.ts";
+
+const MAX_SECRET_BYTES = 16_384;
+const bytes = (text: string) => Buffer.byteLength(text);
+
+const SECRET_EXAMPLE = {
+  name: "shop-api-key",
+  created_at: "2026-03-01T09:00:00.000Z",
+  updated_at: "2026-03-01T09:00:00.000Z",
+};
+
+/** What a PUT takes. */
+export const putSecretSchema = z
+  .strictObject({
+    value: z
+      .string()
+      .refine((value) => bytes(value) >= MIN_SECRET_BYTES && bytes(value) <= MAX_SECRET_BYTES, {
+        error: `must have ${MIN_SECRET_BYTES} to ${MAX_SECRET_BYTES} bytes: a shorter one could not be kept out of logs`,
+      })
+      .describe("Never shown again"),
+  })
+  .meta({ id: "PutSecret", example: { value: "correct horse battery staple" } });
+
+export const secretSchema = z
+  .object({ name: z.string(), created_at: z.iso.datetime(), updated_at: z.iso.datetime() })
+  .meta({ id: "Secret", example: SECRET_EXAMPLE });
+
+export const secretListSchema = z
+  .object({ items: z.array(secretSchema), next_cursor: z.null() })
+  .meta({ id: "SecretList", example: { items: [SECRET_EXAMPLE], next_cursor: null } });
+
+export const rotatedSchema = z
+  .object({ rotated: z.int().describe("Values that are now under the newest key") })
+  .meta({ id: "RotatedSecrets", example: { rotated: 3 } });
 
 const MAX_EXPIRY_MS = 3_650 * 86_400_000;
 const time = z.iso.datetime();
 
-const EXAMPLE = {
+const TOKEN_EXAMPLE = {
   name: "coffee-button",
   scopes: ["trigger"],
   jobs: ["coffee"],
@@ -67,39 +100,20 @@ export const tokenSchema = z
     expires_at: time.nullable(),
     last_used_at: time.nullable().describe("To the minute"),
   })
-  .meta({ id: "Token", example: EXAMPLE });
+  .meta({ id: "Token", example: TOKEN_EXAMPLE });
 
 /** What the call answers that makes a token. */
 export const madeTokenSchema = z
   .object({ ...tokenSchema.shape, token: z.string().describe("Shown this once") })
   .meta({
     id: "MadeToken",
-    example: { ...EXAMPLE, last_used_at: null, token: "crl_2Jc9oXK1mT0sVhQ4yG7uLr8bNwEaZp3dRfCi6kOtYxM" },
+    example: {
+      ...TOKEN_EXAMPLE,
+      last_used_at: null,
+      token: "crl_2Jc9oXK1mT0sVhQ4yG7uLr8bNwEaZp3dRfCi6kOtYxM",
+    },
   });
 
 export const tokenListSchema = z
   .object({ items: z.array(tokenSchema), next_cursor: z.string().nullable() })
-  .meta({ id: "TokenList", example: { items: [EXAMPLE], next_cursor: null } });
-
-/** The token that a document asks for. */
-export function tokenRequest({
-  expires_in: inMs,
-  expires_at: at,
-  ...asked
-}: z.output<typeof newTokenSchema>): TokenRequest {
-  if (inMs !== undefined) return { ...asked, expiry: { inMs } };
-  return at === undefined ? asked : { ...asked, expiry: { at: new Date(at) } };
-}
-
-/** A token on the wire, without what it is known by. */
-export function tokenView(row: TokenRow): z.input<typeof tokenSchema> {
-  return {
-    name: row.name,
-    scopes: row.scopes as Scope[],
-    jobs: row.jobs.length === 0 ? null : row.jobs,
-    created_by: row.createdBy,
-    created_at: row.createdAt.toISOString(),
-    expires_at: row.expiresAt?.toISOString() ?? null,
-    last_used_at: row.lastUsedAt?.toISOString() ?? null,
-  };
-}
+  .meta({ id: "TokenList", example: { items: [TOKEN_EXAMPLE], next_cursor: null } });

@@ -1,13 +1,7 @@
-/** What whoever saves a document should know although it is no error. */
-import { z } from "zod";
+/** Non-fatal problems of a document, which a save reports. */
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
-import type { EventsDocument } from "./events.ts";
-
-export const warningsSchema = z
-  .array(z.object({ path: z.string(), message: z.string() }))
-  .describe("What is no error and worth to know");
-
-export type Warning = z.output<typeof warningsSchema>[number];
+import type { EventsDocument } from "../schemas/events.ts";
+import type { Warning } from "../schemas/fields.ts";
 
 /** What warnings need to know beside the document. */
 export interface Advice {

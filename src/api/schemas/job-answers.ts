@@ -1,16 +1,9 @@
-/** A job as the API answers it: its document, with what follows from it. */
+/** What calls on jobs take beside documents, and what they answer. */
 import { z } from "zod";
-import type { StoredJob } from "../../jobs/find.ts";
-import { parseCron } from "../../time/cron.ts";
-import { nextSlots } from "../../time/slots.ts";
-import { formatLocalTime } from "../../time/zones.ts";
 import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
-import { wholeNumberSchema } from "./fields.ts";
-import { jobDocument } from "./job.ts";
-import { warningsSchema } from "./warnings.ts";
+import { durationSchema, warningsSchema, wholeNumberSchema } from "./fields.ts";
 
-const NEXT_RUNS = 3;
 const NEXT_COUNT = 5;
 const MAX_NEXT_COUNT = 100;
 const time = z.iso.datetime();
@@ -90,48 +83,70 @@ export const nextSchema = z
     },
   });
 
-/**
- * A job on the wire.
- * @param now the next slots are counted from here
- */
-export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.input<typeof jobViewSchema> {
-  const { definition, paused } = job;
-  const timezone = zoneOf(job, defaultTimezone);
-  return {
-    ...jobDocument(definition),
-    schedule: definition.schedule,
-    timezone,
-    ...(definition.timezone === null && { inherited_timezone: timezone }),
-    retries: definition.retry.limit,
-    revision: job.revision,
-    created_at: job.createdAt.toISOString(),
-    updated_at: job.updatedAt.toISOString(),
-    paused: paused && { ...paused, at: paused.at.toISOString() },
-    next_runs: upcoming(job, timezone, now, NEXT_RUNS).map((slot) => slot.toISOString()),
-  };
-}
+const MAX_WITHIN_MS = 7 * 86_400_000;
+const MAX_ITEMS = 1_000;
+const ITEMS = 100;
 
-/** The next slots of a job, in UTC and by the clocks of its zone. */
-export function nextView(
-  job: StoredJob,
-  defaultTimezone: string,
-  now: Date,
-  count: number,
-): z.input<typeof nextSchema> {
-  const timezone = zoneOf(job, defaultTimezone);
-  const items = upcoming(job, timezone, now, count).map((slot) => ({
-    at: slot.toISOString(),
-    local: formatLocalTime(slot, timezone),
-  }));
-  return { timezone, items };
-}
+export const agendaQuerySchema = z.strictObject({
+  within: durationSchema(MAX_WITHIN_MS, "7d").prefault("1h").describe("How far ahead; at most 7d"),
+  limit: wholeNumberSchema(1, MAX_ITEMS).default(ITEMS),
+});
 
-function zoneOf({ definition, scheduleTimezone }: StoredJob, defaultTimezone: string): string {
-  return definition.timezone ?? scheduleTimezone ?? defaultTimezone;
-}
+export const agendaSchema = z
+  .object({
+    items: z.array(
+      z.object({
+        at: z.iso.datetime(),
+        local: z.iso.datetime({ offset: true }).describe("The same by the clocks of the job's zone"),
+        job: z.string(),
+        schedule: z.string(),
+        timezone: z.string(),
+      }),
+    ),
+    truncated: z.boolean().describe("There are more of them in the window"),
+  })
+  .meta({
+    id: "Agenda",
+    example: {
+      items: [
+        {
+          at: "2026-03-01T09:05:00.000Z",
+          local: "2026-03-01T10:05:00+01:00",
+          job: "coffee",
+          schedule: "kitchen",
+          timezone: "Europe/Brussels",
+        },
+      ],
+      truncated: false,
+    },
+  });
 
-/** None for a job that is disabled or paused. */
-function upcoming({ definition, paused }: StoredJob, zone: string, after: Date, count: number): Date[] {
-  if (!definition.enabled || paused !== null) return [];
-  return nextSlots({ crons: definition.cron.map(parseCron), zone, after, count });
-}
+const REVISION = { number: 1, created_at: JOB_VIEW.created_at };
+
+const documentSchema = jobViewSchema
+  .omit({
+    schedule: true,
+    inherited_timezone: true,
+    retries: true,
+    revision: true,
+    created_at: true,
+    updated_at: true,
+    paused: true,
+    next_runs: true,
+  })
+  .partial({ timezone: true });
+
+const { schedule: _schedule, retries: _retries, ...view } = JOB_VIEW;
+const document = documentSchema.parse(view);
+
+export const revisionSchema = z
+  .object({
+    number: z.int(),
+    created_at: z.iso.datetime(),
+    document: documentSchema.describe("What the job said; a PUT of it brings that back"),
+  })
+  .meta({ id: "JobRevision", example: { ...REVISION, document } });
+
+export const revisionListSchema = z
+  .object({ items: z.array(revisionSchema), next_cursor: z.string().nullable() })
+  .meta({ id: "JobRevisionList", example: { items: [{ ...REVISION, document }], next_cursor: null } });

@@ -1,7 +1,41 @@
-/** A chain of runs drawn: as lines of text, and as a Mermaid flowchart. */
-
+/** The chain of a run: as a tree, drawn as lines of text, and as a Mermaid flowchart. */
+import type { ChainRun } from "../../runs/tree.ts";
 import { formatDuration } from "../../time/duration.ts";
-import type { RunTree, TreeNode } from "../schemas/run-tree.ts";
+import type { RunTree, TreeNode } from "../schemas/run.ts";
+
+/**
+ * The tree of a chain.
+ * @param runs each after the one that triggered it
+ * @param self the run that was asked for
+ */
+export function treeView(runs: readonly ChainRun[], self: string, truncated: boolean): RunTree {
+  const nodes = new Map(runs.map((run) => [run.id, nodeView(run, self)]));
+  let root: TreeNode | undefined;
+  for (const { id, parentId } of runs) {
+    const node = nodes.get(id) as TreeNode;
+    const parent = parentId === null ? undefined : nodes.get(parentId);
+    if (parent === undefined) root ??= node;
+    else parent.children.push(node);
+  }
+  if (root === undefined) throw new Error("a chain has a first run");
+  for (const { children } of nodes.values()) children.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { ...root, truncated };
+}
+
+function nodeView({ startedAt, finishedAt, ...run }: ChainRun, self: string): TreeNode {
+  const { id, name, state, status, event, triggeredAt } = run;
+  return {
+    id,
+    name,
+    state,
+    status,
+    event,
+    triggered_at: triggeredAt.toISOString(),
+    duration_ms: startedAt && finishedAt && finishedAt.getTime() - startedAt.getTime(),
+    self: id === self,
+    children: [],
+  };
+}
 
 /** One line a run, as the program `tree` draws folders. */
 export function drawTree(tree: RunTree): string {

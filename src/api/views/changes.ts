@@ -1,49 +1,14 @@
 /** What a save did to jobs, or would do, field by field. */
-import { z } from "zod";
+import type { z } from "zod";
 import type { StoredJob } from "../../jobs/find.ts";
 import { documentDiff } from "../../jobs/rules/changes.ts";
 import type { ScheduleState } from "../../schedules/read.ts";
-import { jobDocument } from "./job.ts";
+import type { Warning } from "../schemas/fields.ts";
+import type { changesSchema } from "../schemas/saves.ts";
+import { jobDocument } from "./job-document.ts";
 import { settingsDocument } from "./schedule.ts";
-import { type Warning, warningsSchema } from "./warnings.ts";
 
-const fieldChangesSchema = z.array(
-  z.object({
-    path: z.string(),
-    before: z.unknown().describe("null: it was not there"),
-    after: z.unknown().describe("null: it is not there any more"),
-  }),
-);
-
-export const changesSchema = z
-  .object({
-    name: z.string().describe("Of the schedule"),
-    created: z.array(z.string()),
-    updated: z.array(z.string()),
-    deleted: z.array(z.string()),
-    unchanged: z.array(z.string()),
-    dry_run: z.boolean().describe("true: nothing was saved"),
-    diff: z.record(z.string(), fieldChangesSchema).describe("Of each updated job"),
-    schedule_diff: fieldChangesSchema.describe("Of the schedule itself"),
-    warnings: warningsSchema,
-  })
-  .meta({
-    id: "Changes",
-    description: "Names of jobs by what the document did to them, or would do",
-    example: {
-      name: "kitchen",
-      created: ["cleanup_job"],
-      updated: ["coffee"],
-      deleted: [],
-      unchanged: [],
-      dry_run: false,
-      diff: { coffee: [{ path: "retry.limit", before: 0, after: 3 }] },
-      schedule_diff: [{ path: "tz_location", before: null, after: "Europe/Brussels" }],
-      warnings: [],
-    },
-  });
-
-interface Told {
+interface SaveNotes {
   dryRun: boolean;
   warnings: Warning[];
 }
@@ -52,7 +17,7 @@ interface Told {
 export function scheduleChanges(
   before: ScheduleState | undefined,
   after: ScheduleState,
-  told: Told,
+  told: SaveNotes,
 ): z.input<typeof changesSchema> {
   const settings = before === undefined ? {} : settingsDocument(before.schedule);
   return {
@@ -68,7 +33,7 @@ export function scheduleChanges(
 export function changesOfJob(
   before: StoredJob | undefined,
   after: StoredJob,
-  told: Told,
+  told: SaveNotes,
 ): z.input<typeof changesSchema> {
   return {
     name: after.definition.schedule,

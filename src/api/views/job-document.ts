@@ -1,0 +1,107 @@
+/** Job documents to definitions, and back. */
+import {
+  DEFAULT_CATCHUP_WINDOW_MS,
+  DEFAULT_LOG_LIMIT_BYTES,
+  DEFAULT_POOL,
+  DEFAULT_RETRY_DELAY_MS,
+  type JobDefinition,
+} from "../../jobs/rules/definition.ts";
+import { formatSize } from "../../text/sizes.ts";
+import { formatDuration } from "../../time/duration.ts";
+import type { JobDocument } from "../schemas/job.ts";
+import { eventActions, eventsView } from "./events.ts";
+
+/** The definition that a document means. */
+export function jobDefinition(name: string, document: JobDocument): JobDefinition {
+  const { command, cron = [], retry = {}, timezone, inherited_timezone: inherited } = document;
+  const exclusive = document.disable_concurrent_execution === true;
+  return {
+    name,
+    schedule: document.schedule ?? null,
+    command: typeof command === "string" ? { kind: "shell", text: command } : { kind: "argv", argv: command },
+    cron: typeof cron === "string" ? [cron] : cron,
+    timezone: timezone === undefined || timezone === inherited ? null : timezone,
+    ...environment(document.env),
+    params: document.params ?? [],
+    workingDirectory: document.working_directory ?? null,
+    user: document.user ?? null,
+    retry: {
+      limit: document.retries ?? retry.limit ?? 0,
+      delayMs: retry.delay ?? DEFAULT_RETRY_DELAY_MS,
+      backoff: retry.backoff ?? "constant",
+      maxDelayMs: retry.max_delay ?? null,
+      jitter: retry.jitter ?? 0,
+      exitCodes: retry.exit_codes ?? [],
+    },
+    timeoutMs: document.timeout ?? null,
+    concurrency: {
+      limit: exclusive ? 1 : (document.concurrency?.limit ?? null),
+      policy: document.concurrency?.policy ?? "queue",
+    },
+    missedRuns: {
+      policy: document.missed_runs ?? "skip",
+      windowMs: document.catchup_window ?? DEFAULT_CATCHUP_WINDOW_MS,
+    },
+    jitterMs: document.jitter ?? 0,
+    pool: document.pool ?? DEFAULT_POOL,
+    logLimitBytes: document.log_limit ?? DEFAULT_LOG_LIMIT_BYTES,
+    logRetentionMs: document.log_retention_period ?? null,
+    allowCycle: document.allow_cycle ?? false,
+    enabled: document.enabled ?? true,
+    description: document.description ?? null,
+    labels: document.labels ?? {},
+    actions: eventActions(document),
+  };
+}
+
+/** Plain variables, and those whose value is a secret. */
+function environment(given: JobDocument["env"] = {}): Pick<JobDefinition, "env" | "secretEnv"> {
+  const env: Record<string, string> = {};
+  const secretEnv: Record<string, string> = {};
+  for (const [variable, value] of Object.entries(given)) {
+    if (typeof value === "string") env[variable] = value;
+    else secretEnv[variable] = value.secret;
+  }
+  return { env, secretEnv };
+}
+
+/** The one document for a definition: no short forms, defaults written out; `jobDefinition` reads it back. */
+export function jobDocument(d: JobDefinition) {
+  return {
+    name: d.name,
+    ...(d.schedule !== null && { schedule: d.schedule }),
+    command: d.command.kind === "shell" ? d.command.text : [...d.command.argv],
+    ...(d.cron.length > 0 && { cron: d.cron.length === 1 ? String(d.cron[0]) : [...d.cron] }),
+    ...(d.timezone !== null && { timezone: d.timezone }),
+    env: {
+      ...d.env,
+      ...Object.fromEntries(Object.entries(d.secretEnv).map(([variable, secret]) => [variable, { secret }])),
+    },
+    ...(d.params.length > 0 && { params: [...d.params] }),
+    ...(d.workingDirectory !== null && { working_directory: d.workingDirectory }),
+    ...(d.user !== null && { user: d.user }),
+    retry: {
+      limit: d.retry.limit,
+      delay: formatDuration(d.retry.delayMs),
+      backoff: d.retry.backoff,
+      ...(d.retry.maxDelayMs !== null && { max_delay: formatDuration(d.retry.maxDelayMs) }),
+      jitter: d.retry.jitter,
+      exit_codes: [...d.retry.exitCodes],
+    },
+    ...(d.timeoutMs !== null && { timeout: formatDuration(d.timeoutMs) }),
+    ...(d.concurrency.limit !== null && {
+      concurrency: { limit: d.concurrency.limit, policy: d.concurrency.policy },
+    }),
+    missed_runs: d.missedRuns.policy,
+    catchup_window: formatDuration(d.missedRuns.windowMs),
+    ...(d.jitterMs > 0 && { jitter: formatDuration(d.jitterMs) }),
+    pool: d.pool,
+    log_limit: formatSize(d.logLimitBytes),
+    ...(d.logRetentionMs !== null && { log_retention_period: formatDuration(d.logRetentionMs, "words") }),
+    ...(d.allowCycle && { allow_cycle: true }),
+    enabled: d.enabled,
+    ...(d.description !== null && { description: d.description }),
+    labels: { ...d.labels },
+    ...eventsView(d.actions),
+  };
+}

@@ -1,0 +1,83 @@
+/** Jobs as the API answers them, with what follows from their documents. */
+import type { z } from "zod";
+import type { StoredJob } from "../../jobs/find.ts";
+import type { readNext } from "../../jobs/next.ts";
+import type { StoredRevision } from "../../jobs/revisions.ts";
+import { parseCron } from "../../time/cron.ts";
+import { nextSlots } from "../../time/slots.ts";
+import { formatLocalTime } from "../../time/zones.ts";
+import type { agendaSchema, jobViewSchema, nextSchema, revisionSchema } from "../schemas/job-answers.ts";
+import { jobDocument } from "./job-document.ts";
+
+const NEXT_RUNS = 3;
+
+/**
+ * A job on the wire.
+ * @param now the next slots are counted from here
+ */
+export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.input<typeof jobViewSchema> {
+  const { definition, paused } = job;
+  const timezone = zoneOf(job, defaultTimezone);
+  return {
+    ...jobDocument(definition),
+    schedule: definition.schedule,
+    timezone,
+    ...(definition.timezone === null && { inherited_timezone: timezone }),
+    retries: definition.retry.limit,
+    revision: job.revision,
+    created_at: job.createdAt.toISOString(),
+    updated_at: job.updatedAt.toISOString(),
+    paused: paused && { ...paused, at: paused.at.toISOString() },
+    next_runs: upcoming(job, timezone, now, NEXT_RUNS).map((slot) => slot.toISOString()),
+  };
+}
+
+/** The next slots of a job, in UTC and by the clocks of its zone. */
+export function nextView(
+  job: StoredJob,
+  defaultTimezone: string,
+  now: Date,
+  count: number,
+): z.input<typeof nextSchema> {
+  const timezone = zoneOf(job, defaultTimezone);
+  const items = upcoming(job, timezone, now, count).map((slot) => ({
+    at: slot.toISOString(),
+    local: formatLocalTime(slot, timezone),
+  }));
+  return { timezone, items };
+}
+
+function zoneOf({ definition, scheduleTimezone }: StoredJob, defaultTimezone: string): string {
+  return definition.timezone ?? scheduleTimezone ?? defaultTimezone;
+}
+
+/** None for a job that is disabled or paused. */
+function upcoming({ definition, paused }: StoredJob, zone: string, after: Date, count: number): Date[] {
+  if (!definition.enabled || paused !== null) return [];
+  return nextSlots({ crons: definition.cron.map(parseCron), zone, after, count });
+}
+
+export function agendaView({
+  items,
+  truncated,
+}: Awaited<ReturnType<typeof readNext>>): z.input<typeof agendaSchema> {
+  return {
+    items: items.map(({ at, job: { name, schedule, timezone } }) => ({
+      at: at.toISOString(),
+      local: formatLocalTime(at, timezone),
+      job: name,
+      schedule,
+      timezone,
+    })),
+    truncated,
+  };
+}
+
+/** A revision on the wire. */
+export function revisionView(revision: StoredRevision): z.input<typeof revisionSchema> {
+  return {
+    number: revision.number,
+    created_at: revision.createdAt.toISOString(),
+    document: jobDocument(revision.definition),
+  };
+}

@@ -1,0 +1,66 @@
+/** Schedules: documents to definitions, and back to what the API answers. */
+import type { z } from "zod";
+import { invalidDocument } from "../../errors.ts";
+import type { ScheduleDefinition } from "../../jobs/rules/definition.ts";
+import type { ScheduleState } from "../../schedules/read.ts";
+import type { ListedSchedule, StoredSchedule } from "../../schedules/schedule-rows.ts";
+import { formatDuration } from "../../time/duration.ts";
+import type { scheduleListSchema, scheduleSchema, scheduleViewSchema } from "../schemas/schedule.ts";
+import { eventActions, eventsView } from "./events.ts";
+import { jobView } from "./job.ts";
+import { jobDefinition, jobDocument } from "./job-document.ts";
+
+/** The definition that a document means under a name. Throws invalid_document when it says another name. */
+export function namedSchedule(name: string, document: z.output<typeof scheduleSchema>): ScheduleDefinition {
+  if (document.name !== undefined && document.name !== name) {
+    throw invalidDocument([{ path: "name", message: `must be ${name} as in the path, or be left out` }]);
+  }
+  return {
+    name,
+    tzLocation: document.tz_location ?? null,
+    logRetentionMs: document.log_retention_period ?? null,
+    actions: eventActions(document),
+    jobs: Object.entries(document.jobs).map(([job, inner]) => jobDefinition(job, inner)),
+  };
+}
+
+/** What a schedule says beside its jobs. */
+export function settingsDocument(schedule: StoredSchedule) {
+  return {
+    ...(schedule.tzLocation !== null && { tz_location: schedule.tzLocation }),
+    ...(schedule.logRetentionMs !== null && {
+      log_retention_period: formatDuration(schedule.logRetentionMs, "words"),
+    }),
+    ...eventsView(schedule.actions),
+  };
+}
+
+/** The one document for a schedule; `namedSchedule` reads it back. */
+export function scheduleDocument({ schedule, jobs }: ScheduleState) {
+  const documents = jobs.map(({ definition }) => {
+    const { name, schedule: _, ...document } = jobDocument(definition);
+    return [name, document] as const;
+  });
+  return { ...settingsDocument(schedule), jobs: Object.fromEntries(documents) };
+}
+
+/** A schedule on the wire. */
+export function scheduleView(
+  { schedule, jobs }: ScheduleState,
+  defaultTimezone: string,
+  now: Date,
+): z.input<typeof scheduleViewSchema> {
+  return {
+    name: schedule.name,
+    ...settingsDocument(schedule),
+    jobs: Object.fromEntries(jobs.map((job) => [job.definition.name, jobView(job, defaultTimezone, now)])),
+    created_at: schedule.createdAt.toISOString(),
+    updated_at: schedule.updatedAt.toISOString(),
+  };
+}
+
+/** A schedule in a list. */
+export function listedView(schedule: ListedSchedule): z.input<typeof scheduleListSchema>["items"][number] {
+  const { jobs: _, ...view } = scheduleView({ schedule, jobs: [] }, "UTC", schedule.createdAt);
+  return { ...view, jobs: schedule.jobs };
+}
