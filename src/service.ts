@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import pLimit from "p-limit";
 import type { Logger } from "pino";
-import { type AdminToken, adminToken } from "./access/admin-token.ts";
 import { createAuthenticator } from "./access/authenticate.ts";
 import { type SecretKeys, secretKeys } from "./access/secret-keys.ts";
+import { type AdminToken, adminToken } from "./access/tokens.ts";
 import { buildApp } from "./api/app.ts";
 import { type BoundServer, bindServer } from "./api/bound-server.ts";
 import { createReadiness } from "./api/readiness.ts";

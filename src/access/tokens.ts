@@ -1,6 +1,8 @@
-/** Makes, lists and revokes tokens. */
+/** Tokens: the admin token, and those that are made, listed and revoked. */
 import { createHash, randomBytes } from "node:crypto";
-import { CarillonError, invalidDocument } from "../errors.ts";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CarillonError, invalidDocument, OperatorError } from "../errors.ts";
 import { liveJobIds } from "../jobs/find.ts";
 import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
@@ -129,4 +131,27 @@ export async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): 
 export async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ hash: string }[]>`DELETE FROM token WHERE name = ${name} RETURNING hash`;
   return row?.hash;
+}
+
+export interface AdminToken {
+  token: string;
+  /** Where it is kept; undefined when the environment gave it. */
+  file: string | undefined;
+}
+
+/** Reads the token, or makes one that only our own user can read. */
+export async function adminToken(given: string | undefined, dataDir: string): Promise<AdminToken> {
+  if (given !== undefined) return { token: given, file: undefined };
+  const file = join(dataDir, "admin-token");
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    // Fails when the file is there: two processes that start at once agree on one token.
+    await writeFile(file, `${newToken()}\n`, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const token = (await readFile(file, "utf8")).trim();
+  if (token === "")
+    throw new OperatorError(`${file} is empty: delete it, and the next start makes a new token`);
+  return { token, file };
 }

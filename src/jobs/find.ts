@@ -1,4 +1,4 @@
-/** Reads jobs: by name, by schedule, page by page, and by the ids behind names. */
+/** Reads jobs and their revisions: by name, by schedule, page by page, and the ids behind names. */
 import { CarillonError } from "../errors.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
@@ -168,4 +168,35 @@ export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<
 /** The jobs of these names, deleted ones included. */
 export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
   return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
+}
+
+export interface StoredRevision {
+  number: number;
+  createdAt: Date;
+  /** Without a schedule: a revision does not say where the job was. */
+  definition: JobDefinition;
+}
+
+/** The revisions of a job, the newest first, of those with a smaller number than `before`. */
+export async function findRevisions(
+  tx: Tx,
+  job: { id: string; name: string },
+  { before, limit }: { before?: number | undefined; limit: number },
+): Promise<StoredRevision[]> {
+  const rows = await tx.jobRevision.findMany({
+    where: { jobId: job.id, ...(before !== undefined && { number: { lt: before } }) },
+    include: { actions: ACTION_ROWS },
+    orderBy: { number: "desc" },
+    take: limit,
+  });
+  return rows.map((row) => ({
+    number: row.number,
+    createdAt: row.createdAt,
+    definition: {
+      name: job.name,
+      schedule: null,
+      ...definitionOf(row),
+      actions: row.actions.map(eventAction),
+    },
+  }));
 }

@@ -1,13 +1,15 @@
-/** Cancels runs: those that wait at once, a running one by way of its worker. */
+/** Cancels runs: on request, of deleted jobs, and those that a newer run replaces. */
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
+import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { attemptQueue } from "../queue/messages.ts";
 import type { Queue } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { releaseWaiting } from "./release.ts";
+import { releaseWaiting, waitingForPlace } from "./release.ts";
+import type { RunState } from "./rules/states.ts";
 import { lockRun, moveRun } from "./transitions.ts";
 
 /** Cancels a run that waits; the status of an earlier attempt stays. */
@@ -129,4 +131,40 @@ export async function cancelRunning(tx: Tx, id: string, reason: string): Promise
   await requestCancel(tx, { id, at: await databaseNow(tx), reason });
   await publish(tx, { type: "cancel", run: id });
   await publish(tx, { type: "run_changed", run: id });
+}
+
+/** A run that holds a place of its job. */
+export interface Holder extends WaitingRun {
+  state: RunState;
+  cancelRequestedAt: Date | null;
+}
+
+/** Locks the runs of a job that hold its places, and reads them, oldest first. */
+export async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
+  return tx.$queryRaw`
+    SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
+    FROM run JOIN job_revision r ON r.id = run.revision_id
+    WHERE run.job_id = ${jobId}::uuid AND run.state IN ('queued', 'running', 'retrying')
+      AND (run.state <> 'queued' OR run.message_id IS NOT NULL)
+    ORDER BY run.id FOR UPDATE OF run`;
+}
+
+/**
+ * To be called in the transaction that made a run wait, with its job locked. Of the runs that wait only the newest
+ * stays. It starts at once where the run that it replaces has not begun, else when that one's command has ended.
+ */
+export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<void> {
+  const waiting = await waitingForPlace(tx, jobId, MAX_WAITING);
+  const newest = waiting.at(-1);
+  if (newest === undefined) return;
+  const reason = `replaced by run ${newest.id}`;
+  const older = waiting.slice(0, -1).map((run) => ({ ...run, messageId: null }));
+  await cancelWaiting(queue, tx, older, reason);
+  const holders = await lockHolders(tx, jobId);
+  const [oldest] = holders;
+  // A place that is about to be free is enough.
+  if (oldest === undefined || holders.some((run) => run.cancelRequestedAt !== null)) return;
+  if (oldest.state === "running") return cancelRunning(tx, oldest.id, reason);
+  await cancelWaiting(queue, tx, [oldest], reason);
+  await releaseWaiting(queue, tx, jobId);
 }

@@ -1,12 +1,13 @@
-/** Reads one run, with its log, as its caller may see it. */
+/** Reads one run as a caller may see it, and waits for its end. */
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
+import type { Infra } from "../infra.ts";
 import { storedPieces } from "../logs/pieces.ts";
 import { renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
-import type { RunState } from "./rules/states.ts";
+import { isFinal, type RunState } from "./rules/states.ts";
 
 /** A run with the output of its latest attempt. */
 export interface FullRun {
@@ -128,4 +129,40 @@ export async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> 
 /** The state of a run; undefined when there is none. */
 export async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
+}
+
+/** A waiting caller looks at the truth this often, whatever the signals say. */
+const POLL_MS = 1_000;
+
+/** Waits until the run has ended or `closing` is aborted, at most `patienceMs`. Throws run_not_found. */
+export async function waitForRun(
+  { db, signals }: Infra,
+  id: string,
+  patienceMs: number,
+  { closing }: { closing: AbortSignal },
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  let wake = () => {};
+  const unsubscribe = signals.subscribe((signal) => {
+    if (signal.type === "missed" || (signal.type === "run_changed" && signal.run === id)) wake();
+  });
+  try {
+    for (;;) {
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const state = await readRunState(db, id);
+      const left = deadline - performance.now();
+      if (isFinal(state) || left <= 0 || closing.aborted) return;
+      await Promise.race([woken, timeout(Math.min(left, POLL_MS))]);
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
 }

@@ -1,10 +1,15 @@
 /** Reads jobs, their revisions, and schedules: for callers without the scope admin without secret values. */
-
 import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
 import { CarillonError } from "../errors.ts";
-import { findJob, findJobs, type Page, type StoredJob } from "../jobs/find.ts";
-import { findRevisions, type StoredRevision } from "../jobs/revisions.ts";
+import {
+  findJob,
+  findJobs,
+  findRevisions,
+  type Page,
+  type StoredJob,
+  type StoredRevision,
+} from "../jobs/find.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { findSchedule, findSchedules, type ListedSchedule, type StoredSchedule } from "./schedule-rows.ts";

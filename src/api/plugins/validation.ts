@@ -1,6 +1,5 @@
-/** Checks requests with zod and says which fields are wrong, one by one and in their own words. */
-
-import type { FastifySchemaCompiler } from "fastify";
+/** Checks requests with zod, names each wrong field, and refuses what a call does not take. */
+import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import { z } from "zod";
 import { CarillonError, type FieldError, invalidDocument } from "../../errors.ts";
 import { fieldPath, findUnsafe } from "../../text/input.ts";
@@ -109,4 +108,33 @@ function knownKeys(schema: Schema, path: readonly PropertyKey[]): string[] {
     default:
       return [];
   }
+}
+
+const NO_QUERY = z.strictObject({});
+
+/** Holds all routes that are registered after this to their schemas. */
+export function refuseUnknownInput(app: FastifyInstance): void {
+  app.addHook("onRoute", (route) => {
+    route.schema = { ...route.schema, querystring: route.schema?.querystring ?? NO_QUERY };
+  });
+  app.addHook("preValidation", async (request) => {
+    refuseBody(request);
+    refuseKey(request);
+  });
+}
+
+// A client that sends a body expects it to do something, such as a rerun with another env.
+function refuseBody({ body, routeOptions }: FastifyRequest): void {
+  if (routeOptions.schema?.body !== undefined || body === undefined || body === null) return;
+  throw new CarillonError("bad_request", "This call takes no body: leave it out");
+}
+
+// Who sends a key relies on it when calling again. Calls other than POST are idempotent without one.
+function refuseKey({ headers, method, routeOptions }: FastifyRequest): void {
+  if (method !== "POST" || routeOptions.schema?.headers !== undefined) return;
+  if (headers["idempotency-key"] === undefined) return;
+  throw new CarillonError(
+    "bad_request",
+    "This call takes no Idempotency-Key; only POST /api/v1/jobs/{name}/trigger does",
+  );
 }

@@ -5,9 +5,9 @@ import packageJson from "../../../package.json" with { type: "json" };
 import type { Health } from "../../lifecycle.ts";
 import type { Readiness } from "../readiness.ts";
 import { STATS } from "../schemas/examples.ts";
+import { schedulerSchema } from "../schemas/overview.ts";
 import { openProblems } from "../schemas/problem.ts";
-import { schedulerSchema } from "../schemas/stats.ts";
-import { schedulerView } from "../views/stats.ts";
+import { schedulerView } from "../views/overview.ts";
 
 const Healthy = z.object({ status: z.literal("ok") }).meta({ id: "Health", example: { status: "ok" } });
 const PartHealth = z.object({

@@ -1,20 +1,17 @@
 /** All routes of the API. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { Infra } from "../../infra.ts";
-import { refuseUnknownInput } from "../plugins/strict-requests.ts";
+import { refuseUnknownInput } from "../plugins/validation.ts";
 import type { ApiSettings } from "../settings.ts";
-import { auditRoutes } from "./audit.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
-import { nextRoutes } from "./next.ts";
+import { auditRoutes, nextRoutes, statsRoutes } from "./overview.ts";
 import { rootRoutes } from "./root.ts";
 import { runLogRoutes } from "./run-log.ts";
-import { runTreeRoutes } from "./run-tree.ts";
-import { runRoutes } from "./runs.ts";
+import { runRoutes, runTreeRoutes } from "./runs.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { secretRoutes } from "./secrets.ts";
-import { statsRoutes } from "./stats.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 

@@ -1,4 +1,4 @@
-/** The calls on runs: list them, read one, cancel one. */
+/** The calls on runs: list them, read one or its chain, cancel one. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
@@ -6,14 +6,24 @@ import type { Database } from "../../postgres/client.ts";
 import { cancelRun } from "../../runs/cancel.ts";
 import { type RunFilter, readRuns } from "../../runs/list.ts";
 import { requireRun } from "../../runs/read.ts";
+import { readTree } from "../../runs/tree.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import { runListSchema, runQuerySchema, waitQuerySchema } from "../schemas/run.ts";
+import {
+  drawnTreeSchema,
+  mermaidTreeSchema,
+  runListSchema,
+  runQuerySchema,
+  runTreeSchema,
+  waitQuerySchema,
+} from "../schemas/run.ts";
 import { jobRunsQuerySchema, runListQuerySchema } from "../schemas/run-queries.ts";
 import type { ApiSettings } from "../settings.ts";
+import { preferred } from "../views/accept.ts";
 import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
 import { runSummaryView } from "../views/run.ts";
 import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../views/run-answer.ts";
+import { drawTree, mermaidTree, treeView } from "../views/run-tree.ts";
 
 const PATH = "/api/v1/runs";
 const params = z.object({ id: z.uuid() });
@@ -118,6 +128,49 @@ const oneRun =
       async ({ params: { id }, query, caller }, reply) => {
         const ended = await cancelRun(infra, caller, id);
         return answerRun(infra, caller, reply, id, { ...query, unfinished: ended ? 200 : 202 }, settings);
+      },
+    );
+  };
+
+const MERMAID = "text/vnd.mermaid";
+
+export const runTreeRoutes =
+  (db: Database): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      "/api/v1/runs/:id/tree",
+      {
+        config: { scope: "read" },
+        schema: {
+          summary: "Show the chain of a run, from the run that began it down",
+          tags: ["runs"],
+          params: z.object({ id: z.uuid() }),
+          response: {
+            200: {
+              description: "The chain, at most 1,000 runs of it",
+              content: {
+                "application/json": { schema: runTreeSchema },
+                "text/plain": { schema: drawnTreeSchema },
+                [MERMAID]: { schema: mermaidTreeSchema },
+              },
+            },
+            ...problems(400, 404),
+          },
+        },
+      },
+      async ({ params: { id }, headers }, reply) => {
+        const { runs, truncated } = await readTree(db, id);
+        const tree = treeView(runs, id, truncated);
+        reply.header("vary", "accept");
+        const type = preferred(headers.accept, ["application/json", "text/plain", MERMAID]);
+        switch (type) {
+          case "application/json":
+            return reply.type(type).send(tree);
+          case "text/plain":
+            return reply.type(`${type}; charset=utf-8`).send(drawTree(tree));
+          case MERMAID:
+            return reply.type(`${type}; charset=utf-8`).send(mermaidTree(tree));
+        }
       },
     );
   };

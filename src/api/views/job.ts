@@ -1,8 +1,7 @@
 /** Jobs as the API answers them, with what follows from their documents. */
 import type { z } from "zod";
-import type { StoredJob } from "../../jobs/find.ts";
+import type { StoredJob, StoredRevision } from "../../jobs/find.ts";
 import type { readNext } from "../../jobs/next.ts";
-import type { StoredRevision } from "../../jobs/revisions.ts";
 import { parseCron } from "../../time/cron.ts";
 import { nextSlots } from "../../time/slots.ts";
 import { formatLocalTime } from "../../time/zones.ts";

@@ -6,9 +6,8 @@ import type { ScheduleState } from "../../schedules/read.ts";
 import type { ListedSchedule, StoredSchedule } from "../../schedules/schedule-rows.ts";
 import { formatDuration } from "../../time/duration.ts";
 import type { scheduleListSchema, scheduleSchema, scheduleViewSchema } from "../schemas/schedule.ts";
-import { eventActions, eventsView } from "./events.ts";
 import { jobView } from "./job.ts";
-import { jobDefinition, jobDocument } from "./job-document.ts";
+import { eventActions, eventsView, jobDefinition, jobDocument } from "./job-document.ts";
 
 /** The definition that a document means under a name. Throws invalid_document when it says another name. */
 export function namedSchedule(name: string, document: z.output<typeof scheduleSchema>): ScheduleDefinition {

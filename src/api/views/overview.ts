@@ -1,10 +1,16 @@
-/** The numbers of /stats and /readyz as the API answers them. */
+/** Counts and entries of the audit as the API answers them. */
 import type { z } from "zod";
+import type { AuditRow } from "../../access/audit.ts";
 import type { Deleted } from "../../runs/retain.ts";
 import { RUN_STATES, type RunState } from "../../runs/rules/states.ts";
 import type { Stats } from "../../runs/stats.ts";
 import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
-import type { schedulerSchema, statsSchema } from "../schemas/stats.ts";
+import type { entrySchema, schedulerSchema, statsSchema } from "../schemas/overview.ts";
+
+/** An entry on the wire. */
+export function auditView({ at, changes, ...entry }: AuditRow): z.input<typeof entrySchema> {
+  return { ...entry, at: at.toISOString(), changes: changes as Record<string, unknown> };
+}
 
 /**
  * @param scheduler as this process sees it
