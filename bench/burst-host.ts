@@ -1,4 +1,4 @@
-/** A process that fires at each slot, and tells how late and how long its event loop stood still: a scheduler of Carillon, or node-cron alone. */
+/** A process that runs Carillon's scheduler or node-cron alone, and reports how late it fires and how long its loop blocks. */
 import { once } from "node:events";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Infra } from "../src/infra.ts";
@@ -6,15 +6,15 @@ import { differentCrons } from "./burst-jobs.ts";
 
 export type HostKind = "carillon" | "node-cron";
 
-/** What a host has seen since it was asked before. */
+/** What a host has measured since the last request. */
 export interface Seen {
-  /** The longest time in which the event loop did nothing else, in ms. */
+  /** The longest time for which the event loop was blocked, in ms. */
   blockedMs: number;
-  /** SQL statements of the beat that had most, the transactions' own included. */
+  /** The highest number of SQL statements in one beat, BEGIN and COMMIT included. */
   statements: number;
-  /** How late each task was called, in ms; node-cron only. */
+  /** How late each task was called, in ms. Only for node-cron. */
   lateMs: number[];
-  /** By how much the heap has grown since there were no jobs or tasks, in MB. */
+  /** The growth of the heap since the start without jobs or tasks, in MB. */
   heapMb: number;
 }
 
@@ -30,7 +30,7 @@ async function serve(kind: HostKind, args: readonly string[]): Promise<void> {
   process.on("message", () => {
     const blockedMs = delay.max / 1e6;
     process.send?.({ ...take(), blockedMs, heapMb: heap() - emptyHeap } satisfies Seen);
-    // What the heap has just cost is seen by the next sample.
+    // The garbage collection above blocks the loop. Reset after the sample that contains it.
     setTimeout(() => delay.reset(), 50);
   });
   process.send?.("ready");
@@ -38,7 +38,7 @@ async function serve(kind: HostKind, args: readonly string[]): Promise<void> {
   process.exit();
 }
 
-/** What is on the heap and not garbage, in MB. */
+/** The used heap after a garbage collection, in MB. */
 function heap(): number {
   globalThis.gc?.();
   return process.memoryUsage().heapUsed / 2 ** 20;
@@ -46,7 +46,7 @@ function heap(): number {
 
 type Take = () => Pick<Seen, "statements" | "lateMs">;
 
-/** The scheduler as the service starts it, and nothing else of the service. */
+/** Starts the scheduler as the service does, and nothing else of the service. */
 async function schedule(connectionString: string): Promise<Take> {
   const { default: pino } = await import("pino");
   const { openDatabase } = await import("../src/postgres/client.ts");
@@ -62,18 +62,18 @@ async function schedule(connectionString: string): Promise<Take> {
   });
   const db = openDatabase(connectionString);
   emptyHeap = heap();
-  // Nothing of the scheduler listens to signals.
+  // The scheduler does not listen to signals.
   const infra = { db, queue } as Infra;
   startScheduler(infra, { defaultTimezone: "UTC", monitor: createMonitor("scheduler", log), log });
   return () => ({ statements: Math.max(...beats.splice(0, beats.length - 1)), lateMs: [] });
 }
 
-/** Counts the statements of each beat; a beat begins with its look at the clock. */
+/** Counts the statements of each beat. A beat begins with the query for the time. */
 async function countStatements(): Promise<number[]> {
   const { default: pg } = await import("pg");
   const beats = [0];
   const query = pg.Client.prototype.query as (...args: unknown[]) => unknown;
-  // Prisma hands statements over as objects, and pg-boss those of its maintenance as texts.
+  // Prisma passes statements as objects. pg-boss passes those of its maintenance as strings, which do not count.
   pg.Client.prototype.query = function (this: unknown, ...args: unknown[]) {
     const text = (args[0] as { text?: string }).text;
     if (text?.includes("scheduler_progress") && text.includes("definition_version")) beats.push(0);
@@ -83,7 +83,7 @@ async function countStatements(): Promise<number[]> {
   return beats;
 }
 
-/** Tasks of node-cron, all on these seconds. */
+/** Starts tasks of node-cron that are all due at these seconds. */
 async function callTasks(seconds: string, count: number): Promise<Take> {
   const { schedule: scheduleTask } = await import("node-cron");
   const silent = () => undefined;

@@ -1,4 +1,4 @@
-/** Jobs that are all due on the same second, by expressions that all differ. */
+/** Creates jobs that are all due in the same second, each by a different expression. */
 import type pg from "pg";
 
 const MINUTES = 60;
@@ -16,7 +16,7 @@ export function differentCrons(count: number, seconds: string): string[] {
   });
 }
 
-/** Saves a job for each expression, in a schedule of that name, by SQL. */
+/** Inserts a job for each expression, in a schedule of that name. */
 export async function saveJobs(
   database: pg.Client,
   schedule: string,
@@ -49,7 +49,7 @@ export async function removeJobs(database: pg.Client): Promise<void> {
   await tellSchedulers(database);
 }
 
-/** Removes all runs with their messages: what waits would keep the next slots from having theirs. */
+/** Removes all runs and their messages: a waiting run would make the next slot of its job `skipped`. */
 export async function removeRuns(database: pg.Client): Promise<void> {
   await database.query("TRUNCATE run CASCADE");
   await database.query("DELETE FROM pgboss.job");

@@ -1,4 +1,4 @@
-/** Lets many jobs come due on one second, and compares how late their runs are made with tasks of node-cron. */
+/** Measures how late runs are created when many jobs are due in one second, and compares that with node-cron. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,10 +13,10 @@ import type { HostKind, Seen } from "./burst-host.ts";
 import { differentCrons, removeJobs, removeRuns, saveJobs } from "./burst-jobs.ts";
 import { describeMachine, markdownTable, quantile, spread } from "./machine.ts";
 
-/** What one slot showed, in ms. */
+/** The measurements of one slot, in ms. */
 interface Burst extends Omit<Seen, "lateMs"> {
   late: { p50: number; p99: number; max: number };
-  /** Runs that were made, or tasks that were called. */
+  /** Runs that were created, or tasks that were called. */
   made: number;
 }
 
@@ -24,7 +24,7 @@ interface Burst extends Omit<Seen, "lateMs"> {
 interface Row {
   name: string;
   seconds: string;
-  /** Jobs or tasks that its process knows. */
+  /** The number of jobs or tasks of the process. */
   inMemory: number;
   burst(slot: Date): Promise<Burst>;
   bursts: Burst[];
@@ -37,7 +37,7 @@ const [FEW, MANY] = [1_000, 10_000];
 /** The seconds field of each row's expressions: the rows take turns. */
 const SECONDS = { few: "0,30", many: "8,38", tasks: "22,52" };
 
-/** Prints how late runs are made, and how they spread over two workers. */
+/** Prints how late runs are created, and how they spread over two workers. */
 export async function benchBurst(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(tmpdir(), "carillon-bench-"));
@@ -83,7 +83,7 @@ async function openPostgres(dataDir: string, stack: AsyncDisposableStack): Promi
   const first = await startEmbeddedPostgres({ dataDir });
   const admin = new pg.Client({ connectionString: first.connectionString });
   await admin.connect();
-  // So that each row tells when it was committed.
+  // So that each row has its commit time.
   await admin.query("ALTER SYSTEM SET track_commit_timestamp = on");
   await admin.end();
   await first.stop();
@@ -94,7 +94,7 @@ async function openPostgres(dataDir: string, stack: AsyncDisposableStack): Promi
 }
 
 interface Host extends Disposable {
-  /** What it has seen since it was asked before. */
+  /** Returns what the host has measured since the last request. */
   ask(): Promise<Seen>;
 }
 
@@ -116,7 +116,7 @@ async function openHost(kind: HostKind, args: readonly string[]): Promise<Host> 
 }
 
 async function takeTurns(database: pg.Client, rows: readonly Row[]): Promise<void> {
-  // The first slot of each is not counted: code is compiled, tables are read in.
+  // The first slot of each host does not count: code is compiled and tables are read.
   for (let repeat = -1; repeat < REPEATS; repeat++) {
     for (const row of rows) {
       const burst = await row.burst(await nextSlot(database, row.seconds));
@@ -125,7 +125,7 @@ async function takeTurns(database: pg.Client, rows: readonly Row[]): Promise<voi
   }
 }
 
-/** The next slot at one of these seconds of a minute, a little before it comes, with no run of an earlier one left. */
+/** Waits until shortly before the next slot at one of these seconds, and removes earlier runs. */
 async function nextSlot(database: pg.Client, seconds: string): Promise<Date> {
   for (;;) {
     const first = Math.ceil(Date.now() / 1_000) + 3;
@@ -142,7 +142,7 @@ async function nextSlot(database: pg.Client, seconds: string): Promise<Date> {
 async function burstOfRuns(database: pg.Client, scheduler: Host, slot: Date, count: number): Promise<Burst> {
   await scheduler.ask();
   await untilCount(database, count, "SELECT count(*)::int FROM run WHERE scheduled_for = $1", slot);
-  // The beat has a little to do after its last insert.
+  // The beat still has some work after its last insert.
   await delay(1_500);
   const seen = await scheduler.ask();
   const { rows } = await database.query(
@@ -165,7 +165,7 @@ function tasksRow(tasks: Host): Row {
       await tasks.ask();
       await delay(slot.getTime() - Date.now());
       const seen: Seen[] = [];
-      // node-cron calls no task that it finds too late, so that the number says nothing about the end.
+      // node-cron drops tasks that are too late, so the count does not show when the slot is over.
       while (Date.now() < slot.getTime() + 5_000 || seen.at(-1)?.lateMs.length !== 0) {
         await delay(1_000);
         seen.push(await tasks.ask());
@@ -192,7 +192,7 @@ function cells({ name, inMemory, bursts }: Row): string[] {
 
 async function burstOfCommands(database: pg.Client): Promise<string[]> {
   await removeJobs(database);
-  // The only slot of the hour, so that no other one comes while these run.
+  // The only slot of the hour, so that no other slot interferes.
   const slot = new Date((Math.ceil(Date.now() / 1_000) + 6) * 1_000);
   const cron = `${slot.getSeconds()} ${slot.getMinutes()} * * * *`;
   await saveJobs(database, "few", Array(FEW).fill(cron));

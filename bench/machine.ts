@@ -1,4 +1,4 @@
-/** What a benchmark says about the machine, and how it puts figures together. */
+/** Describes the machine, and summarises the figures of a benchmark. */
 import { availableParallelism, cpus, type } from "node:os";
 
 /** One line: processor, cores, system, Node, day. */
@@ -8,13 +8,13 @@ export function describeMachine(): string {
   return `${model}, ${availableParallelism()} cores, ${type()}, Node ${process.version}, ${day}`;
 }
 
-/** The value below which `share` (0 to 1) of the values lie; of none: NaN. */
+/** The value below which `share` (0 to 1) of the values lie. NaN if there are none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** `median (min..max)`, in whole numbers. */
+/** Returns `median (min..max)`, in whole numbers. */
 export function spread(values: readonly number[]): string {
   const shown = [quantile(values, 0.5), Math.min(...values), Math.max(...values)].map((value) =>
     value.toFixed(0),

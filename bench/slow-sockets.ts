@@ -1,4 +1,4 @@
-/** Measures how long a real client waits while hundreds of slow sockets hold on to a service; see docs/reliability.md. */
+/** Measures how long a client waits while hundreds of slow sockets occupy a service; see docs/reliability.md. */
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { Agent, type IncomingMessage, request } from "node:http";
@@ -12,13 +12,13 @@ const SOCKETS = Number(process.argv[2] ?? 500);
 const SECONDS = Number(process.argv[3] ?? 30);
 const BYTE_EVERY_MS = 5_000;
 const CALL_EVERY_MS = 20;
-/** What the 99th percentile of the real client stays under, in ms. */
+/** The limit for the client's 99th percentile, in ms. */
 const P99_LIMIT_MS = 250;
 const STAGES: readonly Stage[] = ["nothing", "head", "body"];
 
 interface Call {
   ms: number;
-  /** 0: no answer. */
+  /** 0 if there was no response. */
   status: number;
 }
 
@@ -44,7 +44,7 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Keeps one slow socket at a time open until it is over; answers how many it took. */
+/** Keeps one slow socket open at a time until the signal aborts. Returns how many it opened. */
 async function holdOn(port: number, stage: Stage, over: AbortSignal): Promise<number> {
   let count = 0;
   while (!over.aborted) {
@@ -57,7 +57,7 @@ async function holdOn(port: number, stage: Stage, over: AbortSignal): Promise<nu
     );
     const end = () => socket.destroy();
     over.addEventListener("abort", end);
-    // Not events.once, which a reset would break.
+    // Not events.once: it rejects when the connection is reset.
     if (!socket.closed) await new Promise((closed) => socket.once("close", closed));
     over.removeEventListener("abort", end);
     clearInterval(drip);
@@ -65,7 +65,7 @@ async function holdOn(port: number, stage: Stage, over: AbortSignal): Promise<nu
   return count;
 }
 
-/** A client that reads the jobs on a connection of its own each time, and for every tenth call triggers a run. */
+/** Calls the API for some seconds, each time on a new connection. Every tenth call triggers a run, the others list jobs. */
 async function callFor(seconds: number, url: string, token: string): Promise<Call[]> {
   const calls: Promise<Call>[] = [];
   const end = performance.now() + seconds * 1_000;
@@ -93,7 +93,7 @@ async function timed([method, url]: [method: string, url: string], token: string
   }
 }
 
-/** Prints how long the calls took; answers the 99th percentile in ms. */
+/** Prints how long the calls took. Returns the 99th percentile in ms. */
 function report(title: string, calls: readonly Call[]): number {
   const times = calls.map(({ ms }) => ms).toSorted((a, b) => a - b);
   const at = (part: number) => times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0;

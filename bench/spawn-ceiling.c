@@ -1,4 +1,4 @@
-/* How fast this machine starts processes: posix_spawn with one pipe, in as many processes as are asked for.
+/* Measures how fast this machine starts processes: posix_spawn with one pipe, in the requested number of processes.
  * spawn-ceiling <in flight> <milliseconds> <program> [argument...]; prints how many runs a second. */
 #define _GNU_SOURCE
 #include <fcntl.h>

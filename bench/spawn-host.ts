@@ -1,23 +1,23 @@
-/** A process that starts commands as it is told over IPC, and measures how many and how long its event loop stood still. */
+/** A process that starts commands on request over IPC, and measures how many it starts and how long its loop blocks. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setImmediate as freeLoop } from "node:timers/promises";
 import type { Runner } from "../src/worker/runner-supervisor.ts";
 
-/** runner: the service with its runner; service: the service spawns by itself; bare: nothing but Node does. */
+/** runner: the service uses its runner. service: the service spawns by itself. bare: a Node process without the service. */
 export type HostKind = "runner" | "service" | "bare";
 
-/** What a host is told. */
+/** A request to a host. */
 export interface BatchOrder {
   inFlight: number;
-  /** No command is started after so long, in ms. */
+  /** For how long the host starts commands, in ms. */
   forMs: number;
 }
 
-/** What a host answers. */
+/** The response of a host. */
 export interface Batch {
   perSecond: number;
-  /** From each start of a command to the moment when the event loop is free for somebody else, in ms. */
+  /** For each command, the time from its start until the event loop is free again, in ms. */
   blockedMs: number[];
 }
 
@@ -26,7 +26,7 @@ const OUTPUT_BYTES = 6;
 const ENV = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/", LANG: "C.UTF-8" };
 const CWD = "/";
 
-/** Starts one command and waits for its end; throws when it was not what it should be. */
+/** Starts one command and waits for its end. Throws if the result is wrong. */
 type RunOne = () => Promise<void>;
 
 if (process.send !== undefined) await serve(process.argv[2] as HostKind, process.argv[3] ?? "");
@@ -46,7 +46,7 @@ async function openRunner(folder: string): Promise<Runner> {
   const { createRunner } = await import("../src/worker/runner-supervisor.ts");
   const log = pino({ level: "error" }, process.stderr);
   const open = () => createRunner({ folder, path: ENV.PATH, pidNamespace: "off", log });
-  // The first one compiles, and is the larger for it; what is measured is a later start.
+  // The first runner compiles its code and is larger for it. The benchmark uses a later one.
   await (await open()).close();
   return open();
 }
@@ -67,7 +67,7 @@ async function runBatch(runOne: RunOne, { inFlight, forMs }: BatchOrder): Promis
 
 async function runInRunner(runner: Runner): Promise<void> {
   let bytes = 0;
-  // As the worker gives them: with a marker to find what they leave behind, and a lease.
+  // As the worker starts commands: with a marker that finds leftover processes, and with a lease.
   const marker = { CARILLON_RUN_ID: crypto.randomUUID(), CARILLON_ATTEMPT: "1" };
   const running = runner.start(
     {

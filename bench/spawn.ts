@@ -1,4 +1,4 @@
-/** Compares the runner with plain spawn and with what the machine can do, side by side in one run. */
+/** Compares the runner with a plain spawn and with the limit of the machine, side by side in one run. */
 import { execFile, fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { type Batch, type BatchOrder, COMMAND, type HostKind } from "./spawn-hos
 /** One row of the table. */
 interface Row {
   name: string;
-  /** Why the row stays empty. */
+  /** The reason why the row stays empty. */
   missing?: string;
   run(order: BatchOrder): Promise<Batch>;
   close(): void;
@@ -28,7 +28,7 @@ const NAMES: Record<HostKind, string> = {
 
 const run = promisify(execFile);
 
-/** Prints runs a second and the blocked time of the calling event loop, for each way to start a command. */
+/** Prints runs per second and the blocked time of the event loop, for each way to start a command. */
 export async function benchSpawn(): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), "carillon-bench-"));
   const rows: Row[] = [];
@@ -45,7 +45,7 @@ export async function benchSpawn(): Promise<void> {
   }
 }
 
-/** The rows take turns, so that what else the machine does falls on all of them. */
+/** Measures the rows in turns, so that other load on the machine affects all of them alike. */
 async function measure(rows: readonly Row[]): Promise<Map<Row, Batch[][]>> {
   const present = rows.filter(({ missing }) => missing === undefined);
   const batches = new Map(present.map((row) => [row, IN_FLIGHT.map((): Batch[] => [])]));

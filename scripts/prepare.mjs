@@ -9,7 +9,7 @@ import {
 } from "./prepare/packages.mjs";
 import { nodeOnPath, OLDEST_NODE, runs } from "./prepare/programs.mjs";
 
-// This file and what it imports run on any Node from here on.
+// The oldest Node for this file and its imports. Everything else needs OLDEST_NODE.
 const OLDEST_NODE_TO_PREPARE = "20.0";
 
 // `npm start` needs no development packages; every other script needs all packages.

@@ -1,4 +1,4 @@
-/** Runs Prisma's schema engine as WebAssembly: the native one is a download that is not to be had everywhere. */
+/** Runs Prisma's schema engine as WebAssembly. The native engine is a download that some machines cannot reach. */
 import { readFileSync } from "node:fs";
 import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";
@@ -21,17 +21,17 @@ export const SCHEMA = readFileSync(new URL("../../prisma/schema.prisma", import.
 const CHAR = 18;
 const CHAR_ARRAY = 1002;
 
-// Once for the process: the bindings keep a single instance, and a second one breaks what the first has made.
+// Once per process: the bindings hold a single instance, and a second instance breaks objects of the first.
 const engineFile = import.meta.resolve("@prisma/schema-engine-wasm/schema_engine_bg").replace(/js$/, "wasm");
 const { instance } = await WebAssembly.instantiate(readFileSync(new URL(engineFile)), {
   "./schema_engine_bg.js": { ...wasm },
 });
 wasm.__wbg_set_wasm(instance.exports);
 instance.exports.__wbindgen_start();
-// Where the engine says why it gave up; without it, it gives up without a reason.
+// The engine reports the reason of a panic here. Without this object the reason is lost.
 Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: console.error } });
 
-/** Does `work` with Prisma's schema engine on a database. */
+/** Calls `work` with Prisma's schema engine, connected to a database. */
 export async function withSchemaEngine<T>(
   connectionString: string,
   work: (engine: wasm.SchemaEngine) => Promise<T>,

@@ -67,7 +67,7 @@ interface Operation {
   parameters: Parameter[] | undefined;
 }
 
-/** The service that is called, and what the calls share. */
+/** The service to call, and the state that calls share. */
 interface Scene {
   env: Record<string, string>;
   sink: Awaited<ReturnType<typeof startSink>>;
@@ -98,7 +98,7 @@ async function withScene<T>(work: (scene: Scene) => Promise<T>): Promise<T> {
   const log = pino({ level: "error" }, pino.destination(2));
   const { url = "", token, stop } = await startService(config, log, (error) => log.fatal(error));
   cleanup.defer(stop);
-  // So that curl tells status and type of each answer beside it, whatever the line is.
+  // So that curl reports the status and type of each response on standard error.
   await writeFile(path.join(folder, ".curlrc"), 'write-out = "%{stderr}%{http_code} %{content_type}"\n');
   const AUTH = `Authorization: Bearer ${token.token}`;
   const env = { PATH: process.env["PATH"] ?? "", CURL_HOME: folder, AUTH, BASE: url, API: `${url}/api/v1` };
@@ -176,7 +176,7 @@ async function tellCall(scene: Scene, call: Call): Promise<string[]> {
   return parts;
 }
 
-/** Runs a line as a reader's shell does. */
+/** Runs a line as a reader's shell would. */
 async function runCurl({ env, sink }: Scene, line: string) {
   const script = line.replaceAll(SHOWN_SINK, `http://127.0.0.1:${sink.port}`);
   const { stdout, stderr } = await promisify(execFile)("sh", ["-euc", script], { env });

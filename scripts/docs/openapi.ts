@@ -1,4 +1,4 @@
-/** Writes openapi/openapi.json from the routes, or checks that it is up to date; needs no database. */
+/** Writes openapi/openapi.json from the routes, or checks that it is up to date. It needs no database. */
 import { readFile, writeFile } from "node:fs/promises";
 import { buildApp } from "../../src/api/app.ts";
 import { routes } from "../../src/api/routes/index.ts";
@@ -9,7 +9,7 @@ const FILE = "openapi/openapi.json";
 const LOCATION = new URL(`../../${FILE}`, import.meta.url);
 const SHOWN_LINES = 5;
 
-// Describing a route calls none of its handlers: what a route works with may be named, and not be used.
+// Describing a route calls no handler, so routes may receive their dependencies here but not use them.
 const nothing = new Proxy({}, { get: (_, name) => unusable(String(name)) }) as Infra & ApiSettings;
 
 function unusable(name: string): object {
@@ -19,10 +19,10 @@ function unusable(name: string): object {
   return new Proxy({}, { get: refuse });
 }
 
-/** The routes of the API, to be looked at and not called. */
+/** The routes of the API, for reading their descriptions. Their handlers do not work. */
 export const describedRoutes = routes(nothing, nothing);
 
-/** The document as the file has it: indented, in the order of the routes. */
+/** The OpenAPI document as text: indented, in the order of the routes. */
 export async function documentText(): Promise<string> {
   const app = await buildApp({ token: "unused", routes: describedRoutes });
   try {
@@ -32,7 +32,7 @@ export async function documentText(): Promise<string> {
   }
 }
 
-/** Where two texts part, as a few lines of each; undefined if they are equal. */
+/** The first difference between two texts, as a few lines of each; undefined if they are equal. */
 export function firstDifference(old: string, now: string): string | undefined {
   if (old === now) return undefined;
   const [before, after] = [old.split("\n"), now.split("\n")];

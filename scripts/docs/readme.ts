@@ -1,4 +1,4 @@
-/** Runs the README's commands as they are written, and compares what they print with the answers shown there. */
+/** Runs the README's commands and compares their output with the output that the README shows. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -8,9 +8,9 @@ import path from "node:path";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
 const DATA = path.join(ROOT, "data");
-/** A line that ends so is not run. */
+/** Lines with this ending are not run. */
 const LEFT_OUT = "# CI runs this by itself";
-/** The port that the README shows; the one in use is another. */
+/** The port that the README shows. The service here listens on another one. */
 const SHOWN_PORT = 8081;
 /** The first start installs everything. */
 const START_MS = 300_000;
@@ -34,7 +34,7 @@ const env = { ...process.env, PORT: String(await freePort()), LOG_LEVEL: "warn" 
 const service = spawn("npm", ["start"], {
   cwd: ROOT,
   env,
-  // A group of its own, so that npm, its shell and the service can be told together to stop.
+  // A process group of its own, so that one signal stops npm, its shell and the service.
   detached: true,
   stdio: ["ignore", "pipe", "inherit"],
 });
@@ -70,7 +70,7 @@ function readBlocks(): Block[] {
   }));
 }
 
-/** Waits until the service has printed what the README shows of its greeting. */
+/** Waits until the service has printed the greeting that the README shows. */
 async function greeting({ stdout }: ChildProcess, block: Block): Promise<void> {
   const greeted = Promise.withResolvers<void>();
   let printed = "";
@@ -86,7 +86,7 @@ async function greeting({ stdout }: ChildProcess, block: Block): Promise<void> {
   clearTimeout(deadline);
 }
 
-/** As a reader's second terminal does, who stops at the first command that fails. */
+/** Runs the commands in one shell, as in a reader's second terminal, and stops at the first one that fails. */
 async function runInOneShell(blocks: readonly Block[], output: string): Promise<void> {
   const file = (block: Block): string => path.join(output, String(block.line));
   const script = blocks.map((block) => `{\n${block.commands || ":"}\n} > "$0/${block.line}" 2>&1`);

@@ -10,7 +10,7 @@ import { inRoot } from "./programs.mjs";
 export async function oneAtATime(work) {
   const owner = `${inRoot()}\0${process.getuid?.()}`;
   const address = `carillon-prepare-${createHash("sha256").update(owner).digest("hex").slice(0, 16)}`;
-  // A socket's path must be short, and that of the temporary folder may be long: the address is relative to it.
+  // A socket's path must be short, and the temporary folder's path may be long. So the address is relative to that folder.
   process.chdir(tmpdir());
   for (;;) {
     const waiting = [];

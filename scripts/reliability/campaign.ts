@@ -1,20 +1,20 @@
-/** What a campaign is: rounds of one fault, each with a world of its own, and what they measured. */
+/** Defines a campaign: rounds of one fault, each with its own database and folder, and the figures they measure. */
 import type { ServiceProcess } from "../../test/support/process.ts";
 import { startProcess } from "../../test/support/process.ts";
 
-/** Where one round happens; all of it goes when the round is over. */
+/** The database and folder of one round. Both are removed after the round. */
 export interface World {
   /** A database that nobody else uses. */
   connectionString: string;
   /** A folder that nobody else uses: commands run here. */
   folder: string;
-  /** Makes a round like no other, and the same round again. */
+  /** Decides all random choices of the round, so that the same seed repeats it. */
   seed: number;
 }
 
-/** What one round showed. */
+/** The result of one round. */
 export interface Findings {
-  /** Promises that did not hold, in words; none: the round went well. */
+  /** The broken promises, in words. Empty if the round went well. */
   broken: string[];
   /** By name with its unit, such as `lost after restart (ms)`. */
   figures: Record<string, number>;
@@ -26,9 +26,9 @@ export interface Campaign {
   run(world: World): Promise<Findings>;
 }
 
-/** Collects what did not hold, so that one round shows all of it. */
+/** Collects failed checks, so that one round shows all of them. */
 export interface Checks {
-  /** Notes what is broken unless it holds. */
+  /** Records `broken` unless the check holds. */
   that(holds: boolean, broken: string): void;
   broken: string[];
 }
@@ -43,7 +43,7 @@ export function createChecks(): Checks {
   };
 }
 
-/** Starts a service of the world, with a data folder of its own by that name; with our PID_NAMESPACE, if we have one. */
+/** Starts a service in the world, with its own data folder of that name. It inherits PID_NAMESPACE. */
 export function startNode(
   { connectionString, folder }: World,
   name: string,
@@ -61,7 +61,7 @@ export function startNode(
   });
 }
 
-/** Asks until the answer is there; rejects with `what` when it does not come within `patienceMs`. */
+/** Asks again until there is an answer. Rejects with `what` after `patienceMs`. */
 export async function until<T>(
   what: string,
   patienceMs: number,
@@ -78,7 +78,7 @@ export async function until<T>(
 
 const CALLERS = 16;
 
-/** Does the work for each item, as some callers at once would; answers in the order of the items. */
+/** Does the work for all items with several callers at once. Returns the results in the order of the items. */
 export async function byCallers<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   const left = items.entries();
@@ -89,7 +89,7 @@ export async function byCallers<T, R>(items: readonly T[], work: (item: T) => Pr
   return results;
 }
 
-/** Numbers in [0, 1) that a seed decides (mulberry32). */
+/** Returns a generator of numbers in [0, 1) that repeats for the same seed (mulberry32). */
 export function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {

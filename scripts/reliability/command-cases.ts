@@ -1,12 +1,12 @@
-/** The commands that a service must get along with, and what each must give. */
+/** Lists unusual commands that a service must handle, and the result that each must have. */
 import { constants } from "node:os";
 import type { Run } from "../../test/support/client.ts";
 
 export interface CommandCase {
   name: string;
-  /** The document of its job. `$ODD` is a file that exists and is not executable. */
+  /** The job document. `$ODD` is a file that exists and is not executable. */
   job: { command: string | string[]; [field: string]: unknown };
-  /** One run for each; they are the env of its trigger. */
+  /** Starts one run for each entry, with the entry as the env of the trigger. */
   variants: readonly Record<string, string>[];
   expected: (variant: Record<string, string>) => Expected;
 }
@@ -14,7 +14,7 @@ export interface CommandCase {
 export interface Expected {
   state: Run["attempts"][number]["state"];
   status: number;
-  /** What stands in its log: all of it, or what is true of it. */
+  /** The expected log: the whole text, or a condition on it. */
   log?: string | ((log: string, run: Run) => boolean);
 }
 
@@ -26,7 +26,7 @@ export interface Extent {
 }
 
 const ONCE = [{}] as const;
-/** Far longer than any of them needs on a busy machine, and far shorter than what holds on to it lasts. */
+/** Far longer than any command needs on a busy machine, and far shorter than the processes that commands leave behind. */
 export const PATIENCE_MS = 300_000;
 const SUCCEEDED: Expected = { state: "succeeded", status: 0, log: "begun\n" };
 const timesOut = (): Expected => ({ state: "timed_out", status: 124 });
@@ -111,14 +111,14 @@ const STARTS: readonly CommandCase[] = [
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
 
-/** Nothing happens to a process that does not ask for them; those of terminals do not stop a session without one. */
+/** Signals without effect here: their default is to be ignored, or they only stop processes that have a terminal. */
 const IGNORED: readonly number[] = (
   ["SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"] as const
 ).map((name) => constants.signals[name]);
 
 function endedBy(signal: number): Expected {
   if (IGNORED.includes(signal)) return SUCCEEDED;
-  // It waits for SIGCONT until its timeout.
+  // The command stays stopped until its timeout.
   if (signal === constants.signals.SIGSTOP) return timesOut();
   return { state: "failed", status: 128 + signal };
 }

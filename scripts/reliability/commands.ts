@@ -1,4 +1,4 @@
-/** Runs every odd command through one running service, holds what it gives to its expectation, and counts what is left. */
+/** Runs every unusual command in one service, checks each result, and counts leftover processes and files. */
 import { readdirSync, readlinkSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,10 +19,10 @@ import { type CommandCase, commandCases, type Expected, type Extent, PATIENCE_MS
 
 const GIBIBYTE = 1_073_741_824;
 const ALL_EXIT_CODES = Array.from({ length: 256 }, (_, code) => code);
-/** Pipes are made in stock. */
+/** The runner keeps some pipes in reserve. */
 const SPARE_FILES = 64;
 
-/** A round is all cases once. */
+/** One round runs every case once. */
 export const commands: Campaign = {
   title: "odd commands through a running service",
   run: (world) => commandsOnce(world, { floodBytes: GIBIBYTE, exitCodes: ALL_EXIT_CODES }),
@@ -42,7 +42,7 @@ export async function commandsOnce(world: World, extent: Extent): Promise<Findin
     const tookMs = await byCallers(one.variants, (variant) =>
       runCase(service, one, { ...variant, ROUND: world.folder }, checks),
     );
-    // A run has ended when nothing of its command is left.
+    // A run ends only when no process of its command is left.
     const left = processesWith(`CARILLON_JOB=${jobOf(one.name)}`, world.folder).length;
     checks.that(left === 0, `${one.name}: ${left} processes are left`);
     figures[`${one.name}: longest attempt (ms)`] = Math.max(...tookMs);
@@ -53,12 +53,12 @@ export async function commandsOnce(world: World, extent: Extent): Promise<Findin
   return { broken: checks.broken, figures };
 }
 
-/** Names of jobs have no slashes. */
+/** Turns a title into a job name: names have no slashes. */
 function jobOf(caseName: string): string {
   return caseName.replaceAll("/", "-");
 }
 
-/** Answers how long the attempt took, in ms. */
+/** Returns the duration of the attempt, in ms. */
 async function runCase(
   service: ServiceProcess,
   { name, expected }: CommandCase,
@@ -91,12 +91,12 @@ function faultOf(expected: Expected, run: Run, log: string): string | undefined 
   return isRight ? undefined : `printed ${log.slice(0, 200)}`;
 }
 
-/** File descriptors of the service and of the processes that it keeps, but for sockets: callers keep those open. */
+/** Counts the file descriptors of the service and its helper processes. Sockets do not count: clients keep them open. */
 function openFiles({ child: { pid = 0 } }: ServiceProcess): number {
   return [pid, ...descendantsOf(pid)].reduce((sum, one) => sum + filesOf(one), 0);
 }
 
-/** 0 for a process that has ended meanwhile. */
+/** Returns 0 for a process that has already ended. */
 function filesOf(pid: number): number {
   try {
     const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));

@@ -1,4 +1,4 @@
-/** kill -9 of a service with one long command and many accepted triggers, and what the next start makes of it. */
+/** Kills a service (SIGKILL) that has one long command and many accepted triggers, and checks what the next start does. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startSink } from "../../test/support/http-sink.ts";
@@ -14,12 +14,12 @@ import {
   type World,
 } from "./campaign.ts";
 
-/** DESIGN 6.4: a dead worker is noticed within this time. */
+/** The time in which a dead worker is noticed. */
 const NOTICED_MS = 30_000;
 const ORPHAN_MS = 5_000;
 const LATEST_KILL_MS = 500;
 
-/** 400 triggers; every other round on the embedded Postgres, which loses its parent too. */
+/** Makes 400 triggers. Every other round uses the embedded Postgres, which loses its parent process too. */
 export const crash: Campaign = {
   title: "kill -9 of the service with 1 long run and 400 accepted triggers",
   run: (world) =>
@@ -29,7 +29,7 @@ export const crash: Campaign = {
     }),
 };
 
-/** One crash; the seed says how long after the last accepted trigger. */
+/** Runs one crash. The seed decides how long after the last accepted trigger it happens. */
 export async function crashOnce(
   world: World,
   options: { triggers: number; embedded: boolean },

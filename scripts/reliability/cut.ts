@@ -1,4 +1,4 @@
-/** The connection of a worker to the database is cut without a word, and later mended. */
+/** Cuts a worker's connection to the database silently, and restores it later. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startCutProxy } from "../../test/support/cut-proxy.ts";

@@ -1,4 +1,4 @@
-/** A command that prints without end: how much memory, and how much of the database, that costs. */
+/** Runs a command that prints without end, and measures the memory and the database space it costs. */
 import { readFile, writeFile } from "node:fs/promises";
 import { openDatabase } from "../../src/postgres/client.ts";
 import type { ServiceProcess } from "../../test/support/process.ts";
@@ -6,17 +6,17 @@ import { descendantsOf } from "../../test/support/processes.ts";
 import { type Campaign, createChecks, type Findings, startNode, until, type World } from "./campaign.ts";
 
 const MIB = 1_048_576;
-/** Service and runner together may grow by so much. */
+/** The limit for the growth of service and runner together. */
 const MOST_GROWTH_MIB = 150;
-/** What may be written of one attempt in a second, and of its end. */
+/** The limit for what is stored of one attempt per second, and at its end. */
 const LIVE_MIB_PER_S = 2;
 const LOG_LIMIT_MIB = 1;
-/** The log of Postgres has more in it than our bytes: pages, indexes, and what else the service does. */
+/** The write-ahead log also contains pages, indexes and other work of the service. */
 const WAL_FACTOR = 1.5;
 const WAL_MIB_PER_S = 1;
 const WAL_MIB = 8;
 
-/** A round is one flood. */
+/** One round is one flood. */
 export const flood: Campaign = {
   title: "a command that prints 1 GiB",
   run: (world) => floodOnce(world, { floodMib: 1_024 }),
@@ -33,7 +33,7 @@ export async function floodOnce(world: World, { floodMib }: { floodMib: number }
     await forgetPeaks(service);
     const walBefore = await walMib(db);
 
-    // Bytes of all kinds, which nothing can press together.
+    // Random bytes do not compress.
     const command = `echo head; head -c ${floodMib * MIB} /dev/urandom; echo; echo tail`;
     await service.client.putJob("flood", { command });
     const { id } = await service.client.trigger("flood");
@@ -73,7 +73,7 @@ async function pidsOf({ child: { pid = 0 } }: ServiceProcess): Promise<number[]>
   return [pid, ...runners.flat()];
 }
 
-/** VmRSS: as it is now; VmHWM: as it was at most. */
+/** VmRSS is the present size, VmHWM the peak. */
 async function memoryMib(service: ServiceProcess, field: "VmRSS" | "VmHWM"): Promise<number> {
   const sizes = await Promise.all(
     (await pidsOf(service)).map(async (pid) => {
@@ -84,7 +84,7 @@ async function memoryMib(service: ServiceProcess, field: "VmRSS" | "VmHWM"): Pro
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** The peaks so far are those of the start (proc_pid_clear_refs(5)). */
+/** Resets the peak, which so far is that of the start (proc_pid_clear_refs(5)). */
 async function forgetPeaks(service: ServiceProcess): Promise<void> {
   for (const pid of await pidsOf(service)) await writeFile(`/proc/${pid}/clear_refs`, "5");
 }

@@ -1,11 +1,11 @@
-/** SIGSTOP of a worker past its heartbeat, then SIGCONT: its late result is refused and its command killed. */
+/** Stops a worker (SIGSTOP) until its heartbeat lapses, then continues it: its late result must be refused. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { descendantsOf } from "../../test/support/processes.ts";
 import { type Campaign, type Findings, startNode, type World } from "./campaign.ts";
 import { takeOver } from "./silent-worker.ts";
 
-/** What is frozen, and what the command does then. */
+/** What is frozen, and what the command does in the meantime. */
 export type Freeze = "worker" | "worker, whose command succeeds meanwhile" | "worker, runner and command";
 const FREEZES: readonly Freeze[] = [
   "worker",
@@ -37,7 +37,7 @@ export async function freezeOnce(world: World, what: Freeze): Promise<Findings> 
   return takeOver(world, fault, work, () => writeFile(join(world.folder, "silent"), ""));
 }
 
-/** A process that has ended meanwhile needs no signal. */
+/** Sends a signal, unless the process has already ended. */
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

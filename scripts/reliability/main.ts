@@ -1,4 +1,4 @@
-/** Runs a campaign of faults against real processes, round by round, and prints what it measured: npm run reliability. */
+/** Runs a campaign of faults against real processes, round by round, and prints the figures: npm run reliability. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,14 +80,14 @@ async function round(campaign: Campaign, seed: number): Promise<Findings> {
   } catch (error) {
     return { broken: [(error as Error).message], figures: {} };
   } finally {
-    // What was started last is being cleared away; nothing comes after that.
+    // After a signal, wait for the clean-up instead of starting anything else.
     await givingUp;
     await dropDatabase(server.connectionString, name);
     await rm(world.folder, { recursive: true, force: true });
   }
 }
 
-/** Services that are stopped by SIGSTOP do not hear what we hear; all that is ours has our folder about it. */
+/** Kills all services, since stopped ones react to no other signal. Their command lines or environment name the folder. */
 async function giveUp(): Promise<never> {
   for (const pid of processesWith(folder)) process.kill(pid, "SIGKILL");
   await stack.disposeAsync();

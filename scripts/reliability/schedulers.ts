@@ -1,4 +1,4 @@
-/** Several schedulers on one database, killed and started again at random: every slot has exactly one run. */
+/** Kills and restarts several schedulers on one database at random: every slot must have exactly one run. */
 import pg from "pg";
 import type { ServiceProcess } from "../../test/support/process.ts";
 import {
@@ -11,7 +11,7 @@ import {
   type World,
 } from "./campaign.ts";
 
-/** 4 schedulers and 200 jobs for 30 s; with an odd seed nobody is killed. */
+/** Runs 4 schedulers with 200 jobs for 30 s. With an odd seed none is killed. */
 export const schedulers: Campaign = {
   title: "4 schedulers, 200 every-second jobs, 30 s; in every other round one is killed each 2 s",
   run: (world) =>
@@ -27,20 +27,20 @@ interface Plan {
   schedulers: number;
   jobs: number;
   seconds: number;
-  /** One is killed so long after the one before is up again, but never the first one; unset: none is. */
+  /** The pause between the restart of one scheduler and the kill of the next, in ms. Unset: none is killed. */
   killEveryMs: number | undefined;
 }
 
-/** What the database holds of the slots of all jobs, from the first to the last one. */
+/** The slots of all jobs as the database has them, from the first to the last one. */
 interface Seen {
   runs: number;
   slots: number;
   missed: number;
-  /** Those for which a run of the job waited already: two slots that came in one beat. */
+  /** Slots that were skipped because a run of the job was already waiting: two slots in one beat. */
   skipped: number;
   first: Date;
   last: Date;
-  /** How late the runs were made, in ms. */
+  /** How late the runs were created, in ms. */
   p50: number;
   max: number;
 }
@@ -66,7 +66,7 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   ]);
   const { status } = await api.client.call("PUT", "/schedules/ticks", { jobs: Object.fromEntries(jobs) });
   checks.that(status === 200, `the jobs were not saved: ${status}`);
-  // A save takes its time, and the slots that come meanwhile are made at once when it is done.
+  // Slots that become due during a save get their runs after it, and so are late.
   const savedAt = Date.now();
   await growOld(database);
   const over = new AbortController();
@@ -76,7 +76,7 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   while (Date.now() < savedAt + plan.seconds * 1_000) {
     await pause(plan.killEveryMs ?? 100);
     if (plan.killEveryMs === undefined) continue;
-    // The first one stays, so that somebody is always up.
+    // The first scheduler is never killed, so that one is always up.
     const name = names[1 + Math.floor(random() * (names.length - 1))] ?? "";
     await nodes.get(name)?.end("SIGKILL");
     nodes.set(name, await start(name));
@@ -102,7 +102,7 @@ export async function runSchedulers(world: World, plan: Plan): Promise<Findings>
   return { broken: checks.broken, figures };
 }
 
-/** A scheduler that starts goes over the slots of jobs that were saved just now once more: here it shall not. */
+/** Ages the jobs, so that a scheduler that starts does not go over their slots once more. */
 async function growOld(database: pg.Client): Promise<void> {
   await until(
     "the first slot",
@@ -115,7 +115,7 @@ async function growOld(database: pg.Client): Promise<void> {
     UPDATE schedule SET updated_at = updated_at - interval '1 hour'`);
 }
 
-/** Ends what waits, so that no slot is skipped because a run of its job waits already. */
+/** Ends waiting runs, so that they cause no skipped slots. */
 async function standInForWorkers(database: pg.Client, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
     await database.query(

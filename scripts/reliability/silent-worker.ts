@@ -1,37 +1,37 @@
-/** A worker falls silent with a command at work, another one takes over, and the first one comes back. */
+/** Silences a worker that runs a command, lets another worker take over, and lets the first one come back. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ServiceProcess } from "../../test/support/process.ts";
 import { processesWith } from "../../test/support/processes.ts";
 import { createChecks, type Findings, startNode, until, type World } from "./campaign.ts";
 
-/** What makes a worker silent. */
+/** A way to silence a worker. */
 export interface Fault {
-  /** Starts the worker that will fall silent: under the name `victim`. */
+  /** Starts the worker to silence, under the name `victim`. */
   start(): Promise<ServiceProcess>;
   silence(victim: ServiceProcess): Promise<void>;
-  /** Lets it go on as if nothing had been. */
+  /** Ends the silence. */
   restore(): void;
-  /** Its command is frozen with it, so nothing can end that before the worker is back. */
+  /** Whether the command is frozen too: then nothing can kill it before the worker is back. */
   freezesCommand: boolean;
 }
 
-/** What the command of the first attempt does once its worker is silent. */
+/** What the command of the first attempt does during the silence. */
 export type Work = "goes on" | "succeeds meanwhile";
 
-/** DESIGN 6.4, from the silence on. */
+/** The time in which a dead worker is noticed, counted from the silence. */
 const NOTICED_MS = 30_000;
-/** A command whose worker is back is dead within this time. */
+/** The time in which a worker that is back kills its command. */
 const KILLED_MS = 2_000;
 
-/** Attempts write their number into `beats`; the second one ends with success, in both cases. */
+/** Each attempt writes its number into the file `beats`. The second attempt always succeeds. */
 function command(work: Work): string {
   const beat = 'echo "$CARILLON_ATTEMPT" >> beats';
   const until = work === "goes on" ? "false" : "[ -e silent ]";
   return `${beat}; [ "$CARILLON_ATTEMPT" = 1 ] && exit; until ${until}; do ${beat}; sleep 0.05; done`;
 }
 
-/** One such fault. `afterSilence` is called once the worker is silent. */
+/** Runs one fault. Calls `afterSilence` when the worker is silent. */
 export async function takeOver(
   world: World,
   fault: Fault,
@@ -99,7 +99,7 @@ export async function takeOver(
   };
 }
 
-/** The attempts that were at work, beat by beat. */
+/** The number of the attempt that wrote each beat. */
 async function beats({ folder }: World): Promise<string[]> {
   const text = await readFile(join(folder, "beats"), "utf8").catch(() => "");
   return text.split("\n").filter((line) => line !== "");

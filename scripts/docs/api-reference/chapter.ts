@@ -1,6 +1,6 @@
-/** What a chapter of docs/api.md is made of. */
+/** Defines the parts of a chapter of docs/api.md. */
 
-/** The answer of `GET /api/v1/stats`, as far as the story waits for it. */
+/** The fields of `GET /api/v1/stats` that the story waits for. */
 export interface Stats {
   runs: Record<"queued" | "running" | "retrying", number>;
   deliveries: { pending: number };
@@ -8,26 +8,26 @@ export interface Stats {
 
 /** One curl line and what to say about it. */
 export interface Call {
-  /** As a reader's shell runs it; it may use $AUTH, $API, $BASE and what earlier calls keep. */
+  /** The line for a reader's shell. It may use $AUTH, $API, $BASE and the variables that earlier calls set. */
   curl: string;
   lead?: string;
-  /** What it has to answer; 200 unless told. */
+  /** The expected status; 200 by default. */
   status?: number;
-  /** Shell variables to set from its answer, by path: `{ CHILD: "items.0.id" }`. */
+  /** Shell variables to set from the response, by path: `{ CHILD: "items.0.id" }`. */
   keep?: Record<string, string>;
-  /** Curl lines to run before it, which the page does not show. */
+  /** Curl lines to run before this one. The page does not show them. */
   before?: string[];
-  /** Waits before it until the service has come so far. */
+  /** A condition to wait for before the call. */
   until?: (stats: Stats) => boolean;
-  /** Receivers do not answer meanwhile, so that a delivery is caught under way. */
+  /** Whether receivers hold their responses during the call, so that it shows a delivery in progress. */
   holdReceiver?: true;
-  /** Shows what the receiver got last, too. */
+  /** Whether the page also shows the last request of the receiver. */
   showReceived?: true;
 }
 
 export interface Chapter {
   title: string;
   text: string;
-  /** The calls by operationId of the OpenAPI document. */
+  /** The calls, by the operationId in the OpenAPI document. */
   operations: Record<string, Call[]>;
 }

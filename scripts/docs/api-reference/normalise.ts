@@ -1,9 +1,9 @@
-/** Puts examples in the place of what is different each time: ids, times, durations, ports, workers, cursors. */
+/** Replaces values that change with every run by fixed examples: ids, times, durations, ports, workers, cursors. */
 
 const UUID = /[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[\da-f]{4}-[\da-f]{12}/g;
 const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)$/;
 const MORNING = "2026-03-01T09:00:00";
-/** What values of these names become, wherever they are set. */
+/** The replacements for values of these names, at any depth. */
 const EXAMPLES: Record<string, unknown> = {
   created_at: `${MORNING}.000Z`,
   updated_at: `${MORNING}.000Z`,
@@ -25,12 +25,12 @@ const EXAMPLES: Record<string, unknown> = {
   worker: "kitchen-1",
   next_cursor: "WyJjbGVhbnVwX2pvYiJd",
 };
-/** Their day is shifted, and their time of day kept. */
+/** These get another day and keep their time of day. */
 const SLOT_LISTS = ["next_runs", "items"];
 const FIRST_SLOT_DAY = Date.parse("2026-03-01");
 
 export interface Normaliser {
-  /** A parsed answer. */
+  /** A parsed response. */
   json(value: unknown): unknown;
   text(text: string): string;
 }
@@ -60,7 +60,7 @@ export function createNormaliser(places: ReadonlyMap<string, string>): Normalise
       }),
     );
   };
-  // Drawn trees have durations in them.
+  // The text drawing of a tree contains durations.
   const text = (answer: string): string => replaced(answer).replaceAll(/(?<=exit \d+,? +)[\dhms]+/g, "19ms");
   return { json, text };
 }

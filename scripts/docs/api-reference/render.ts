@@ -1,10 +1,10 @@
-/** Parts of docs/api.md as Markdown: answers cut to a readable length, query parameters, the error codes. */
+/** Writes parts of docs/api.md as Markdown: shortened responses, query parameters, the error codes. */
 import { errorCatalogue } from "../../../src/errors.ts";
 
 const WIDTH = 100;
 const MAX_LINES = 60;
 
-/** The JSON schema of a parameter, as far as it is shown. */
+/** The parts of a parameter's JSON schema that the page shows. */
 interface Schema {
   type?: string;
   enum?: string[];
@@ -22,14 +22,14 @@ export interface Parameter {
   schema: Schema;
 }
 
-/** A fenced block; lines beyond the limit are counted and not shown. */
+/** A fenced block. It replaces lines beyond the limit by their count. */
 export function fence(language: string, text: string): string {
   const lines = text.trimEnd().split("\n");
   const cut = lines.length > MAX_LINES ? [`... (${lines.length - MAX_LINES} more lines)`] : [];
   return [`\`\`\`${language}`, ...lines.slice(0, MAX_LINES), ...cut, "```"].join("\n");
 }
 
-/** JSON whose parts stand on one line where they fit. */
+/** JSON with short parts on one line. */
 export function prettyJson(value: unknown, indent = "", before = 0): string {
   const line = oneLine(value);
   if (typeof value !== "object" || value === null || indent.length + before + line.length <= WIDTH)

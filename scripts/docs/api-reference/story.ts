@@ -1,4 +1,4 @@
-/** The story that docs/api.md tells: which calls are made, in which order, and what is said about them. */
+/** Lists the calls that docs/api.md shows, in their order, with a comment on each. */
 import type { Chapter, Stats } from "./chapter.ts";
 
 const calm = ({ runs, deliveries }: Stats): boolean =>
