@@ -1,4 +1,4 @@
-/** Writes migrations from schema.prisma, or checks that the two agree. Prisma's own tool needs a native engine. */
+/** Writes migrations from schema.prisma, or checks that the two agree, since Prisma's own tool needs a native engine. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { applyMigrations, type Migration, readMigrations } from "../../src/postgres/migrations.ts";

@@ -1,4 +1,4 @@
-/** Runs Prisma's schema engine as WebAssembly. The native engine is a download that some machines cannot reach. */
+/** Runs Prisma's schema engine as WebAssembly, since the native engine is a download that some machines cannot reach. */
 import { readFileSync } from "node:fs";
 import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";

@@ -1,4 +1,4 @@
-/** Writes openapi/openapi.json from the routes, or checks that it is up to date. It needs no database. */
+/** Writes openapi/openapi.json from the routes, or checks that it is up to date, without a database. */
 import { readFile, writeFile } from "node:fs/promises";
 import { buildApp } from "../../src/api/app.ts";
 import { routes } from "../../src/api/routes/index.ts";

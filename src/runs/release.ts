@@ -5,22 +5,9 @@ import type { Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
-import type { Standing } from "./rules/admission.ts";
 import { replaceMessages } from "./transitions.ts";
 
-/** The standing of each job that has runs which have not ended. */
-export async function standings(tx: Tx, jobIds: readonly string[]): Promise<Map<string, Standing>> {
-  const rows = await tx.$queryRaw<(Standing & { jobId: string })[]>`
-    SELECT job_id AS "jobId",
-      (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
-      (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
-      (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
-    FROM run WHERE job_id = ANY(${[...jobIds]}::uuid[]) AND state IN ('queued', 'running', 'retrying')
-    GROUP BY job_id`;
-  return new Map(rows.map(({ jobId, ...standing }) => [jobId, standing]));
-}
-
-/** The runs of a job that wait for a place, oldest first, and where they are to run. */
+/** Locks the runs of a job that wait for a place, oldest first, and returns them with their pools. */
 export async function waitingForPlace(
   tx: Tx,
   jobId: string,
@@ -33,14 +20,13 @@ export async function waitingForPlace(
 }
 
 /**
- * To be called in the transaction that frees a place, with the job's lock taken before any run's. Answers how many
- * runs may start by it.
+ * Call this in the transaction that frees a place, with the job locked before any run. Returns how many runs may start
+ * because of it.
  */
 export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promise<number> {
   const limit = await lockJobLimit(tx, jobId);
   if (limit === undefined) return 0;
-  const holding = (await standings(tx, [jobId])).get(jobId)?.holding ?? 0;
-  const free = limit === null ? MAX_WAITING : Math.max(0, limit - holding);
+  const free = limit === null ? MAX_WAITING : Math.max(0, limit - (await countHolders(tx, jobId)));
   const waiting = await waitingForPlace(tx, jobId, free);
   const messages = waiting.map((run) => attemptMessage(run, newId()));
   await replaceMessages(
@@ -49,4 +35,12 @@ export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promi
   );
   await sendAttempts(queue, tx, messages);
   return waiting.length;
+}
+
+/** How many runs hold a place of the job. */
+async function countHolders(tx: Tx, jobId: string): Promise<number> {
+  const [row] = await tx.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM run
+    WHERE job_id = ${jobId}::uuid AND (state IN ('running', 'retrying') OR (state = 'queued' AND message_id IS NOT NULL))`;
+  return row?.count ?? 0;
 }

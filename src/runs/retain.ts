@@ -2,7 +2,7 @@
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
-import { deleteOldKeys } from "./idempotency.ts";
+import { deleteExpiredKeys } from "./trigger-by-caller.ts";
 
 const EVERY_MS = 10 * 60_000;
 /** Rows that one transaction deletes at most: locks are short, and a crash loses little work. */
@@ -79,7 +79,7 @@ async function sweepKeys(turn: Turn, now: Date, batch: number): Promise<number> 
   let total = 0;
   let deleted: number;
   do {
-    deleted = (await turn((tx) => deleteOldKeys(tx, now, batch))) ?? 0;
+    deleted = (await turn((tx) => deleteExpiredKeys(tx, now, batch))) ?? 0;
     total += deleted;
   } while (deleted === batch);
   return total;

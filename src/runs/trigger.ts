@@ -1,198 +1,156 @@
-/** The one door to a new run: for the API, cron slots, chains and reruns alike. */
-import { audit } from "../access/audit.ts";
-import { requireParams, requireTrigger } from "../access/permissions.ts";
-import type { Caller } from "../access/rules/grants.ts";
-import { CarillonError, jobDisabled, jobNotFound } from "../errors.ts";
+/** The one door to a new run: for callers of the API, cron slots, chains and reruns alike. */
+import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { findJob, type StoredJob } from "../jobs/find.ts";
-import { type Admitting, holdJobs, lockJobs } from "../jobs/locks.ts";
-import { DEFAULT_POOL, MAX_WAITING } from "../jobs/rules/definition.ts";
+import { holdJobs, lockFully } from "../jobs/locks.ts";
+import { type Concurrency, MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
 import { replaceRuns } from "./cancel.ts";
-import { fingerprintOf, insertKey, keyOf, lockKey } from "./idempotency.ts";
-import { standings } from "./release.ts";
-import { type Admission, admitRun, slotJitterMs, standingAfter } from "./rules/admission.ts";
+import { type Admission, admitRun, type Standing, slotJitterMs, standingAfter } from "./rules/admission.ts";
 import { pausedReason } from "./rules/missed.ts";
 import type { Trigger } from "./rules/states.ts";
 
-/** A trigger by whoever calls the API. */
-export interface ApiTrigger {
-  job: string;
-  /** The caller's own label. */
-  triggeredBy?: string | undefined;
-  /** Joins the job's env and wins over it. */
-  env?: Readonly<Record<string, string>> | undefined;
-  /** false: fire no actions. */
-  events?: boolean | undefined;
-  /** The same key with the same trigger gives the same run (promise 2). */
-  idempotencyKey?: string | undefined;
-}
-
-/** A run that a trigger stands for; `replayed`: an earlier trigger with the same key made it. */
-export interface TriggerResult {
-  id: string;
-  replayed: boolean;
-}
-
-/**
- * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, forbidden for a caller who may not
- * trigger this job or set this env, and idempotency_mismatch when the key stands for another trigger.
- */
-export async function triggerRun(
-  { db, queue }: Infra,
-  caller: Caller,
-  trigger: ApiTrigger,
-): Promise<TriggerResult> {
-  requireTrigger(caller, trigger.job);
-  return db.transaction(async (tx) => {
-    const triggered = await triggerOnce(queue, tx, caller, trigger);
-    await audit(tx, caller, "job.trigger", trigger.job, {
-      run: triggered.id,
-      env: Object.keys(trigger.env ?? {}),
-      ...(trigger.events === false && { events: false }),
-      ...(triggered.replayed && { replayed: true }),
-    });
-    return triggered;
-  });
-}
-
-async function triggerOnce(
-  queue: Queue,
-  tx: Tx,
-  caller: Caller,
-  trigger: ApiTrigger,
-): Promise<TriggerResult> {
-  const now = await databaseNow(tx);
-  const key = keyOf(caller, trigger);
-  if (key === undefined) return { id: await createAsked(queue, tx, caller, trigger, now), replayed: false };
-  const fingerprint = fingerprintOf(trigger);
-  const known = await lockKey(tx, key, now);
-  if (known !== undefined && known.fingerprint !== fingerprint) {
-    throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
-  }
-  if (known !== undefined) return { id: known.runId, replayed: true };
-  const id = await createAsked(queue, tx, caller, trigger, now);
-  await insertKey(tx, { key, fingerprint, runId: id, createdAt: now });
-  return { id, replayed: false };
-}
-
-async function createAsked(
-  queue: Queue,
-  tx: Tx,
-  caller: Caller,
-  trigger: ApiTrigger,
-  now: Date,
-): Promise<string> {
-  const job = await askedJob(tx, caller, trigger);
-  const [id] = await createRuns(queue, tx, [
-    {
-      jobId: job.id,
-      trigger: "api",
-      triggeredBy: trigger.triggeredBy ?? "api",
-      triggeredAt: now,
-      env: trigger.env,
-      fireEvents: trigger.events,
-    },
-  ]);
-  if (id !== undefined) return id;
-  // It was there a moment ago: it is disabled, unless it has been deleted since.
-  throw (await findJob(tx, trigger.job)) === undefined ? jobNotFound(trigger.job) : jobDisabled(trigger.job);
-}
-
-async function askedJob(tx: Tx, caller: Caller, { job: name, env = {} }: ApiTrigger): Promise<StoredJob> {
-  const job = await findJob(tx, name);
-  if (job === undefined) throw jobNotFound(name);
-  if (Object.keys(env).length === 0) return job;
-  // What it lists is read once no save can change it any more.
-  await holdJobs(tx, [job.id]);
-  const held = (await findJob(tx, name)) ?? job;
-  requireParams(caller, held.definition, env);
-  return held;
-}
-
-/** A slot of a job that has come. */
+/** A slot that is due. */
 export interface DueSlot {
   jobId: string;
   scheduledFor: Date;
-  /** Why it makes no run. */
+  /** Set: the slot is recorded as missed, for this reason. */
   missed?: string | undefined;
 }
 
 /**
- * Slots in one transaction, which has one insert and one bulk send for each pool. More at once would not be faster, but
- * block the event loop for longer, and workers would wait for the first of them until the last is there.
+ * Slots in one transaction, which has one insert and one bulk send for each pool. A larger batch would not be faster: it
+ * would block the event loop for longer, and workers would wait for its first run until its last is inserted.
  */
 const SLOTS_AT_ONCE = 1_000;
 
-/** Creates the runs of due slots, many in one insert; a slot that has its run already makes none. */
+/** Creates the runs of due slots, many in one insert; a slot that already has its run creates none. */
 export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot[]): Promise<void> {
-  // One order for all nodes: two that insert the same slots must not wait for each other in a circle.
+  // All nodes use one order: two that insert the same slots must not deadlock.
   const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
   for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
     const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
     await db.transaction(async (tx) => {
       const now = await databaseNow(tx);
-      const asked = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
+      const common = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
       await createRuns(
         queue,
         tx,
-        batch.map((slot) => ({ ...slot, ...asked })),
+        batch.map((slot) => ({ ...slot, ...common })),
       );
     });
   }
 }
 
 /** A run to create; the revision is the job's current one. */
-export type RunRequest = Omit<NewRun, "id" | "revisionId" | "state" | "messageId" | "nextAttemptAt"> & {
-  /** It is recorded as missed, for this reason, and never runs. */
+export type RunRequest = Omit<
+  NewRun,
+  "id" | "revisionId" | "pool" | "state" | "messageId" | "nextAttemptAt"
+> & {
+  /** Set: the run is recorded as missed, for this reason, and never starts. */
   missed?: string | undefined;
 };
 
 /**
- * Creates runs and sends the messages of those that may start, in the caller's transaction; answers the new ids.
- * Jobs that are deleted or disabled, and slots that have their run already, are left out; slots of paused ones are missed.
- * Throws queue_full when a caller asks for one that would wait behind too many.
+ * Creates runs and sends the messages of those that may start, in the caller's transaction. Returns the new ids. Leaves
+ * out jobs that are deleted or disabled, and slots that already have their run; slots of paused jobs are missed. Throws
+ * queue_full when a caller of the API asks for one more run than may wait.
  */
 export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
   if (requests.length === 0) return [];
-  const jobIds = [...new Set(requests.map((r) => r.jobId))];
-  const jobs = await lockJobs(tx, jobIds);
-  const standing = await standings(tx, jobIds);
-  // Before they are admitted: a slot that has its run must not take a place, or another run's.
+  const jobs = await lockJobs(tx, [...new Set(requests.map(({ jobId }) => jobId))]);
+  // Before they are admitted: a slot that has its run must not take a place, or replace another run.
   const taken = await takenSlots(tx, requests);
-  const runs = requests.flatMap(({ missed, ...request }): NewRun[] => {
+  const runs = requests.flatMap((request) => {
     const job = jobs.get(request.jobId);
-    if (job === undefined || taken.has(slotKey(request))) return [];
-    const { revisionId } = job;
-    const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
-    if (reason) return [{ ...request, id: newId(), revisionId, state: "missed", messageId: null, reason }];
-    const before = standing.get(request.jobId) ?? { holding: 0, waiting: 0, waitingCron: 0 };
-    const admission = admitRun(before, job.concurrency, request.trigger);
-    standing.set(request.jobId, standingAfter(before, admission, request.trigger));
-    return [
-      { ...request, id: newId(), revisionId, ...admitted(admission), nextAttemptAt: startOf(request, job) },
-    ];
+    return job === undefined || taken.has(slotKey(request)) ? [] : [newRun(request, job)];
   });
   if (runs.length === 0) return [];
   const inserted = await insertRuns(tx, runs);
   const created = runs.filter((run) => inserted.has(run.id));
-  const poolOf = (jobId: string) => jobs.get(jobId)?.pool ?? DEFAULT_POOL;
-  const starting = created.flatMap(({ id, jobId, messageId, nextAttemptAt }) =>
-    messageId === null ? [] : [attemptMessage({ id, pool: poolOf(jobId) }, messageId, nextAttemptAt)],
+  const starting = created.flatMap(({ id, pool, messageId, nextAttemptAt }) =>
+    messageId === null ? [] : [attemptMessage({ id, pool }, messageId, nextAttemptAt)],
   );
   await sendAttempts(queue, tx, starting);
-  const waits = created.filter((run) => run.state === "queued" && run.messageId === null);
-  for (const jobId of new Set(waits.map((run) => run.jobId))) {
+  const waiting = created.filter((run) => run.state === "queued" && run.messageId === null);
+  for (const jobId of new Set(waiting.map((run) => run.jobId))) {
     if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(queue, tx, jobId);
   }
   return created.map((run) => run.id);
 }
 
+/** What a new run needs to know of its job, which is live, enabled and locked. */
+interface LockedJob {
+  revisionId: string;
+  concurrency: Concurrency;
+  pool: string;
+  /** Cron runs start up to so much later (ms). */
+  jitterMs: number;
+  /** Set: its slots are missed. */
+  paused: { by: string | null; reason: string | null } | null;
+  /** Its active runs; those that this transaction creates are added. */
+  standing: Standing;
+}
+
+/** Locks jobs until the transaction ends, and returns those that are live and enabled. No save changes them meanwhile. */
+async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, LockedJob>> {
+  const fully = await holdJobs(tx, jobIds);
+  const rows = await readJobs(tx, jobIds);
+  const newlyLimited = fully ? [] : rows.filter((row) => row.limit !== null);
+  if (newlyLimited.length > 0) {
+    // A save set a limit while we waited for the lock: their runs count only under the full lock.
+    await lockFully(
+      tx,
+      newlyLimited.map((row) => row.id),
+    );
+    rows.splice(0, rows.length, ...(await readJobs(tx, jobIds)));
+  }
+  return new Map(
+    rows.map(({ id, limit, policy, isPaused, by, reason, holding, waiting, waitingCron, ...job }) => [
+      id,
+      {
+        ...job,
+        concurrency: { limit, policy },
+        paused: isPaused ? { by, reason } : null,
+        standing: { holding, waiting, waitingCron },
+      },
+    ]),
+  );
+}
+
+type JobRow = Pick<LockedJob, "revisionId" | "pool" | "jitterMs"> &
+  Concurrency &
+  Standing & { id: string; isPaused: boolean; by: string | null; reason: string | null };
+
+/** A statement after the one that locks: it sees what a save committed while the lock was waited for. */
+async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
+  return tx.$queryRaw`
+    SELECT j.id, r.id AS "revisionId", j.concurrency_limit AS "limit", r.concurrency_policy AS policy, r.pool,
+      r.jitter_ms AS "jitterMs", j.paused_at IS NOT NULL AS "isPaused", j.paused_by AS by, j.pause_reason AS reason,
+      active.*
+    FROM job j JOIN job_revision r ON r.id = j.current_revision_id CROSS JOIN LATERAL (
+      SELECT (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
+        (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
+        (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
+      FROM run WHERE job_id = j.id AND state IN ('queued', 'running', 'retrying')
+    ) AS active
+    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
+}
+
+/** Decides about one request, and counts its run to the job's standing. */
+function newRun({ missed, ...request }: RunRequest, job: LockedJob): NewRun {
+  const run = { ...request, id: newId(), revisionId: job.revisionId, pool: job.pool };
+  const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
+  if (reason) return { ...run, state: "missed", messageId: null, reason };
+  const admission = admitRun(job.standing, job.concurrency, request.trigger);
+  job.standing = standingAfter(job.standing, admission, request.trigger);
+  return { ...run, ...admitted(admission), nextAttemptAt: startOf(request, job) };
+}
+
 /** When a cron run may start, if that is later than its slot. */
-function startOf({ jobId, trigger, scheduledFor }: RunRequest, { jitterMs }: Admitting): Date | undefined {
+function startOf({ jobId, trigger, scheduledFor }: RunRequest, { jitterMs }: LockedJob): Date | undefined {
   if (trigger !== "cron" || scheduledFor === undefined || jitterMs === 0) return undefined;
   return new Date(scheduledFor.getTime() + slotJitterMs(jobId, scheduledFor, jitterMs));
 }
@@ -215,6 +173,7 @@ export interface NewRun {
   id: string;
   jobId: string;
   revisionId: string;
+  pool: string;
   trigger: Trigger;
   triggeredBy: string;
   triggeredAt: Date;
@@ -234,16 +193,16 @@ export interface NewRun {
   rerunOfId?: string | undefined;
 }
 
-/** Inserts runs; answers the ids of those that are new: a slot that has its run already is left out (promise 1). */
+/** Inserts runs and returns the ids of the new ones: a slot that already has its run is left out (promise 1). */
 export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
-  const data = runs.map((run) => ({
+  const data = runs.map(({ pool: _, ...run }) => ({
     ...run,
     env: run.env ?? {},
     fireEvents: run.fireEvents ?? true,
     depth: run.depth ?? 1,
     finishedAt: run.state === "queued" ? null : run.triggeredAt,
   }));
-  // One parameter for all of them: there is a limit to how many a statement has, and each one costs.
+  // All rows are one parameter: the number of parameters is limited, and each one costs.
   const rows = await tx.$queryRaw<{ id: string }[]>`
     INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
       fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
@@ -262,16 +221,16 @@ export interface Slot {
   scheduledFor?: Date | undefined;
 }
 
-/** What a slot is called in the set of {@link takenSlots}. */
+/** The key of a slot in the set of {@link takenSlots}. */
 export function slotKey({ jobId, scheduledFor }: Slot): string {
   return `${jobId} ${scheduledFor?.toISOString()}`;
 }
 
-/** Those of these slots that have their row. */
-export async function takenSlots(tx: Tx, slots: readonly Slot[]): Promise<Set<string>> {
-  const asked = slots.filter((slot) => slot.scheduledFor !== undefined);
-  if (asked.length === 0) return new Set();
-  const [jobIds, times] = [asked.map((s) => s.jobId), asked.map((s) => s.scheduledFor?.toISOString())];
+/** Those of these slots that already have their run. */
+async function takenSlots(tx: Tx, slots: readonly Slot[]): Promise<Set<string>> {
+  const due = slots.filter((slot) => slot.scheduledFor !== undefined);
+  if (due.length === 0) return new Set();
+  const [jobIds, times] = [due.map((s) => s.jobId), due.map((s) => s.scheduledFor?.toISOString())];
   const taken = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
     SELECT run.job_id AS "jobId", run.scheduled_for AS "scheduledFor"
     FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS slot (job_id, scheduled_for)

@@ -9,7 +9,7 @@ import { readRun } from "../../src/runs/read.ts";
 import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
-import { triggerRun } from "../../src/runs/trigger.ts";
+import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";

@@ -10,7 +10,7 @@ import { recoverRuns, settleLost } from "../../src/runs/recover.ts";
 import type { AttemptOutcome } from "../../src/runs/rules/states.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
-import { triggerRun } from "../../src/runs/trigger.ts";
+import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";

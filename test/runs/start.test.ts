@@ -4,7 +4,8 @@ import { type AttemptMessage, attemptQueue, RENEW_DEADLINE_MS } from "../../src/
 import { ClaimLost } from "../../src/queue/queue.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
-import { triggerRun, triggerSlots } from "../../src/runs/trigger.ts";
+import { triggerSlots } from "../../src/runs/trigger.ts";
+import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";

@@ -5,7 +5,7 @@ import pino from "pino";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Infra } from "../../src/infra.ts";
 import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
-import { triggerRun } from "../../src/runs/trigger.ts";
+import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import type { CommandEnd, CommandSpec } from "../../src/worker/remote-command.ts";
 import { startWorker } from "../../src/worker/worker.ts";

@@ -7,7 +7,7 @@ import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
 import { patchJobDocument } from "../../jobs/rules/patch.ts";
 import type { Database } from "../../postgres/client.ts";
-import { triggerRun } from "../../runs/trigger.ts";
+import { triggerRun } from "../../runs/trigger-by-caller.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
 import { parseDocument } from "../plugins/validation.ts";
 import { nameSchema, type Warning } from "../schemas/fields.ts";

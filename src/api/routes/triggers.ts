@@ -2,8 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
-import { rerun } from "../../runs/rerun.ts";
-import { triggerRun } from "../../runs/trigger.ts";
+import { rerun, triggerRun } from "../../runs/trigger-by-caller.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";
