@@ -31,7 +31,7 @@ export async function audit(
 export type AuditRow = Prisma.AuditEntryGetPayload<object>;
 export type NewAuditEntry = Omit<AuditRow, "at" | "changes"> & { changes: object };
 
-export async function insertAuditEntry(tx: Tx, entry: NewAuditEntry): Promise<void> {
+async function insertAuditEntry(tx: Tx, entry: NewAuditEntry): Promise<void> {
   const { id, actor, address, action, target, changes } = entry;
   await tx.$executeRaw`
     INSERT INTO audit_entry (id, at, actor, address, action, target, changes)

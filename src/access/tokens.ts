@@ -14,7 +14,7 @@ import { ADMIN, type Caller, type Scope } from "./rules/grants.ts";
 const BYTES = 32;
 
 /** A new token: what makes our tokens easy to find where they should not be, and 256 random bits. */
-export function newToken(): string {
+function newToken(): string {
   return `crl_${randomBytes(BYTES).toString("base64url")}`;
 }
 
@@ -122,13 +122,13 @@ function tokenNotFound(name: string): CarillonError {
 export type TokenRow = Prisma.TokenGetPayload<object>;
 
 /** Inserts a token; answers false when there is one of its name. */
-export async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): Promise<boolean> {
+async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): Promise<boolean> {
   const { count } = await tx.token.createMany({ data: [token], skipDuplicates: true });
   return count > 0;
 }
 
 /** Deletes a token; answers its hash, or undefined when there is none of this name. */
-export async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined> {
+async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ hash: string }[]>`DELETE FROM token WHERE name = ${name} RETURNING hash`;
   return row?.hash;
 }

@@ -11,7 +11,7 @@ export type ScheduledJob = Pick<CronJob, "cron" | "timezone" | "scheduleTimezone
 };
 
 /** The jobs of {@link cronJobs} that are not paused, by name, after the name `after`. */
-export async function scheduledJobs(tx: Tx, after: string, limit: number): Promise<ScheduledJob[]> {
+async function scheduledJobs(tx: Tx, after: string, limit: number): Promise<ScheduledJob[]> {
   return tx.$queryRaw`
     SELECT j.name, s.name AS schedule, r.cron, r.timezone, s.tz_location AS "scheduleTimezone"
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id

@@ -13,7 +13,7 @@ import type { RunState } from "./rules/states.ts";
 import { lockRun, moveRun } from "./transitions.ts";
 
 /** Cancels a run that waits; the status of an earlier attempt stays. */
-export async function cancelWaitingRun(
+async function cancelWaitingRun(
   tx: Tx,
   run: { id: string; finishedAt: Date; reason: string },
 ): Promise<void> {
@@ -22,7 +22,7 @@ export async function cancelWaitingRun(
 }
 
 /** Notes that a running run is to be ended, and why; what was noted before stays. */
-export async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
+async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
   await tx.run.updateMany({
     where: { id: run.id, state: "running", cancelRequestedAt: null },
     data: { cancelRequestedAt: run.at, reason: run.reason },
@@ -39,7 +39,7 @@ export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promis
 }
 
 /** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
-export async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
+async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
   return tx.$queryRaw`
     SELECT run.id, run.message_id AS "messageId", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
@@ -55,7 +55,7 @@ export interface WaitingRun {
 }
 
 /** Locks the job of a run if it has a limit; answers its id then. To be called before the run is locked. */
-export async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
+async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
     FOR NO KEY UPDATE`;
@@ -106,7 +106,7 @@ export async function cancelRunsOfJobs(queue: Queue, tx: Tx, jobIds: readonly st
 }
 
 /** Cancels locked runs that are queued or retrying, and takes their messages back. */
-export async function cancelWaiting(
+async function cancelWaiting(
   queue: Queue,
   tx: Tx,
   waiting: readonly WaitingRun[],
@@ -127,7 +127,7 @@ export async function cancelWaiting(
  * Has a locked, running run ended by its worker, on whichever node; it holds its place until then. A second request
  * changes nothing, and is signalled again.
  */
-export async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
+async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
   await requestCancel(tx, { id, at: await databaseNow(tx), reason });
   await publish(tx, { type: "cancel", run: id });
   await publish(tx, { type: "run_changed", run: id });
@@ -140,7 +140,7 @@ export interface Holder extends WaitingRun {
 }
 
 /** Locks the runs of a job that hold its places, and reads them, oldest first. */
-export async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
+async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
   return tx.$queryRaw`
     SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id

@@ -33,7 +33,7 @@ export interface RunPage {
 }
 
 /** Runs newest first, from before `beforeId` on. */
-export async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
+async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
   const jobIds = filter.jobs && (await jobsNamed(tx, filter.jobs)).map(({ id }) => id);
   const ids = await tx.$queryRaw<{ id: string }[]>(runIds(filter, jobIds, page));
   return tx.run.findMany({

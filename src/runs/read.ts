@@ -116,18 +116,18 @@ const DETAIL = {
 } as const;
 export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
 
-export async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
+async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
   return (await tx.run.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
 }
 
 /** The name of a run's job; undefined when there is no such run. */
-export async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> {
+async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> {
   const run = await tx.run.findUnique({ where: { id }, select: { job: { select: { name: true } } } });
   return run?.job.name;
 }
 
 /** The state of a run; undefined when there is none. */
-export async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
+async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
 }
 

@@ -19,7 +19,7 @@ import { settleAttempt } from "./settle.ts";
 import { type LockedRun, lockRun, replaceMessages } from "./transitions.ts";
 
 /** Runs that have not ended, oldest first, after `afterId`. */
-export async function activeRuns(
+async function activeRuns(
   tx: Tx,
   afterId: string | undefined,
   limit: number,

@@ -176,7 +176,7 @@ async function fireEvent(
   );
 }
 
-export async function finishRun(
+async function finishRun(
   tx: Tx,
   run: {
     id: string;
@@ -192,7 +192,7 @@ export async function finishRun(
   await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
 }
 
-export async function retryRun(
+async function retryRun(
   tx: Tx,
   run: { id: string; status: number; nextAttempt: number; nextAttemptAt: Date; messageId: string },
 ): Promise<void> {
@@ -200,11 +200,11 @@ export async function retryRun(
   await moveRun(tx, run.id, "retrying", { status, attempt: nextAttempt, nextAttemptAt, messageId });
 }
 
-export async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
+async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
   await moveRun(tx, run.id, "queued", { messageId: run.messageId });
 }
 
-export async function insertRunEvent(
+async function insertRunEvent(
   tx: Tx,
   event: {
     id: string;
@@ -224,7 +224,7 @@ export async function insertRunEvent(
  * The jobs that a settlement of this run touches: its own if that has a limit, and those that its actions may
  * trigger. To be locked together, before the run.
  */
-export async function jobsOfSettlement(
+async function jobsOfSettlement(
   tx: Tx,
   runId: string,
 ): Promise<{ own: string | undefined; targets: string[] }> {
@@ -248,11 +248,7 @@ const TARGET = {
 type ActionRow = Prisma.EventActionGetPayload<{ include: typeof TARGET }>;
 
 /** The actions of a revision, then those that its schedule has now; targets as they are now. */
-export async function settlingActions(
-  tx: Tx,
-  revisionId: string,
-  scheduleId: string,
-): Promise<SettlingAction[]> {
+async function settlingActions(tx: Tx, revisionId: string, scheduleId: string): Promise<SettlingAction[]> {
   const rows = await tx.eventAction.findMany({
     where: { OR: [{ jobRevisionId: revisionId }, { scheduleId }] },
     include: TARGET,

@@ -12,11 +12,11 @@ import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
 
-export async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
+async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
   await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
 }
 
-export async function insertAttempt(
+async function insertAttempt(
   tx: Tx,
   attempt: { id: string; runId: string; number: number; worker: string; startedAt: Date },
 ): Promise<void> {

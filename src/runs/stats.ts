@@ -36,7 +36,7 @@ export interface ActiveRuns {
   oldestQueued: Date | null;
 }
 
-export async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
+async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
   const [row] = await tx.$queryRaw<ActiveRuns[]>`
     SELECT (count(*) FILTER (WHERE state = 'queued'))::int AS queued,
       (count(*) FILTER (WHERE state = 'running'))::int AS running,
@@ -48,7 +48,7 @@ export async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
 }
 
 /** How many runs have ended since a time, by state; a state without any is left out. Asked job by job, as the index is. */
-export async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number>> {
+async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number>> {
   const rows = await tx.$queryRaw<{ state: RunState; count: number }[]>`
     SELECT ended.state, sum(ended.count)::int AS count
     FROM job CROSS JOIN LATERAL (

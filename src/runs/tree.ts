@@ -32,7 +32,7 @@ export interface ChainRun {
  * Up to `limit` runs of the chain that a run belongs to, each after the one that triggered it: first those that lead
  * to the run, then level by level. Postgres stops the recursion where the LIMIT inside is reached.
  */
-export async function chainOf(tx: Tx, id: string, limit: number): Promise<ChainRun[]> {
+async function chainOf(tx: Tx, id: string, limit: number): Promise<ChainRun[]> {
   return tx.$queryRaw<ChainRun[]>`
     WITH RECURSIVE up (id, parent_event_id) AS (
       SELECT id, parent_event_id FROM run WHERE id = ${id}::uuid

@@ -194,7 +194,7 @@ export interface NewRun {
 }
 
 /** Inserts runs and returns the ids of the new ones: a slot that already has its run is left out (promise 1). */
-export async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
+async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
   const data = runs.map(({ pool: _, ...run }) => ({
     ...run,
     env: run.env ?? {},

@@ -18,7 +18,7 @@ import { newestSlots } from "../time/slots.ts";
 import { lockProgress } from "./progress.ts";
 
 /** How many slots of each job have been recorded as missed since it was paused. */
-export async function missedInPause(
+async function missedInPause(
   tx: Tx,
   paused: readonly { jobId: string; pausedAt: Date }[],
 ): Promise<Map<string, number>> {
@@ -32,7 +32,7 @@ export async function missedInPause(
 }
 
 /** Those of these slots shortly before which, or at which, a run of the same job has been made up for. */
-export async function caughtUpNear(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
+async function caughtUpNear(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
   const [jobIds, times] = [slots.map((s) => s.jobId), slots.map((s) => s.scheduledFor?.toISOString())];
   const near = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
     SELECT DISTINCT slot.job_id AS "jobId", slot.scheduled_for AS "scheduledFor"

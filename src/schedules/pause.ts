@@ -7,7 +7,7 @@ import { databaseNow, type Tx } from "../postgres/client.ts";
 import { save } from "./save.ts";
 
 /** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */
-export async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
+async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
   await tx.job.update({
     where: { id: jobId },
     data: {

@@ -136,7 +136,7 @@ function digest(text: string): string {
 export type BeginLogin = (from: string, mayFail: () => Promise<number>) => Promise<() => void>;
 
 /** The places of all addresses. */
-export function loginAttempts(): BeginLogin {
+function loginAttempts(): BeginLogin {
   const underWay = new Map<string, Set<Promise<void>>>();
   return async (from, mayFail) => {
     for (;;) {

@@ -151,7 +151,7 @@ const pauseSchema = z
   .optional()
   .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
 
-export const jobPauses =
+const jobPauses =
   (infra: Infra, { defaultTimezone }: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(

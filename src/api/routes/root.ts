@@ -58,7 +58,7 @@ export const rootRoutes =
       async ({ protocol, host, headers, caller }, reply) => {
         const base = `${protocol}://${host}`;
         reply.header("vary", "accept");
-        if (preferred(headers.accept, ["text/plain", "application/json"]) === "application/json")
+        if (preferred({ headers }, ["text/plain", "application/json"]) === "application/json")
           return reply.send({ name: "carillon", version, links: links(base) });
         const jobs = await readJobs(db, caller, { limit: LOOKED_AT });
         const job = jobs.find(({ definition }) => definition.enabled)?.definition.name;

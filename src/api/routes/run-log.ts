@@ -45,8 +45,7 @@ export const runLogRoutes =
         const { query, headers, caller } = request;
         const { id } = request.params;
         await requireRun(db, caller, id);
-        const asEvents =
-          preferred(headers["accept"] as string | undefined, ["text/plain", EVENTS]) === EVENTS;
+        const asEvents = preferred(request, ["text/plain", EVENTS]) === EVENTS;
         let part = await logPart(reader, id, query.attempt);
         if (query.tail !== undefined) {
           part = { ...part, from: await tailPlace(db, reader, id, part, query.tail) };

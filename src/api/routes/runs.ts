@@ -162,7 +162,7 @@ export const runTreeRoutes =
         const { runs, truncated } = await readTree(db, id);
         const tree = treeView(runs, id, truncated);
         reply.header("vary", "accept");
-        const type = preferred(headers.accept, ["application/json", "text/plain", MERMAID]);
+        const type = preferred({ headers }, ["application/json", "text/plain", MERMAID]);
         switch (type) {
           case "application/json":
             return reply.type(type).send(tree);

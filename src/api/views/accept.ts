@@ -1,22 +1,16 @@
 /** Which of the forms of an answer a caller prefers. */
+import accepts from "accepts";
+import type { FastifyRequest } from "fastify";
 
 /**
- * The offer that an Accept header ranks highest; the first one where it ranks none higher, or none at all.
- * @param offers media types without parameters
+ * The offer that the Accept header ranks highest; the first one when the header is absent or accepts none of them.
+ * @param offers media types without parameters; all of them are sent as UTF-8
  */
-export function preferred<T extends string>(accept: string | undefined, offers: readonly [T, ...T[]]): T {
-  const ranges = (accept ?? "*/*").split(",").map(readRange);
-  const quality = (offer: T) => {
-    const specific = [offer, `${offer.split("/", 1)[0]}/*`, "*/*"]
-      .map((type) => ranges.find((range) => range.type === type))
-      .find((range) => range !== undefined);
-    return specific?.quality ?? 0;
-  };
-  return offers.reduce((best, offer) => (quality(offer) > quality(best) ? offer : best));
-}
-
-function readRange(text: string): { type: string; quality: number } {
-  const [type = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
-  const q = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2);
-  return { type, quality: q === undefined ? 1 : Number(q) || 0 };
+export function preferred<T extends string>(
+  { headers }: Pick<FastifyRequest, "headers">,
+  offers: readonly [T, ...T[]],
+): T {
+  const types = offers.map((offer) => `${offer}; charset=utf-8`);
+  const chosen = accepts({ headers } as FastifyRequest["raw"]).types(types);
+  return offers.find((offer) => chosen === `${offer}; charset=utf-8`) ?? offers[0];
 }

@@ -141,7 +141,7 @@ export function eventsView(actions: readonly EventAction[]): EventsDocument {
   return Object.fromEntries(used.map((event) => [event, ofEvent(event)]));
 }
 
-export function webhook(target: string | Webhook): Webhook {
+function webhook(target: string | Webhook): Webhook {
   return typeof target === "string" ? { url: target } : target;
 }
 

@@ -75,7 +75,7 @@ export async function answerRun(
   // Who did not wait is told that the trigger was taken, however quick the run was; and one that was skipped never ran.
   const awaited = wait > 0 && isFinal(state) && state !== "skipped";
   reply.code(awaited ? 200 : unfinished).header("vary", "accept");
-  const type = preferred(reply.request.headers.accept, ["application/json", "text/plain"]);
+  const type = preferred(reply.request, ["application/json", "text/plain"]);
   return type === "text/plain"
     ? reply.type("text/plain; charset=utf-8").send(full.log)
     : reply.send(runView(full));

@@ -20,5 +20,5 @@ it.each([
   ["application/json;q=x, text/plain", TEXT],
   ["image/png", JSON_TYPE],
 ])("takes %j for %s", (accept, type) => {
-  expect(preferred(accept, [JSON_TYPE, TEXT])).toBe(type);
+  expect(preferred({ headers: { accept } }, [JSON_TYPE, TEXT])).toBe(type);
 });
