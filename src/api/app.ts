@@ -2,7 +2,6 @@
 
 import { randomUUID } from "node:crypto";
 import type { RequestListener, Server } from "node:http";
-import { normalizeIP } from "@fastify/rate-limit";
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -23,7 +22,6 @@ import { acceptBodies } from "./plugins/body-parsers.ts";
 import { type BrowserGuardOptions, createBrowserGuard } from "./plugins/browser-guard.ts";
 import { type CallLimits, limitCalls } from "./plugins/call-limits.ts";
 import { addressOf } from "./plugins/client-address.ts";
-import { holdBy } from "./plugins/connections.ts";
 import { limitLongAnswers } from "./plugins/long-answers.ts";
 import { describeApi } from "./plugins/openapi.ts";
 import { type PressureLimits, shedUnderPressure } from "./plugins/pressure.ts";
@@ -99,10 +97,7 @@ async function loginGateOf(app: FastifyInstance, options: AppOptions) {
   const admit = await limitCalls(app, limits);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const caller = { address: addressOf(request, behindProxy), credential: readCredential(request) };
-    const { socket } = request.raw;
-    holdBy(socket, normalizeIP(caller.address));
     await admit(request, reply, caller, () => authenticate(request, reply, caller.address));
-    if (request.caller !== undefined) holdBy(socket, request.caller.id);
   };
 }
 

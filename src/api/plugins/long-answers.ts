@@ -1,36 +1,43 @@
-/** How many answers that take long one token may have under way, so that it leaves connections to others. */
+/** Limits the long responses that are under way, so that connections are left for short calls and other tokens. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** Answers for as long as the caller takes, or longer. */
+    /** The response may take as long as the caller or a run takes. */
     long?: boolean;
   }
 }
 
-/** Of all connections: less than half, and room for the short calls of the same token. */
-const SHARE = 0.4;
+/** The share of all connections that the long responses of one token may take. */
+const TOKEN_SHARE = 0.4;
+/** The share that those of all tokens together may take. */
+const TOTAL_SHARE = 0.8;
 
-/** Answers 429 `rate_limited` to calls of a token that has too many waits, followed logs and reads of logs under way. */
+/** Answers 429 `rate_limited` to waits, followed logs and reads of logs while too many of them are under way. */
 export function limitLongAnswers(app: FastifyInstance): void {
-  const most = Math.floor(app.server.maxConnections * SHARE);
+  const most = Math.floor(app.server.maxConnections * TOKEN_SHARE);
+  const mostOfAll = Math.floor(app.server.maxConnections * TOTAL_SHARE);
   const underWay = new Map<string, number>();
-  // Once the query is read, and before anything is done.
+  let total = 0;
+  // After the query is parsed, and before the handler does anything.
   app.addHook("preHandler", async (request, reply) => {
     if (!isLong(request)) return;
     const { id } = request.caller;
     const before = underWay.get(id) ?? 0;
-    if (before >= most) {
+    if (before >= most || total >= mostOfAll) {
+      const who = before >= most ? `This token has ${most}` : `All tokens together have ${mostOfAll}`;
       throw new CarillonError(
         "rate_limited",
-        `This token has ${most} calls under way that wait for a run or read its log: end one of them first`,
+        `${who} calls under way that wait for a run or read its log: end one of them first`,
       );
     }
-    // Who has gone already closes nothing any more.
+    // The client has already disconnected, so no close event will follow.
     if (request.raw.socket.destroyed) return;
     underWay.set(id, before + 1);
+    total += 1;
     reply.raw.once("close", () => {
+      total -= 1;
       const left = (underWay.get(id) ?? 0) - 1;
       if (left > 0) underWay.set(id, left);
       else underWay.delete(id);

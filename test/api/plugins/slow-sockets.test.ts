@@ -80,30 +80,51 @@ it("a handshake that does not come gives way as well", async () => {
   await expect.poll(open).toBeLessThanOrEqual(MOST * 0.9);
 });
 
-describe.each(["never-read", "follow"] as const)("connections that are being answered: %s", (path) => {
-  it("keep nobody out, and who holds most of them gives way", async () => {
-    const calls = answering();
-    const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
-    ({ app } = started);
-    const quiet = await get(started.port, "/follow", "quiet");
-    // Who reads learns that it was cut.
-    sockets.push(quiet.resume());
-    for (let round = 0; round < 3; round++) {
-      for (const token of ["a", "b", "c"]) {
-        for (let i = 0; i < 6; i++) {
-          const before = calls.begun();
-          sockets.push(await get(started.port, `/${path}`, token));
-          await expect.poll(calls.begun).toBe(before + 1);
-        }
+it("connections whose responses nobody reads give way, and a follower keeps its own", async () => {
+  const calls = answering();
+  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  ({ app } = started);
+  const quiet = await get(started.port, "/follow", "quiet");
+  // A peer that reads learns that it was cut.
+  sockets.push(quiet.resume());
+  for (let round = 0; round < 3; round++) {
+    for (const token of ["a", "b", "c"]) {
+      for (let i = 0; i < 6; i++) {
+        const before = calls.begun();
+        sockets.push(await get(started.port, "/never-read", token));
+        await expect.poll(calls.begun).toBe(before + 1);
       }
-      const answer = await fetch(`http://127.0.0.1:${started.port}/healthz`, {
-        headers: { connection: "close" },
-      });
-      expect(answer.status).toBe(200);
     }
-    await expect.poll(calls.open).toBeLessThanOrEqual(MOST * 0.9);
-    expect(quiet.closed).toBe(false);
+    const answer = await fetch(`http://127.0.0.1:${started.port}/healthz`, {
+      headers: { connection: "close" },
+    });
+    expect(answer.status).toBe(200);
+  }
+  await expect.poll(calls.open).toBeLessThanOrEqual(MOST * 0.9);
+  expect(quiet.closed).toBe(false);
+});
+
+it("followers of all tokens together leave connections to others", async () => {
+  const calls = answering();
+  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  ({ app } = started);
+  const most = MOST * 0.8;
+  for (let i = 0; i < most; i++) {
+    sockets.push(await get(started.port, "/follow", `token-${i % 3}`));
+    await expect.poll(calls.open).toBe(i + 1);
+  }
+  const ask = (path: string) =>
+    fetch(`http://127.0.0.1:${started.port}${path}`, {
+      headers: { authorization: "Bearer another", connection: "close" },
+    });
+  const refused = await ask("/follow");
+  expect(refused.status).toBe(429);
+  expect(await refused.json()).toMatchObject({
+    code: "rate_limited",
+    detail: expect.stringContaining(`All tokens together have ${most} calls under way`),
   });
+  for (let i = 0; i < MOST; i++) expect((await ask("/wait")).status).toBe(200);
+  expect(calls.open()).toBe(most);
 });
 
 it("who takes nothing of an answer is cut off, and who has nothing to take is not", async () => {
