@@ -17,6 +17,7 @@ import { createSender } from "./deliveries/post-webhook.ts";
 import { DELIVERY_DELAYS_MS } from "./deliveries/rules/retry-schedule.ts";
 import type { Infra } from "./infra.ts";
 import { createMonitor, createParts, type Monitor, type Parts } from "./lifecycle.ts";
+import { createLogReader } from "./logs/reader.ts";
 import { openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
@@ -231,6 +232,7 @@ async function startApi(
     serverFactory: server.serverFactory,
     routes: routes(infra, {
       ...{ defaultTimezone, secretKeys, authenticator, closing },
+      reader: createLogReader(infra, { closing }),
       advice: { hostTimezone, defaultTimezone, refusal: guard.checkUrl },
       readiness: createReadiness({ db, health: parts.health, scheduler, numbers }),
       numbers: { scheduler: numbers, deleted: retention.deleted },

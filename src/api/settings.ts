@@ -1,6 +1,7 @@
 /** What the routes are given beside the infrastructure; each of them takes what it reads. */
 import type { Authenticator } from "../access/authenticate.ts";
 import type { SecretKeys } from "../access/secret-keys.ts";
+import type { LogReader } from "../logs/reader.ts";
 import type { Deleted } from "../runs/retain.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 import type { Readiness } from "./readiness.ts";
@@ -11,6 +12,8 @@ export interface ApiSettings {
   defaultTimezone: string;
   secretKeys: SecretKeys;
   authenticator: Authenticator;
+  /** The reader of output and progress that all callers share. */
+  reader: LogReader;
   /** Aborted when the service stops: callers that wait get an answer at once. */
   closing: AbortSignal;
   /** What saves warn about. */

@@ -2,12 +2,13 @@
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
-import type { Infra } from "../infra.ts";
+import { pause } from "../lifecycle.ts";
 import { storedPieces } from "../logs/pieces.ts";
+import type { LogReader } from "../logs/reader.ts";
 import { renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
-import { isFinal, type RunState } from "./rules/states.ts";
+import type { RunState } from "./rules/states.ts";
 
 /** A run with the output of its latest attempt. */
 export interface FullRun {
@@ -131,38 +132,29 @@ async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
 }
 
-/** A waiting caller looks at the truth this often, whatever the signals say. */
-const POLL_MS = 1_000;
-
-/** Waits until the run has ended or `closing` is aborted, at most `patienceMs`. Throws run_not_found. */
+/**
+ * Waits until the run has ended or `closing` is aborted, at most `patienceMs`. All waiting callers share the queries of
+ * the reader. Throws run_not_found.
+ */
 export async function waitForRun(
-  { db, signals }: Infra,
+  reader: LogReader,
   id: string,
   patienceMs: number,
   { closing }: { closing: AbortSignal },
 ): Promise<void> {
   const deadline = performance.now() + patienceMs;
-  let wake = () => {};
-  const unsubscribe = signals.subscribe((signal) => {
-    if (signal.type === "missed" || (signal.type === "run_changed" && signal.run === id)) wake();
-  });
+  let changed = new AbortController();
+  const unwatch = reader.watch(id, () => changed.abort());
   try {
     for (;;) {
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      const state = await readRunState(db, id);
+      const progress = await reader.progress(id);
+      if (progress === undefined) throw runNotFound(id);
       const left = deadline - performance.now();
-      if (isFinal(state) || left <= 0 || closing.aborted) return;
-      await Promise.race([woken, timeout(Math.min(left, POLL_MS))]);
+      if (progress.ended || left <= 0 || closing.aborted) return;
+      await pause(left, changed.signal);
+      changed = new AbortController();
     }
   } finally {
-    unsubscribe();
+    unwatch();
   }
-}
-
-function timeout(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }

@@ -32,7 +32,7 @@ const params = z.object({ name: nameSchema });
 const tags = ["jobs"];
 
 /** What the calls that save jobs read. */
-type SaveSettings = Pick<ApiSettings, "defaultTimezone" | "advice" | "closing">;
+type SaveSettings = Pick<ApiSettings, "defaultTimezone" | "advice" | "reader" | "closing">;
 
 export const jobSaves =
   (infra: Infra, settings: SaveSettings): FastifyPluginAsyncZod =>

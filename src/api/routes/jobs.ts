@@ -30,7 +30,7 @@ const tags = ["jobs"];
 export const jobRoutes =
   (
     infra: Infra,
-    settings: Pick<ApiSettings, "defaultTimezone" | "advice" | "closing">,
+    settings: Pick<ApiSettings, "defaultTimezone" | "advice" | "reader" | "closing">,
   ): FastifyPluginAsyncZod =>
   async (app) => {
     await app.register(jobReads(infra.db, settings));

@@ -7,7 +7,7 @@ import { ADMIN } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
 import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../logs/follow.ts";
-import { createLogReader, type LogReader } from "../../logs/reader.ts";
+import type { LogReader } from "../../logs/reader.ts";
 import { tailPlace } from "../../logs/tail.ts";
 import { requireRun } from "../../runs/read.ts";
 import { readCredential } from "../plugins/authentication.ts";
@@ -23,11 +23,13 @@ const EVENTS = "text/event-stream";
 
 /** `GET /runs/{id}/log`. */
 export const runLogRoutes =
-  (infra: Infra, settings: Pick<ApiSettings, "authenticator" | "closing">): FastifyPluginAsyncZod =>
+  (
+    infra: Infra,
+    settings: Pick<ApiSettings, "authenticator" | "reader" | "closing">,
+  ): FastifyPluginAsyncZod =>
   async (app) => {
     const { db } = infra;
-    const { authenticator, closing } = settings;
-    const reader = createLogReader(infra, settings);
+    const { authenticator, reader, closing } = settings;
     app.get(
       "/api/v1/runs/:id/log",
       {

@@ -31,7 +31,7 @@ const tags = ["runs"];
 
 /** All calls on runs but those that make one. */
 export const runRoutes =
-  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "reader" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
     await app.register(listingRuns(infra.db));
     await app.register(oneRun(infra, settings));
@@ -93,7 +93,7 @@ async function listed(db: Database, query: z.output<typeof jobRunsQuerySchema>, 
 }
 
 const oneRun =
-  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "reader" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       `${PATH}/:id`,

@@ -10,7 +10,7 @@ import type { ApiSettings } from "../settings.ts";
 import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
 export const triggerRoutes =
-  (infra: Infra, settings: Pick<ApiSettings, "closing">): FastifyPluginAsyncZod =>
+  (infra: Infra, settings: Pick<ApiSettings, "reader" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       "/api/v1/jobs/:name/trigger",

@@ -7,6 +7,7 @@ import { readRun, waitForRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
 import { LOCATION, REPLAYED, RUN_HEADERS } from "../schemas/answer-headers.ts";
 import { logSchema, runSchema } from "../schemas/run.ts";
+import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
 import { runView } from "./run.ts";
 
@@ -53,15 +54,15 @@ export interface RunAnswer {
  * cancels nothing. Throws run_not_found, run_failed.
  */
 export async function answerRun(
-  infra: Infra,
+  { db }: Pick<Infra, "db">,
   caller: Caller,
   reply: FastifyReply,
   id: string,
   { wait = 0, fail = false, unfinished }: RunAnswer,
-  settings: { closing: AbortSignal },
+  settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
-  if (wait > 0) await waitForRun(infra, id, wait, settings);
-  const full = await readRun(infra.db, caller, id);
+  if (wait > 0) await waitForRun(settings.reader, id, wait, settings);
+  const full = await readRun(db, caller, id);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));
