@@ -12,7 +12,7 @@ const TAG_BYTES = 16;
 const LINE = /^([0-9a-f]{8}) ([A-Za-z0-9+/]{43}=)$/;
 
 /** A value as the table has it. */
-export interface Sealed {
+export interface SealedValue {
   keyId: string;
   nonce: Uint8Array<ArrayBuffer>;
   /** With its authentication tag at the end. */
@@ -26,9 +26,9 @@ export class SecretUnreadable extends Error {
 
 export interface SecretKeys {
   /** Encrypts under the newest key and binds the value to its row; makes the file with a first key where there is none. */
-  seal(rowId: string, value: string): Promise<Sealed>;
+  seal(rowId: string, value: string): Promise<SealedValue>;
   /** Throws SecretUnreadable. */
-  open(rowId: string, sealed: Sealed): Promise<string>;
+  open(rowId: string, sealed: SealedValue): Promise<string>;
   /** The key that new values get; undefined while there is none. */
   currentKeyId(): Promise<string | undefined>;
   /** Whether the file has one of these keys. */

@@ -7,7 +7,7 @@ import type { Prisma } from "../postgres/generated/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { audit } from "./audit.ts";
 import type { Caller } from "./rules/grants.ts";
-import { type Sealed, type SecretKeys, SecretUnreadable } from "./secret-keys.ts";
+import { type SealedValue, type SecretKeys, SecretUnreadable } from "./secret-keys.ts";
 
 /** Stores a value under a name, in place of the one before. Throws secret_unreadable on a node that has another key file. */
 export async function putSecret(
@@ -154,13 +154,16 @@ async function lockSecret(tx: Tx, name: string): Promise<SecretRow | undefined> 
   return (await tx.secret.findUnique({ where: { name } })) ?? undefined;
 }
 
-async function insertSecret(tx: Tx, secret: { id: string; name: string; now: Date } & Sealed): Promise<void> {
+async function insertSecret(
+  tx: Tx,
+  secret: { id: string; name: string; now: Date } & SealedValue,
+): Promise<void> {
   const { now, ...row } = secret;
   await tx.secret.create({ data: { ...row, createdAt: now, updatedAt: now } });
 }
 
 /** @param now when the value changed; unset: only its key did */
-async function updateSecret(tx: Tx, id: string, sealed: Sealed, now?: Date): Promise<void> {
+async function updateSecret(tx: Tx, id: string, sealed: SealedValue, now?: Date): Promise<void> {
   await tx.secret.update({ where: { id }, data: { ...sealed, ...(now && { updatedAt: now }) } });
 }
 

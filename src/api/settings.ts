@@ -2,7 +2,7 @@
 import type { Authenticator } from "../access/authenticate.ts";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { LogReader } from "../logs/reader.ts";
-import type { Deleted } from "../runs/retain.ts";
+import type { DeletionCount } from "../runs/retain.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 import type { Readiness } from "./readiness.ts";
 import type { Advice } from "./views/warnings.ts";
@@ -28,5 +28,5 @@ export interface ProcessNumbers {
   /** How its own scheduler is doing, and how far all schedulers have come. */
   scheduler(): Promise<SchedulerNumbers>;
   /** What its retention has deleted since it started. */
-  deleted(): Deleted;
+  deleted(): DeletionCount;
 }

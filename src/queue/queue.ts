@@ -24,7 +24,7 @@ export interface Message<T> {
 }
 
 /** A message to send; `id` is chosen by the sender, who keeps it in its own row. */
-export interface Outgoing {
+export interface NewMessage {
   id: string;
   data: object;
   /** Not to be claimed before this time. */
@@ -49,7 +49,7 @@ export interface Queue extends Part {
   /** Whether this process has seen to the queue of a pool. */
   hasPool(pool: string): boolean;
   /** Sends in the caller's transaction; listeners are told when it commits. */
-  send(tx: PrismaTransactionLike, queueName: string, messages: readonly Outgoing[]): Promise<void>;
+  send(tx: PrismaTransactionLike, queueName: string, messages: readonly NewMessage[]): Promise<void>;
   /** Takes up to `count` due messages. */
   claim<T>(queueName: string, count: number): Promise<Message<T>[]>;
   /** Renews claims in one call; answers the ids that are still ours. */

@@ -69,13 +69,13 @@ export async function recoverRuns(infra: Infra): Promise<number> {
   return runs + (await mend(infra, pendingDeliveries, recoverDelivery));
 }
 
-type Waiting = { id: string; jobId?: string; messageId: string | null };
+type RecoveryCandidate = { id: string; jobId?: string; messageId: string | null };
 
 /** Looks at all that wait, batch by batch, and mends those whose message is dead. */
 async function mend(
   { db, queue }: Infra,
-  find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<Waiting[]>,
-  recover: (queue: Queue, tx: Tx, waiting: Waiting) => Promise<boolean>,
+  find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<RecoveryCandidate[]>,
+  recover: (queue: Queue, tx: Tx, waiting: RecoveryCandidate) => Promise<boolean>,
 ): Promise<number> {
   let mended = 0;
   let last: string | undefined;
@@ -94,7 +94,11 @@ async function mend(
   }
 }
 
-async function recoverRun(queue: Queue, tx: Tx, { id, jobId, messageId }: Waiting): Promise<boolean> {
+async function recoverRun(
+  queue: Queue,
+  tx: Tx,
+  { id, jobId, messageId }: RecoveryCandidate,
+): Promise<boolean> {
   // It waits for a place; one may have become free without anybody noticing.
   if (messageId === null && jobId !== undefined) return (await releaseWaiting(queue, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
@@ -111,7 +115,7 @@ async function recoverRun(queue: Queue, tx: Tx, { id, jobId, messageId }: Waitin
   return true;
 }
 
-async function recoverDelivery(queue: Queue, tx: Tx, { id }: Waiting): Promise<boolean> {
+async function recoverDelivery(queue: Queue, tx: Tx, { id }: RecoveryCandidate): Promise<boolean> {
   const delivery = await lockDelivery(tx, id);
   if (delivery?.state !== "pending" || (await lives(queue, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);

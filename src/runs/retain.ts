@@ -9,7 +9,7 @@ const EVERY_MS = 10 * 60_000;
 const BATCH = 500;
 
 /** How many runs and idempotency keys were deleted. */
-export interface Deleted {
+export interface DeletionCount {
   runs: number;
   keys: number;
 }
@@ -17,7 +17,7 @@ export interface Deleted {
 /** The part that deletes old history. */
 export interface Retention extends Part {
   /** What this process has deleted since it started. */
-  deleted(): Deleted;
+  deleted(): DeletionCount;
 }
 
 /**
@@ -27,9 +27,9 @@ export interface Retention extends Part {
 export function startRetention(
   db: Database,
   monitor: Monitor,
-  onSweep: (sweep: Deleted & { ms: number }) => void,
+  onSweep: (sweep: DeletionCount & { ms: number }) => void,
 ): Retention {
-  const total: Deleted = { runs: 0, keys: 0 };
+  const total: DeletionCount = { runs: 0, keys: 0 };
   const tick = async (signal: AbortSignal) => {
     const startedAt = performance.now();
     const { runs, keys } = await sweep(db, { signal });
@@ -47,7 +47,7 @@ export function startRetention(
 export async function sweep(
   db: Database,
   { signal, batch = BATCH }: { signal?: AbortSignal; batch?: number } = {},
-): Promise<Deleted> {
+): Promise<DeletionCount> {
   const now = await db.now();
   const turn = takeTurns(db, signal);
   // Keys first: a run stays while a key stands for it.

@@ -8,7 +8,7 @@ import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
 import { replaceRuns } from "./cancel.ts";
-import { type Admission, admitRun, type Standing, slotJitterMs, standingAfter } from "./rules/admission.ts";
+import { type Admission, admitRun, type Occupancy, occupancyAfter, slotJitterMs } from "./rules/admission.ts";
 import { pausedReason } from "./rules/missed.ts";
 import type { Trigger } from "./rules/states.ts";
 
@@ -91,7 +91,7 @@ interface LockedJob {
   /** Set: its slots are missed. */
   paused: { by: string | null; reason: string | null } | null;
   /** Its active runs; those that this transaction creates are added. */
-  standing: Standing;
+  occupancy: Occupancy;
 }
 
 /** Locks jobs until the transaction ends, and returns those that are live and enabled. No save changes them meanwhile. */
@@ -114,7 +114,7 @@ async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, 
         ...job,
         concurrency: { limit, policy },
         paused: isPaused ? { by, reason } : null,
-        standing: { holding, waiting, waitingCron },
+        occupancy: { holding, waiting, waitingCron },
       },
     ]),
   );
@@ -122,7 +122,7 @@ async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, 
 
 type JobRow = Pick<LockedJob, "revisionId" | "pool" | "jitterMs"> &
   Concurrency &
-  Standing & { id: string; isPaused: boolean; by: string | null; reason: string | null };
+  Occupancy & { id: string; isPaused: boolean; by: string | null; reason: string | null };
 
 /** A statement after the one that locks: it sees what a save committed while the lock was waited for. */
 async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
@@ -139,13 +139,13 @@ async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
     WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
 }
 
-/** Decides about one request, and counts its run to the job's standing. */
+/** Decides about one request, and counts its run to the job's occupancy. */
 function newRun({ missed, ...request }: RunRequest, job: LockedJob): NewRun {
   const run = { ...request, id: newId(), revisionId: job.revisionId, pool: job.pool };
   const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
   if (reason) return { ...run, state: "missed", messageId: null, reason };
-  const admission = admitRun(job.standing, job.concurrency, request.trigger);
-  job.standing = standingAfter(job.standing, admission, request.trigger);
+  const admission = admitRun(job.occupancy, job.concurrency, request.trigger);
+  job.occupancy = occupancyAfter(job.occupancy, admission, request.trigger);
   return { ...run, ...admitted(admission), nextAttemptAt: startOf(request, job) };
 }
 

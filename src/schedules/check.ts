@@ -5,7 +5,7 @@ import { type EventAction, type JobDefinition, secretOfTarget } from "../jobs/ru
 import type { Tx } from "../postgres/client.ts";
 
 /** What names other things, and where it stands in the document, such as `jobs.coffee.` */
-export interface Placed {
+export interface DocumentPart {
   path: string;
   actions: readonly EventAction[];
   secretEnv?: Readonly<Record<string, string>>;
@@ -15,10 +15,10 @@ export interface Placed {
 export async function namedJobs(
   tx: Tx,
   jobs: readonly JobDefinition[],
-  placed: readonly Placed[],
+  parts: readonly DocumentPart[],
 ): Promise<Map<string, string>> {
-  const targets = placed
-    .flatMap(({ path, actions }) => placedActions(path, actions))
+  const targets = parts
+    .flatMap(({ path, actions }) => actionsWithPaths(path, actions))
     .filter(({ action }) => action === "trigger_job");
   const names = new Set([...jobs.map((job) => job.name), ...targets.map(({ target }) => target)]);
   const ids = await liveJobIds(tx, [...names]);
@@ -27,12 +27,16 @@ export async function namedJobs(
   throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
 }
 
-export function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path: string; name: string }[] {
+export function secretReferences({
+  path,
+  actions,
+  secretEnv = {},
+}: DocumentPart): { path: string; name: string }[] {
   const ofCommand = Object.entries(secretEnv).map(([variable, name]) => ({
     path: `${path}env.${variable}.secret`,
     name,
   }));
-  const ofActions = placedActions(path, actions).flatMap(({ path, target, secrets = [] }) => {
+  const ofActions = actionsWithPaths(path, actions).flatMap(({ path, target, secrets = [] }) => {
     const url = secretOfTarget(target);
     const signing = secrets.map((name) => ({ path: `${path}.secret`, name }));
     return url === undefined ? signing : [{ path: `${path}.url.secret`, name: url }, ...signing];
@@ -40,7 +44,7 @@ export function placedSecrets({ path, actions, secretEnv = {} }: Placed): { path
   return [...ofCommand, ...ofActions];
 }
 
-function placedActions(path: string, actions: readonly EventAction[]): (EventAction & { path: string })[] {
+function actionsWithPaths(path: string, actions: readonly EventAction[]): (EventAction & { path: string })[] {
   const lists = Map.groupBy(actions, ({ event, action }) => `${path}${event}.${action}`);
   return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
 }

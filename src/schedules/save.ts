@@ -11,7 +11,14 @@ import type { Tx } from "../postgres/client.ts";
 import type { Queue } from "../queue/queue.ts";
 import { cancelRunsOfJobs } from "../runs/cancel.ts";
 import { releaseWaiting } from "../runs/release.ts";
-import { checkedEdges, namedJobs, type Placed, placedSecrets, refuseCycle, whoTriggers } from "./check.ts";
+import {
+  checkedEdges,
+  type DocumentPart,
+  namedJobs,
+  refuseCycle,
+  secretReferences,
+  whoTriggers,
+} from "./check.ts";
 import { insertJobs, markDeleted, writeRevisions } from "./write-revisions.ts";
 
 export interface SaveOptions {
@@ -70,7 +77,7 @@ async function transactionWithPools<T>(infra: Infra, work: (tx: Tx) => Promise<T
 }
 
 /** Jobs of one schedule, as they shall be and as those of them are that are there. */
-export interface Saving {
+export interface JobSave {
   scheduleId: string;
   jobs: readonly JobDefinition[];
   before: ReadonlyMap<string, StoredJob>;
@@ -85,17 +92,17 @@ export interface Saving {
 export async function saveJobs(
   queue: Queue,
   tx: Tx,
-  saving: Saving,
-  placed: readonly Placed[],
+  saving: JobSave,
+  parts: readonly DocumentPart[],
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
   const unopened = jobs.flatMap(({ pool }) => (queue.hasPool(pool) ? [] : [pool]));
   if (unopened.length > 0) throw new PoolsMissing(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.
-  await requireSecrets(tx, placed.flatMap(placedSecrets));
+  await requireSecrets(tx, parts.flatMap(secretReferences));
   await insertJobs(tx, scheduleId, missing, now);
-  const ids = await namedJobs(tx, jobs, placed);
+  const ids = await namedJobs(tx, jobs, parts);
   const changed = jobs.filter((job) => !isSame(before.get(job.name), job, scheduleId));
   const revisions = changed.map((definition) => ({
     jobId: required(ids, definition.name),

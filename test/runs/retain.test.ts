@@ -1,6 +1,6 @@
 /** Sweeps: what goes and what stays, in batches, by one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Deleted, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
+import { type DeletionCount, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
 import { type TestInfra, testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 import {
@@ -123,7 +123,7 @@ describe("several nodes", () => {
 describe("the loop", () => {
   it("sweeps once it has started, tells what went, and counts it", async () => {
     await saveKey(infra.db.prisma, await save(8), 2);
-    const { promise, resolve, reject } = Promise.withResolvers<Deleted>();
+    const { promise, resolve, reject } = Promise.withResolvers<DeletionCount>();
     const retention = startRetention(infra.db, testMonitor(reject), resolve);
     expect(await promise).toEqual({ runs: 1, keys: 1, ms: expect.any(Number) });
     expect(retention.deleted()).toEqual({ runs: 1, keys: 1 });

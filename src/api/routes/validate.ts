@@ -21,7 +21,7 @@ import { namedSchedule } from "../views/schedule.ts";
 import { type Advice, jobWarnings, scheduleWarnings } from "../views/warnings.ts";
 import { SCHEDULE_LIMIT_BYTES } from "./schedules.ts";
 
-interface Accepted {
+interface ValidDocument {
   jobs: StoredJob[];
   warnings: Warning[];
 }
@@ -61,7 +61,7 @@ export const validateRoute =
     );
   };
 
-async function tryJob(infra: Infra, caller: Caller, body: unknown, advice: Advice): Promise<Accepted> {
+async function tryJob(infra: Infra, caller: Caller, body: unknown, advice: Advice): Promise<ValidDocument> {
   const { name, ...document } = parseDocument(jobSchema, body);
   const { job } = await putJob(infra, caller, jobDefinition(name, document), { dryRun: true });
   return { jobs: [job], warnings: jobWarnings(document, advice) };
@@ -73,7 +73,7 @@ async function trySchedule(
   name: string,
   body: unknown,
   advice: Advice,
-): Promise<Accepted> {
+): Promise<ValidDocument> {
   const document = parseDocument(scheduleSchema, body);
   const { after } = await putSchedule(infra, caller, namedSchedule(name, document), { dryRun: true });
   return { jobs: after.jobs, warnings: scheduleWarnings(document, advice) };

@@ -1,7 +1,7 @@
 /** Counts and entries of the audit as the API answers them. */
 import type { z } from "zod";
 import type { AuditRow } from "../../access/audit.ts";
-import type { Deleted } from "../../runs/retain.ts";
+import type { DeletionCount } from "../../runs/retain.ts";
 import { RUN_STATES, type RunState } from "../../runs/rules/states.ts";
 import type { Stats } from "../../runs/stats.ts";
 import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
@@ -19,7 +19,7 @@ export function auditView({ at, changes, ...entry }: AuditRow): z.input<typeof e
 export function statsView(
   stats: Stats,
   scheduler: SchedulerNumbers,
-  deleted: Deleted,
+  deleted: DeletionCount,
 ): z.input<typeof statsSchema> {
   const { now, active, ended, deliveries, jobs } = stats;
   const { queued, running, retrying, waitingForPlace, oldestQueued } = active;

@@ -3,7 +3,7 @@ import { type Concurrency, MAX_WAITING } from "../../jobs/rules/definition.ts";
 import type { Trigger } from "./states.ts";
 
 /** The runs of a job that have not ended. */
-export interface Standing {
+export interface Occupancy {
   /** Running, retrying, or about to start: each holds a place. */
   holding: number;
   /** Not begun, with a place or without. */
@@ -21,18 +21,18 @@ export type Admission =
   | { admit: "refuse" };
 
 /** Decides about one more run: promise 11 and the job's own limit. */
-export function admitRun(standing: Standing, { limit, policy }: Concurrency, trigger: Trigger): Admission {
+export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, trigger: Trigger): Admission {
   // The newest run replaces whatever waits.
-  if (policy !== "replace" && trigger === "cron" && standing.waitingCron > 0) {
+  if (policy !== "replace" && trigger === "cron" && occupancy.waitingCron > 0) {
     return { admit: "skip", reason: "a cron run of this job waits already" };
   }
-  if (standing.waiting >= MAX_WAITING) {
+  if (occupancy.waiting >= MAX_WAITING) {
     const isAsked = trigger === "api" || trigger === "rerun";
     return isAsked
       ? { admit: "refuse" }
       : { admit: "skip", reason: `${MAX_WAITING} runs of this job wait already` };
   }
-  if (limit === null || standing.holding < limit) return { admit: "start" };
+  if (limit === null || occupancy.holding < limit) return { admit: "start" };
   switch (policy) {
     case "queue":
     case "replace":
@@ -40,19 +40,19 @@ export function admitRun(standing: Standing, { limit, policy }: Concurrency, tri
     case "skip":
       return {
         admit: "skip",
-        reason: `${standing.holding} of at most ${limit} runs of this job go on already`,
+        reason: `${occupancy.holding} of at most ${limit} runs of this job go on already`,
       };
   }
 }
 
-/** The standing once a run has been admitted so. */
-export function standingAfter(standing: Standing, { admit }: Admission, trigger: Trigger): Standing {
+/** The occupancy once a run has been admitted so. */
+export function occupancyAfter(occupancy: Occupancy, { admit }: Admission, trigger: Trigger): Occupancy {
   const starts = admit === "start" ? 1 : 0;
   const waits = admit === "start" || admit === "wait" ? 1 : 0;
   return {
-    holding: standing.holding + starts,
-    waiting: standing.waiting + waits,
-    waitingCron: standing.waitingCron + (trigger === "cron" ? waits : 0),
+    holding: occupancy.holding + starts,
+    waiting: occupancy.waiting + waits,
+    waitingCron: occupancy.waitingCron + (trigger === "cron" ? waits : 0),
   };
 }
 

@@ -66,13 +66,13 @@ function leftOut(slots: number): string[] {
 }
 
 /** Operator state of a job: who wants it so, and why. */
-interface Paused {
+interface PauseNote {
   by: string | null;
   reason: string | null;
 }
 
 /** Why the slot of a paused job is missed. */
-export function pausedReason({ by, reason }: Paused): string {
+export function pausedReason({ by, reason }: PauseNote): string {
   return `the job is paused${by === null ? "" : ` by ${by}`}${reason === null ? "" : `: ${reason}`}`;
 }
 

@@ -2,16 +2,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Concurrency, MAX_WAITING } from "../../../src/jobs/rules/definition.ts";
-import { type Admission, admitRun, type Standing, standingAfter } from "../../../src/runs/rules/admission.ts";
+import {
+  type Admission,
+  admitRun,
+  type Occupancy,
+  occupancyAfter,
+} from "../../../src/runs/rules/admission.ts";
 import type { Trigger } from "../../../src/runs/rules/states.ts";
 
-const NONE: Standing = { holding: 0, waiting: 0, waitingCron: 0 };
+const NONE: Occupancy = { holding: 0, waiting: 0, waitingCron: 0 };
 const QUEUE_1: Concurrency = { limit: 1, policy: "queue" };
 const SKIP_1: Concurrency = { limit: 1, policy: "skip" };
 const REPLACE_1: Concurrency = { limit: 1, policy: "replace" };
 const UNLIMITED: Concurrency = { limit: null, policy: "queue" };
 
-it.each<[what: string, Standing, Concurrency, Trigger, Admission["admit"]]>([
+it.each<[what: string, Occupancy, Concurrency, Trigger, Admission["admit"]]>([
   ["a free place", NONE, QUEUE_1, "api", "start"],
   ["no limit, many at work", { ...NONE, holding: 500 }, UNLIMITED, "api", "start"],
   ["a full job that queues", { ...NONE, holding: 1 }, QUEUE_1, "api", "wait"],
@@ -57,8 +62,8 @@ it.each<[what: string, Standing, Concurrency, Trigger, Admission["admit"]]>([
     "api",
     "wait",
   ],
-])("%s", (_what, standing, concurrency, trigger, admit) => {
-  expect(admitRun(standing, concurrency, trigger).admit).toBe(admit);
+])("%s", (_what, occupancy, concurrency, trigger, admit) => {
+  expect(admitRun(occupancy, concurrency, trigger).admit).toBe(admit);
 });
 
 describe("whatever is triggered", () => {
@@ -76,16 +81,16 @@ describe("whatever is triggered", () => {
         fc.integer({ min: 0, max: MAX_WAITING }),
         triggers,
         (limit, policy, waiting, all) => {
-          let standing: Standing = { ...NONE, waiting };
+          let occupancy: Occupancy = { ...NONE, waiting };
           for (const trigger of all) {
-            const admission = admitRun(standing, { limit, policy }, trigger);
-            standing = standingAfter(standing, admission, trigger);
+            const admission = admitRun(occupancy, { limit, policy }, trigger);
+            occupancy = occupancyAfter(occupancy, admission, trigger);
             if (admission.admit === "skip") expect(admission.reason).not.toBe("");
             if (policy === "skip") expect(admission.admit).not.toBe("wait");
           }
-          expect(standing.holding).toBeLessThanOrEqual(limit ?? Number.POSITIVE_INFINITY);
-          expect(standing.waiting).toBeLessThanOrEqual(MAX_WAITING);
-          expect(standing.waitingCron).toBeLessThanOrEqual(1);
+          expect(occupancy.holding).toBeLessThanOrEqual(limit ?? Number.POSITIVE_INFINITY);
+          expect(occupancy.waiting).toBeLessThanOrEqual(MAX_WAITING);
+          expect(occupancy.waitingCron).toBeLessThanOrEqual(1);
         },
       ),
     );
