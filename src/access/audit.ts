@@ -4,7 +4,7 @@ import type { Prisma } from "../postgres/generated/client.ts";
 import { idRange, newId, type TimeRange } from "../postgres/ids.ts";
 import type { Caller } from "./rules/grants.ts";
 
-/** All that callers can do to things. */
+/** Every change that a caller can make. */
 export type AuditAction =
   | `job.${"save" | "delete" | "pause" | "resume" | "trigger"}`
   | `schedule.${"save" | "delete"}`
@@ -13,7 +13,7 @@ export type AuditAction =
   | `token.${"create" | "delete"}`
   | `secret.${"save" | "delete" | "rotate"}`;
 
-/** What was changed, in names and ids: a value could be a secret. */
+/** Details in names and ids only: a value could be a secret. */
 type Changes = Record<string, string | boolean | null | readonly string[]>;
 
 /** Writes an entry with the caller's name and address. */

@@ -1,19 +1,19 @@
-/** Looks up what a token lets its holder do, without a query for each call. */
+/** Finds the grant of a token, without a query for each call. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Database, Tx } from "../postgres/client.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import { type Grant, SCOPES } from "./rules/grants.ts";
 
-/** How long a node believes what it has read: a token that is revoked on another one, or expires, works so long. */
+/** How long a cached token is used: one that expires, or is revoked on another node, works this much longer. */
 const FRESH_MS = 1_000;
 
-/** Knows which tokens stand; one for a process. */
+/** Knows which tokens are valid; one for each process. */
 export interface Authenticator {
-  /** What this token allows; undefined for one that is unknown, has expired or was revoked. */
+  /** The grant of a token; undefined when the token is unknown, expired or revoked. */
   findGrant(token: string): Promise<Grant | undefined>;
-  /** Hands on what comes while a token stands; asks again at each step, which costs one query a second at most. */
+  /** Passes steps on while a token is valid. It checks at each step, which costs at most one query a second. */
   whileGranted<Step>(token: string, steps: AsyncIterable<Step>): AsyncGenerator<Step>;
-  /** Reads the token with this hash (SHA-256, hex) anew from now on: it has been revoked. */
+  /** Drops the token with this hash (SHA-256, hex) from the cache: it has been revoked. */
   forget(hash: string): void;
 }
 
@@ -36,7 +36,7 @@ export function createAuthenticator(db: Database): Authenticator {
     const forget = () => {
       if (cache.get(hash) === read) cache.delete(hash);
     };
-    // Strangers must not fill the memory, and a failed query says nothing about the token.
+    // Unknown tokens must not fill the memory, and a failed query says nothing about the token.
     read.row.then((row) => row ?? forget(), forget);
     return read.row;
   }
@@ -53,7 +53,7 @@ export function createAuthenticator(db: Database): Authenticator {
     try {
       return (await findGrant(token)) !== undefined;
     } catch (error) {
-      // The next step asks again; while the database is away, there is nothing new to read either.
+      // While the database is away there is nothing new to pass on; the next step checks again.
       if (isDatabaseAway(error)) return true;
       throw error;
     }
@@ -78,14 +78,14 @@ async function readUsableToken(db: Database, hash: string): Promise<UsableToken 
   return row;
 }
 
-/** What a call with a token needs to know of it. */
+/** A valid token, as read for a call. */
 export interface UsableToken {
   id: string;
   name: string;
   hash: string;
   scopes: string[];
   jobs: string[];
-  /** Its last use was noted a minute ago, or never was. */
+  /** Its last use was recorded over a minute ago, or never. */
   unnoted: boolean;
 }
 
@@ -98,7 +98,7 @@ export async function findUsableToken(tx: Tx, hash: string): Promise<UsableToken
   return row;
 }
 
-/** Notes that a token is used now, unless another node has done so within this minute. */
+/** Records that a token is used now, unless its use was recorded within the last minute. */
 export async function noteUse(tx: Tx, id: string): Promise<void> {
   await tx.$executeRaw`
     UPDATE token SET last_used_at = now()

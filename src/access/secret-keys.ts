@@ -11,7 +11,7 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const LINE = /^([0-9a-f]{8}) ([A-Za-z0-9+/]{43}=)$/;
 
-/** A value as the table has it. */
+/** An encrypted value, as it is stored. */
 export interface SealedValue {
   keyId: string;
   nonce: Uint8Array<ArrayBuffer>;
@@ -19,17 +19,17 @@ export interface SealedValue {
   ciphertext: Uint8Array<ArrayBuffer>;
 }
 
-/** The value cannot be read: its key is not in the file, or the row is not the one it was written to. */
+/** The value cannot be decrypted: its key is not in the file, or it was written to another row. */
 export class SecretUnreadable extends Error {
   override readonly name = "SecretUnreadable";
 }
 
 export interface SecretKeys {
-  /** Encrypts under the newest key and binds the value to its row; makes the file with a first key where there is none. */
+  /** Encrypts with the newest key and binds the value to its row; creates the file when it does not exist. */
   seal(rowId: string, value: string): Promise<SealedValue>;
   /** Throws SecretUnreadable. */
   open(rowId: string, sealed: SealedValue): Promise<string>;
-  /** The key that new values get; undefined while there is none. */
+  /** The key for new values; undefined while there is none. */
   currentKeyId(): Promise<string | undefined>;
   /** Whether the file has one of these keys. */
   holdsAny(keyIds: readonly string[]): Promise<boolean>;
@@ -38,9 +38,9 @@ export interface SecretKeys {
 type Keys = Map<string, Buffer>;
 
 /**
- * Keys of a file with a line `<id> <base64 of 32 bytes>` for each, the newest first. The file is read anew each time, so
- * that a key that is put in front is taken up without a restart. Throws OperatorError when others may read the file or it
- * is damaged.
+ * The keys in a file: one line `<id> <base64 of 32 bytes>` for each, the newest first. Every call reads the file again,
+ * so a new first line takes effect without a restart. Throws OperatorError when other users may read the file or it is
+ * damaged.
  */
 export function secretKeys(file: string): SecretKeys {
   return {
@@ -62,7 +62,7 @@ export function secretKeys(file: string): SecretKeys {
           decipher.final(),
         ]).toString();
       } catch {
-        throw new SecretUnreadable("the row has been changed, or stands in place of another one");
+        throw new SecretUnreadable("its row was changed, or is a copy of another row");
       }
     },
     async currentKeyId() {
@@ -87,7 +87,7 @@ async function readKeys(file: string): Promise<Keys> {
   if (text === undefined) return new Map();
   const { mode } = await stat(file);
   if ((mode & 0o077) !== 0) {
-    throw new OperatorError(`${file} may be read by others: chmod 600 it, and think about a new key`);
+    throw new OperatorError(`${file} may be read by others: chmod 600 it, and consider a new key`);
   }
   const keys = new Map<string, Buffer>();
   for (const line of text.split("\n").filter((one) => one.trim() !== "")) {
@@ -105,7 +105,7 @@ async function makeKey(file: string): Promise<[keyId: string, key: Buffer]> {
   const draft = `${file}.${randomBytes(4).toString("hex")}`;
   try {
     await writeDurably(draft, newKeyLine());
-    // Fails when the file is there: two processes that start at once agree on one key, and none sees a part of it.
+    // Fails when the file exists: processes that start together use one key, and none sees half a file.
     await link(draft, file).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
     });
@@ -119,14 +119,14 @@ async function makeKey(file: string): Promise<[keyId: string, key: Buffer]> {
   return made;
 }
 
-/** Writes a new file that only its owner may read; it is on the disk when this resolves. */
+/** Writes a new file that only its owner may read; the file is on the disk when this resolves. */
 async function writeDurably(file: string, text: string): Promise<void> {
   await using handle = await open(file, "wx", 0o600);
   await handle.writeFile(text);
   await handle.sync();
 }
 
-/** A name is on the disk once its folder is. */
+/** A new file name is on the disk once its folder is synced. */
 async function sync(folder: string): Promise<void> {
   await using handle = await open(folder, "r");
   await handle.sync();

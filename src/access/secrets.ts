@@ -1,4 +1,4 @@
-/** Secrets: values that go in and never come out, but into the commands and signatures that name them. */
+/** Secrets: write-only values that commands and signatures refer to by name. */
 import { CarillonError, invalidDocument } from "../errors.ts";
 import { lockDefinitions } from "../jobs/locks.ts";
 import { secretTarget } from "../jobs/rules/definition.ts";
@@ -9,7 +9,7 @@ import { audit } from "./audit.ts";
 import type { Caller } from "./rules/grants.ts";
 import { type SealedValue, type SecretKeys, SecretUnreadable } from "./secret-keys.ts";
 
-/** Stores a value under a name, in place of the one before. Throws secret_unreadable on a node that has another key file. */
+/** Stores a value under a name, replacing the old one. Throws secret_unreadable on a node with a different key file. */
 export async function putSecret(
   db: Database,
   caller: Caller,
@@ -31,13 +31,13 @@ export async function putSecret(
   });
 }
 
-/** What is sealed with a key of this node alone, no other node could read. */
+/** No other node could read a value that is sealed with a key of this node alone. */
 async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   const keyIds = await lockKeyIds(tx);
   if (keyIds.length === 0 || (await secretKeys.holdsAny(keyIds))) return;
   throw new CarillonError(
     "secret_unreadable",
-    `the secrets that there are have other keys than this node (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it`,
+    `this node lacks the keys of the stored secrets (${keyIds.join(", ")}): copy the key file from another node, or set SECRET_KEY_FILE to it`,
   );
 }
 
@@ -49,7 +49,7 @@ export async function listSecrets(db: Database): Promise<ListedSecret[]> {
 /** Throws secret_not_found, and secret_in_use while a job or schedule names it. */
 export async function deleteSecret(db: Database, caller: Caller, name: string): Promise<void> {
   await db.transactionInTurn(async (tx) => {
-    // Nobody saves a job that names it meanwhile.
+    // No job that names it can be saved meanwhile.
     await lockDefinitions(tx);
     const secret = await lockSecret(tx, name);
     if (secret === undefined) throw new CarillonError("secret_not_found", `there is no secret ${name}`);
@@ -62,7 +62,7 @@ export async function deleteSecret(db: Database, caller: Caller, name: string): 
   });
 }
 
-/** Encrypts every value again that is not under the newest key; answers how many. Throws secret_unreadable. */
+/** Encrypts all values with the newest key; returns how many had another one. Throws secret_unreadable. */
 export async function rotateSecrets(
   db: Database,
   caller: Caller,
@@ -96,7 +96,7 @@ export async function secretValues(
   return new Map(await Promise.all(values));
 }
 
-/** Throws invalid_document for names of secrets that there are not; `path` is where each stands. */
+/** Throws invalid_document for names of secrets that do not exist; `path` is the place of each name. */
 export async function requireSecrets(
   tx: Tx,
   named: readonly { path: string; name: string }[],
@@ -126,7 +126,7 @@ async function readable(secret: SecretRow, secretKeys: SecretKeys): Promise<stri
   }
 }
 
-/** What anybody may know of a secret. */
+/** A secret without its value. */
 export interface ListedSecret {
   name: string;
   createdAt: Date;
@@ -141,7 +141,7 @@ async function findSecrets(tx: Tx, names?: readonly string[]): Promise<SecretRow
   return tx.secret.findMany({ where, orderBy: { name: "asc" } });
 }
 
-/** Locks the choice of a key against other nodes, and reads which keys the secrets are under. */
+/** Locks the choice of a key against other nodes, and reads which keys are in use. */
 async function lockKeyIds(tx: Tx): Promise<string[]> {
   await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('keys of secrets', 0))::text`;
   const used = await tx.secret.findMany({ distinct: ["keyId"], select: { keyId: true } });

@@ -13,7 +13,7 @@ import { ADMIN, type Caller, type Scope } from "./rules/grants.ts";
 
 const BYTES = 32;
 
-/** A new token: what makes our tokens easy to find where they should not be, and 256 random bits. */
+/** A new token: 256 random bits after a prefix, by which scanners find leaked tokens. */
 function newToken(): string {
   return `crl_${randomBytes(BYTES).toString("base64url")}`;
 }
@@ -24,7 +24,7 @@ export interface TokenRequest {
   scopes: readonly Scope[];
   /** Limits `trigger` to these; unset: all. */
   jobs?: readonly string[] | undefined;
-  /** At an instant, or so long from now (ms); unset: never. */
+  /** At an instant, or after a time in ms; unset: never. */
   expiry?: { at: Date } | { inMs: number } | undefined;
 }
 
@@ -37,7 +37,8 @@ export async function createToken(
   caller: Caller,
   { name, scopes, jobs = [], expiry }: TokenRequest,
 ): Promise<{ token: string; row: TokenRow }> {
-  if (name === ADMIN) throw invalidDocument([{ path: "name", message: `${ADMIN} is the admin token's` }]);
+  if (name === ADMIN)
+    throw invalidDocument([{ path: "name", message: `${ADMIN} is the name of the admin token` }]);
   const token = newToken();
   const hash = createHash("sha256").update(token).digest("hex");
   const row = await db.transaction(async (tx) => {
@@ -99,7 +100,7 @@ export async function deleteToken(
   authenticator.forget(hash);
 }
 
-/** A misspelt name would make a token that can do nothing. */
+/** A token for a misspelt job could do nothing. */
 async function requireJobs(tx: Tx, jobs: readonly string[]): Promise<void> {
   const known = await liveJobIds(tx, jobs);
   const unknown = jobs.flatMap((job, index) =>
@@ -121,13 +122,13 @@ function tokenNotFound(name: string): CarillonError {
 
 export type TokenRow = Prisma.TokenGetPayload<object>;
 
-/** Inserts a token; answers false when there is one of its name. */
+/** Inserts a token; returns false when the name is taken. */
 async function insertToken(tx: Tx, token: Omit<TokenRow, "lastUsedAt">): Promise<boolean> {
   const { count } = await tx.token.createMany({ data: [token], skipDuplicates: true });
   return count > 0;
 }
 
-/** Deletes a token; answers its hash, or undefined when there is none of this name. */
+/** Deletes a token; returns its hash, or undefined when there is no token of this name. */
 async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ hash: string }[]>`DELETE FROM token WHERE name = ${name} RETURNING hash`;
   return row?.hash;
@@ -145,7 +146,7 @@ export async function adminToken(given: string | undefined, dataDir: string): Pr
   const file = join(dataDir, "admin-token");
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   try {
-    // Fails when the file is there: two processes that start at once agree on one token.
+    // Fails when the file exists: processes that start together use one token.
     await writeFile(file, `${newToken()}\n`, { mode: 0o600, flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;

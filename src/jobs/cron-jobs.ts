@@ -1,4 +1,4 @@
-/** The jobs that follow a cron expression, and what each said when. */
+/** Reads the jobs that have a cron expression, and their revisions over a time. */
 import type { Tx } from "../postgres/client.ts";
 import type { MissedRuns } from "./rules/definition.ts";
 
@@ -9,19 +9,19 @@ export interface CronJob {
   cron: string[];
   timezone: string | null;
   scheduleTimezone: string | null;
-  /** When the job last changed, be it its revision, its schedule's zone or a pause: it has no slots before. */
+  /** When its revision, its schedule or its pause last changed: the job has no slots before. */
   since: Date;
   missedRuns: MissedRuns["policy"];
   catchupWindowMs: number;
-  /** Since when it is paused, by whom and why. */
+  /** When, by whom and why it was paused; null: it is not paused. */
   paused: { at: Date; by: string | null; reason: string | null } | null;
 }
 
-/** Jobs read at once: to unpack rows keeps the event loop. */
+/** Jobs in one query: unpacking rows blocks the event loop. */
 const PAGE = 1_000;
 const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
 
-/** All live, enabled jobs that have a cron expression, in the order of their ids. */
+/** All live, enabled jobs that have a cron expression, by id. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   const jobs: CronJob[] = [];
   for (;;) {
@@ -52,7 +52,7 @@ interface CronJobPause {
   reason: string | null;
 }
 
-/** When a job followed which expressions. */
+/** The cron expressions of a job in one period. */
 export interface RevisionInForce {
   jobId: string;
   cron: string[];
@@ -62,7 +62,7 @@ export interface RevisionInForce {
   until: Date | null;
 }
 
-/** What jobs said at some time after `after`, oldest first; a revision that was disabled is left out. */
+/** The enabled revisions of jobs that were in force at some time after `after`, oldest first. */
 export async function revisionsInForce(
   tx: Tx,
   jobIds: readonly string[],

@@ -34,14 +34,14 @@ export interface StoredJob {
   paused: Pause | null;
 }
 
-/** Operator state of a job: since when it has no cron slots, and who wants it so. */
+/** Why a job has no cron slots: an operator paused it. */
 export interface Pause {
   at: Date;
   by: string | null;
   reason: string | null;
 }
 
-/** What to read with whatever has event actions. */
+/** How to read event actions together with their owner. */
 export const ACTION_ROWS = {
   include: { targetJob: { select: { name: true } } },
   orderBy: { position: "asc" },
@@ -75,7 +75,7 @@ export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefin
   return job;
 }
 
-/** What a revision says, without its name, schedule and actions. */
+/** The definition in a revision row, without name, schedule and actions. */
 export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule" | "actions"> {
   const command: Command = row.shell
     ? { kind: "shell", text: row.command[0] ?? "" }
@@ -135,7 +135,7 @@ function storedJob(row: JobRow): StoredJob {
   };
 }
 
-/** An action as a document has it. */
+/** An action in the form of the document. */
 export function eventAction(row: ActionRow): EventAction {
   return {
     event: row.event,
@@ -145,7 +145,7 @@ export function eventAction(row: ActionRow): EventAction {
   };
 }
 
-/** A whole number that Postgres keeps as bigint. */
+/** Converts a bigint column. */
 export function numberOrNull(value: bigint | null): number | null {
   return value === null ? null : Number(value);
 }

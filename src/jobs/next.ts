@@ -1,10 +1,10 @@
-/** Reads the slots to come: of all jobs, in the order of time. */
+/** Reads the next slots of all jobs, in order of time. */
 import type { Database, Tx } from "../postgres/client.ts";
 import { type AgendaItem, createAgenda } from "../time/agenda.ts";
 import { parseCron } from "../time/cron.ts";
 import type { CronJob } from "./cron-jobs.ts";
 
-/** A job that will have slots, with the zones that count. */
+/** A job that will have slots, with the zones that decide when. */
 export type ScheduledJob = Pick<CronJob, "cron" | "timezone" | "scheduleTimezone"> & {
   name: string;
   schedule: string;
@@ -28,7 +28,7 @@ export interface NextOf {
   timezone: string;
 }
 
-/** The slots of the next `withinMs`, at most `limit`; none of jobs that are paused or disabled. */
+/** The slots of the next `withinMs` ms, at most `limit` of them; paused and disabled jobs have none. */
 export async function readNext(
   db: Database,
   { withinMs, limit }: { withinMs: number; limit: number },

@@ -1,10 +1,10 @@
-/** Who calls, and what they may do. */
+/** Scopes, and what a grant allows. */
 
 export const SCOPES = ["read", "trigger", "admin"] as const;
-/** read: see everything but secrets. trigger: trigger jobs, and see the runs of these. admin: everything. */
+/** read: see everything but secrets. trigger: trigger jobs, and see their runs. admin: everything. */
 export type Scope = (typeof SCOPES)[number];
 
-/** What a token lets its holder do. */
+/** What the holder of a token may do. */
 export interface Grant {
   /** The id of the token; ADMIN for the admin token. */
   id: string;
@@ -14,7 +14,7 @@ export interface Grant {
   jobs: readonly string[];
 }
 
-/** The holder of a token, at work. */
+/** The holder of a token who makes a call. */
 export interface Caller extends Grant {
   /** The IP address that the call came from. */
   address: string;

@@ -1,17 +1,17 @@
-/** What callers without the scope admin see of values that may be secret: their names. */
+/** Hides values that may be secret from callers without the scope admin: they see names only. */
 
 import { type EventAction, type JobDefinition, secretOfTarget } from "../../jobs/rules/definition.ts";
 import { REDACTED } from "../../text/redaction.ts";
 
-/** The same names, with no value. */
+/** Replaces every value. */
 export function maskValues(values: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.keys(values).map((name) => [name, REDACTED]));
 }
 
-/** Where a webhook goes, without the path and query: whoever knows Slack's can post there. */
+/** A URL without path and query, which are a credential for Slack and Discord. */
 export function maskUrl(url: string): string {
   const parsed = URL.parse(url);
-  // One that is a secret is named, not shown.
+  // A URL that is itself a secret is stored as `secret:NAME`, which shows only its name.
   if (parsed === null || secretOfTarget(url) !== undefined) return url;
   return parsed.pathname === "/" && parsed.search === "" ? url : `${parsed.origin}/…`;
 }

@@ -4,8 +4,8 @@
 export const MAX_CHAIN = 16;
 
 /**
- * The names along one cycle, first and last the same; undefined when nothing runs in a circle.
- * @param edges who triggers whom
+ * The names along one cycle, first and last the same; undefined when there is no cycle.
+ * @param edges each job with a job that it triggers
  */
 export function findCycle(edges: readonly { job: string; target: string }[]): string[] | undefined {
   const edgesOf = Map.groupBy(edges, (edge) => edge.job);

@@ -1,4 +1,4 @@
-/** Says field by field in what two documents or definitions differ. */
+/** Compares two documents or definitions field by field. */
 import { EVENTS, type EventAction, type JobDefinition, type ScheduleDefinition } from "./definition.ts";
 
 const JOB_FIELDS = {
@@ -64,7 +64,7 @@ function actionsOf({ actions }: { actions: readonly EventAction[] }, event: Even
   return actions.filter((action) => action.event === event);
 }
 
-/** One field that differs; null stands for one that is not there. */
+/** A field that differs; null: the field is missing. */
 export interface FieldChange {
   /** `retry.limit`; lists count as one value. */
   path: string;
@@ -72,7 +72,7 @@ export interface FieldChange {
   after: unknown;
 }
 
-/** The fields in which two JSON values differ, those of the first one first. */
+/** The fields in which two JSON values differ, in the order of the first value. */
 export function documentDiff(before: unknown, after: unknown, path: readonly string[] = []): FieldChange[] {
   if (isObject(before) && isObject(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);

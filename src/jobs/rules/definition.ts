@@ -1,4 +1,4 @@
-/** What a job definition says, once parsed: the shape that all parts share. */
+/** The parsed definitions of jobs and schedules, which all parts share. */
 
 export type EventName = "on_success" | "on_error" | "on_retries_exhausted";
 export type NotifyAction = "notify_webhook" | "notify_slack_webhook" | "notify_discord_webhook";
@@ -12,11 +12,11 @@ export const ACTIONS = [
   "notify_discord_webhook",
 ] as const satisfies ActionName[];
 
-/** What a notification has beside its URL. */
+/** Options of a notification. */
 export interface ActionOptions {
-  /** Sent beside ours. */
+  /** Sent in addition to ours. */
   headers?: Readonly<Record<string, string>>;
-  /** Names of the secrets that it is signed with, two while one takes the place of the other. */
+  /** Names of the secrets that sign it; two while one replaces the other. */
   secrets?: readonly string[];
 }
 
@@ -35,12 +35,12 @@ export function secretTarget(name: string): string {
   return SECRET_URL + name;
 }
 
-/** The name of the secret that is the URL of a notification; undefined where it is the URL itself. */
+/** The name of the secret that is the URL of a notification; undefined when the target is the URL itself. */
 export function secretOfTarget(target: string): string | undefined {
   return target.startsWith(SECRET_URL) ? target.slice(SECRET_URL.length) : undefined;
 }
 
-/** The options of an action alone, without those that it does not have. */
+/** Only the options of an action, without undefined ones. */
 export function actionOptions({ headers, secrets }: ActionOptions): ActionOptions {
   return { ...(headers && { headers }), ...(secrets && { secrets }) };
 }
@@ -60,23 +60,23 @@ export interface RetryPolicy {
   exitCodes: readonly number[];
 }
 
-/** How many runs of a job may go on at once, and what becomes of one more. */
+/** How many runs of a job may be active at once, and what happens to one more. */
 export interface Concurrency {
   /** null: any number. */
   limit: number | null;
-  /** It waits, is recorded as skipped, or takes the place of the oldest that runs. */
+  /** `queue`: it waits. `skip`: it is recorded as skipped. `replace`: the oldest active run is cancelled. */
   policy: "queue" | "skip" | "replace";
 }
 
-/** What becomes of slots that passed while nobody could make their runs. */
+/** What happens to slots that passed while no scheduler was up. */
 export interface MissedRuns {
-  /** All are recorded as missed; or the last one, or all of them, run late. */
+  /** `skip`: none runs. `last`: the last one runs late. `all`: all run late. The others are recorded as missed. */
   policy: "skip" | "last" | "all";
-  /** Older slots than this (ms) are not looked for. */
+  /** Slots that are older than this (ms) are ignored. */
   windowMs: number;
 }
 
-/** Everything that a job revision fixes. */
+/** Everything that a job revision contains. */
 export interface JobDefinition {
   name: string;
   /** null: `default` for a new job; an existing one stays in its schedule, with its time zone and its actions. */
@@ -85,7 +85,7 @@ export interface JobDefinition {
   cron: readonly string[];
   timezone: string | null;
   env: Readonly<Record<string, string>>;
-  /** Variables whose value is a secret, by the secret's name. */
+  /** Variables whose value is a secret: the name of the secret by the name of the variable. */
   secretEnv: Readonly<Record<string, string>>;
   /** Variables that a trigger may set without the scope admin. */
   params: readonly string[];
@@ -96,15 +96,15 @@ export interface JobDefinition {
   timeoutMs: number | null;
   concurrency: Concurrency;
   missedRuns: MissedRuns;
-  /** Each cron run starts up to so much later than its slot (ms). */
+  /** Each cron run starts up to this much (ms) later than its slot. */
   jitterMs: number;
-  /** The workers that run it. */
+  /** The pool of workers that run it. */
   pool: string;
-  /** What is kept of an attempt's output. */
+  /** How much of an attempt's output is kept. */
   logLimitBytes: number;
-  /** How long runs are kept once they have ended; null: as the schedule says. */
+  /** How long runs are kept after their end; null: the setting of the schedule. */
   logRetentionMs: number | null;
-  /** Whether its actions may close a circle of jobs. */
+  /** Whether its actions may close a cycle of jobs. */
   allowCycle: boolean;
   enabled: boolean;
   description: string | null;
@@ -116,7 +116,7 @@ export interface JobDefinition {
 export interface ScheduleDefinition {
   name: string;
   tzLocation: string | null;
-  /** How long runs of its jobs are kept once they have ended; null: for ever. */
+  /** How long runs of its jobs are kept after their end; null: for ever. */
   logRetentionMs: number | null;
   actions: readonly EventAction[];
   jobs: readonly JobDefinition[];

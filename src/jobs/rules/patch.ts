@@ -17,10 +17,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 type Fields = Record<string, unknown>;
 
-/**
- * A job document, patched (RFC 7396). A short form in the patch takes the place of the long one, which is what the
- * document has.
- */
+/** A patched job document (RFC 7396). A short form in the patch replaces the long form, which the document has. */
 export function patchJobDocument(document: unknown, patch: Fields): unknown {
   const replaced = {
     ...("retries" in patch && { retry: { limit: null } }),
@@ -29,7 +26,7 @@ export function patchJobDocument(document: unknown, patch: Fields): unknown {
   return mergePatch(mergePatch(document, replaced), patch);
 }
 
-/** A schedule document, patched; each of its jobs is patched like a job by itself. */
+/** A patched schedule document; each of its jobs is patched like a job document. */
 export function patchScheduleDocument(document: { jobs: Fields }, patch: Fields): unknown {
   const { jobs, ...settings } = patch;
   const patched = Object(mergePatch(document, settings));
