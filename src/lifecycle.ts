@@ -11,6 +11,8 @@ export interface Health {
   errors: number;
   /** The message of its latest error; undefined when a success has followed, or there was none. */
   lastError: string | undefined;
+  /** Time since the latest error, in ms; undefined: there was none. */
+  sinceErrorMs: number | undefined;
   /** It has had no success for longer than it should. */
   isLate: boolean;
 }
@@ -44,6 +46,7 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
   /** Messages since the last success: a database that is away would fill the log with one error. */
   const logged = new Set<string>();
   let lastError: string | undefined;
+  let failedAt: number | undefined;
   return {
     name,
     succeeded() {
@@ -55,14 +58,17 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
     },
     failed(error) {
       errors++;
+      failedAt = performance.now();
       lastError = error instanceof Error ? error.message : String(error);
       const level = logged.has(lastError) ? "debug" : "error";
       log[level]({ err: error, part: name }, `${name} had an error, and goes on`);
       logged.add(lastError);
     },
     health() {
-      const sinceSuccessMs = performance.now() - succeededAt;
-      return { name, sinceSuccessMs, errors, lastError, isLate: sinceSuccessMs > lateAfterMs };
+      const now = performance.now();
+      const sinceSuccessMs = now - succeededAt;
+      const sinceErrorMs = failedAt === undefined ? undefined : now - failedAt;
+      return { name, sinceSuccessMs, errors, lastError, sinceErrorMs, isLate: sinceSuccessMs > lateAfterMs };
     },
   };
 }

@@ -22,7 +22,7 @@ it("logs an error once, counts each, and says when it is over", () => {
   const { log, lines } = collectLog();
   const monitor = createMonitor("the part", log);
   for (const message of ["away", "away", "odd", "away"]) monitor.failed(new Error(message));
-  expect(monitor.health()).toMatchObject({ errors: 4, lastError: "away" });
+  expect(monitor.health()).toMatchObject({ errors: 4, lastError: "away", sinceErrorMs: expect.any(Number) });
   monitor.succeeded();
   monitor.succeeded();
   expect(monitor.health()).toMatchObject({ errors: 4, lastError: undefined });

@@ -18,7 +18,11 @@ const PartHealth = z.object({
       "`failing`: the latest error had no success after it. `late`: no success for too long; the process is not ready.",
     ),
   last_success_ms: z.int().describe("Milliseconds since the last success, or since the start"),
-  errors: z.int().describe("Errors since the start; the log has their messages"),
+  last_error_ms: z
+    .int()
+    .nullable()
+    .describe("Milliseconds since the last error; null: none yet. The log has the message"),
+  errors: z.int().describe("Errors since the start"),
 });
 const Ready = z
   .object({
@@ -32,7 +36,7 @@ const Ready = z
     example: {
       status: "ready",
       not_ready: [],
-      parts: [{ name: "scheduler", state: "ok", last_success_ms: 412, errors: 0 }],
+      parts: [{ name: "scheduler", state: "ok", last_success_ms: 412, last_error_ms: null, errors: 0 }],
       scheduler: STATS.scheduler,
     },
   });
@@ -83,7 +87,13 @@ export const healthRoutes =
     );
   };
 
-function partView({ name, isLate, lastError, sinceSuccessMs, errors }: Health): z.input<typeof PartHealth> {
-  const state = isLate ? "late" : lastError === undefined ? "ok" : "failing";
-  return { name, state, last_success_ms: Math.round(sinceSuccessMs), errors };
+function partView(health: Health): z.input<typeof PartHealth> {
+  const { name, isLate, lastError, sinceSuccessMs, sinceErrorMs, errors } = health;
+  return {
+    name,
+    state: isLate ? "late" : lastError === undefined ? "ok" : "failing",
+    last_success_ms: Math.round(sinceSuccessMs),
+    last_error_ms: sinceErrorMs === undefined ? null : Math.round(sinceErrorMs),
+    errors,
+  };
 }

@@ -37,17 +37,44 @@ function nodeView({ startedAt, finishedAt, ...run }: ChainRun, self: string): Tr
   };
 }
 
-/** One line a run, as the program `tree` draws folders. */
-export function drawTree(tree: RunTree): string {
-  const cut = tree.truncated ? ["(there are more runs than are shown)"] : [];
-  return [describe(tree), ...drawChildren(tree), ...cut, ""].join("\n");
+/** A run on a walk through its chain, parents first. */
+interface TreeStep {
+  node: TreeNode;
+  /** Counts the runs of the walk from 0. */
+  index: number;
+  /** The index of the run that triggered it; undefined for the first. */
+  parent: number | undefined;
+  /** For each run on the way down to it, the first one left out: whether it is the last child. */
+  isLast: readonly boolean[];
 }
 
-function drawChildren({ children }: TreeNode): string[] {
-  return children.flatMap((child, index) => {
-    const [branch, below] = index === children.length - 1 ? ["└── ", "    "] : ["├── ", "│   "];
-    return [branch + describe(child), ...drawChildren(child).map((line) => below + line)];
-  });
+function* walk(tree: TreeNode): Generator<TreeStep, void> {
+  let count = 0;
+  function* below(
+    node: TreeNode,
+    parent: number | undefined,
+    isLast: readonly boolean[],
+  ): Generator<TreeStep> {
+    const index = count++;
+    yield { node, index, parent, isLast };
+    for (const child of node.children) {
+      yield* below(child, index, [...isLast, child === node.children.at(-1)]);
+    }
+  }
+  yield* below(tree, undefined, []);
+}
+
+/** One line for each run, as the program `tree` draws folders. */
+export function drawTree(tree: RunTree): string {
+  const lines = [...walk(tree)].map(({ node, isLast }) => branch(isLast) + describe(node));
+  const cut = tree.truncated ? ["(there are more runs than are shown)"] : [];
+  return [...lines, ...cut, ""].join("\n");
+}
+
+function branch(isLast: readonly boolean[]): string {
+  const trunk = isLast.slice(0, -1).map((last) => (last ? "    " : "│   "));
+  const own = isLast.slice(-1).map((last) => (last ? "└── " : "├── "));
+  return [...trunk, ...own].join("");
 }
 
 function describe(node: TreeNode): string {
@@ -62,23 +89,18 @@ function outcome({ state, status, duration_ms }: TreeNode): string[] {
   ].flat();
 }
 
-/** A flowchart: a box a run, and an arrow from the run that triggered it, named after the event. */
+/** A flowchart: a box for each run, and an arrow from the run that triggered it, named after the event. */
 export function mermaidTree(tree: RunTree): string {
-  const lines = ["flowchart TD"];
-  let count = 0;
-  const draw = (node: TreeNode, parent: string | undefined) => {
-    const name = `r${count++}`;
-    lines.push(`  ${name}["${escaped(node.name)}<br>${outcome(node).join(", ")}"]`);
-    if (parent !== undefined) lines.push(`  ${parent} -->|${node.event}| ${name}`);
-    if (node.self) lines.push(`  style ${name} stroke-width:4px`);
-    for (const child of node.children) draw(child, name);
-  };
-  draw(tree, undefined);
-  if (tree.truncated) lines.push('  more["there are more runs than are shown"]');
-  return `${lines.join("\n")}\n`;
+  const lines = [...walk(tree)].flatMap(({ node, index, parent }) => [
+    `  r${index}["${escaped(node.name)}<br>${outcome(node).join(", ")}"]`,
+    ...(parent === undefined ? [] : [`  r${parent} -->|${node.event}| r${index}`]),
+    ...(node.self ? [`  style r${index} stroke-width:4px`] : []),
+  ]);
+  const cut = tree.truncated ? ['  more["there are more runs than are shown"]'] : [];
+  return `${["flowchart TD", ...lines, ...cut].join("\n")}\n`;
 }
 
-/** Text inside quotes: what Mermaid would read as markup becomes its code. */
+/** Text inside quotes: characters that Mermaid would read as markup become their codes. */
 function escaped(text: string): string {
   return text.replaceAll(/["&<>`#;]/g, (character) => `#${character.charCodeAt(0)};`);
 }
