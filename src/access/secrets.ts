@@ -37,7 +37,7 @@ async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   if (keyIds.length === 0 || (await secretKeys.holdsAny(keyIds))) return;
   throw new CarillonError(
     "secret_unreadable",
-    `this node lacks the keys of the stored secrets (${keyIds.join(", ")}): copy the key file from another node, or set SECRET_KEY_FILE to it`,
+    `this node lacks the keys of the stored secrets (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it`,
   );
 }
 

@@ -3,22 +3,21 @@ import { type Monitor, type Part, within } from "../lifecycle.ts";
 import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
-/** The truth is polled this often, whatever the signals say: promise 7. */
+/** The queue is polled this often, even without signals: promise 7. */
 const POLL_MS = 1_000;
-/** A claim that takes longer (ms) is given up; what it may still bring lapses, and another claim finds it. */
+/** A claim that takes longer (ms) is given up. Messages that it still takes lapse, and are claimed again. */
 const CLAIM_LIMIT_MS = 10_000;
 
 /**
- * Starts claiming. `stop` claims nothing more; it resolves once the claim under way has been handed out and all
- * handlers are done.
- * @param concurrency handlers at work at once
- * @param handle does the work and acknowledges the message; must not throw for what it expects
- * @param monitor a claim that succeeds is its success
+ * Starts claiming. `stop` claims nothing more, and resolves when all handlers have finished.
+ * @param concurrency the most handlers at work at one time
+ * @param handle does the work and acknowledges the message; throws only for unexpected errors
+ * @param monitor counts every successful claim as a success
  */
 export function startClaimLoop<T>(options: {
   queue: Queue;
   signals: Signals;
-  /** The one that is claimed from. */
+  /** The queue to claim from. */
   queueName: string;
   concurrency: number;
   handle: (message: Message<T>) => Promise<void>;
@@ -71,14 +70,14 @@ export function startClaimLoop<T>(options: {
   };
 }
 
-/** Wakes one waiter: at once, at known times, or when its patience ends. */
+/** Wakes one waiter: at once, at known times, or after a timeout. */
 function createAlarm() {
   let wake: () => void = () => undefined;
   const timers = new Set<NodeJS.Timeout>();
   const ring = () => wake();
   return {
     ring,
-    /** @param at ms since the epoch; times beyond the next poll are left to it and those after */
+    /** @param at ms since the epoch; beyond 1,000 known times, the next poll is early enough */
     ringAt(at: number) {
       const wait = at - Date.now();
       if (wait <= 0) return ring();

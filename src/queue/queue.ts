@@ -1,4 +1,4 @@
-/** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge behind the fence. */
+/** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge with a fence. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
 import { type Monitor, type Part, within } from "../lifecycle.ts";
@@ -8,35 +8,35 @@ import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
 /**
- * A connection that is silent for so long (ms) is closed. Shorter than for others: a worker renews its claims on these,
- * and kills its commands when it could not do so for 12 s.
+ * A connection that is silent for this long (ms) is closed. It is shorter than elsewhere: a worker renews its claims on
+ * these connections, and kills its commands when it could not renew for 12 s.
  */
 const SILENCE_MS = 8_000;
 
-/** A claimed message; `retryCount` is its fence. */
+/** A claimed message; `retryCount` is its fencing token. */
 export interface Message<T> {
   queueName: string;
   id: string;
   retryCount: number;
   data: T;
-  /** Just before it was claimed or last renewed, on the monotonic clock in ms: the claim is good for a heartbeat from here. */
+  /** Monotonic time (ms) just before it was claimed or last renewed; the claim lasts one heartbeat from here. */
   claimedAt: number;
 }
 
-/** A message to send; `id` is chosen by the sender, who keeps it in its own row. */
+/** A message to send. The sender chooses the `id` and stores it in its own row. */
 export interface NewMessage {
   id: string;
   data: object;
-  /** Not to be claimed before this time. */
+  /** Nobody claims it before this time. */
   startAfter?: Date;
 }
 
-/** The claim is no longer ours: somebody else has or had the message. Roll back and drop the result. */
+/** The claim is no longer ours: another node has, or had, the message. Roll back and drop the result. */
 export class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-/** Waits for work on a claimed message; that another node has the message now is no error. */
+/** Waits for work on a claimed message, and ignores that another node has taken the message. */
 export async function unlessClaimLost(work: Promise<void>): Promise<void> {
   await work.catch((error: unknown) => {
     if (!(error instanceof ClaimLost)) throw error;
@@ -44,32 +44,32 @@ export async function unlessClaimLost(work: Promise<void>): Promise<void> {
 }
 
 export interface Queue extends Part {
-  /** Makes the queues of pools where they are missing. Not to be called in a transaction. */
+  /** Creates missing queues of pools. Do not call this in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;
-  /** Whether this process has seen to the queue of a pool. */
+  /** Whether this process knows that the queue of a pool exists. */
   hasPool(pool: string): boolean;
-  /** Sends in the caller's transaction; listeners are told when it commits. */
+  /** Sends in the caller's transaction, with a signal when it commits. */
   send(tx: PrismaTransactionLike, queueName: string, messages: readonly NewMessage[]): Promise<void>;
-  /** Takes up to `count` due messages. */
+  /** Claims up to `count` due messages. */
   claim<T>(queueName: string, count: number): Promise<Message<T>[]>;
-  /** Renews claims in one call; answers the ids that are still ours. */
+  /** Renews claims in one call; returns the ids that are still ours. */
   renew(queueName: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
   /** Ends a message in the caller's transaction; throws ClaimLost when it is no longer ours. */
   acknowledge(tx: PrismaTransactionLike, message: Message<unknown>): Promise<void>;
-  /** Takes back messages that nobody has claimed. */
+  /** Cancels messages that nobody has claimed. */
   withdraw(tx: PrismaTransactionLike, queueName: string, ids: readonly string[]): Promise<void>;
-  /** Which of these messages are queued or claimed, or wait as dead letters, as the transaction sees it. */
+  /** Those of these messages that are queued or claimed, or wait as dead letters. */
   living(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
 }
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
-/** A renewal that takes longer (ms) is given up; the next one is due before. */
+/** A renewal that takes longer (ms) is given up; the next one is already due by then. */
 const RENEW_LIMIT_MS = 8_000;
 
 /**
- * Starts pg-boss, making its tables and the queues where they are missing.
- * @param options `monitor` hears of errors in pg-boss' own maintenance
+ * Starts pg-boss, and creates its missing tables and queues.
+ * @param options `monitor` counts errors of pg-boss' own maintenance
  */
 export async function openQueue({
   connectionString,
@@ -99,7 +99,7 @@ export async function openQueue({
 
 async function createQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
   await boss.createQueue(name, options);
-  // One that an earlier release has made has its options.
+  // A queue that an earlier release created has the options of that release.
   await boss.updateQueue(name, options);
 }
 
@@ -150,13 +150,13 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     living: (tx, ids) => livingMessages(tx, ids),
     async stop() {
       await boss.stop({ graceful: false });
-      // Its connections may still be closing: when the server goes first, as the embedded one may, that is no error.
+      // Its connections may still be closing. The embedded server may stop first, which is no error.
       boss.removeAllListeners("error").on("error", () => undefined);
     },
   };
 }
 
-/** Reads pg-boss' own table: it has no call that asks for many ids over all queues. */
+/** Reads pg-boss' own table, since it has no call for many ids over all queues. */
 async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
     `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'

@@ -1,4 +1,4 @@
-/** Hints between processes over one NOTIFY channel; every listener also polls the truth. */
+/** Hints between processes over one NOTIFY channel; every listener also polls the database. */
 
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";
@@ -19,9 +19,9 @@ export const Signal = z.discriminatedUnion("type", [
   /** A message can be claimed from the queue, now or at a time (ms since the epoch). */
   z.object({ type: z.literal("queue"), queue: z.string(), at: z.number().optional() }),
   z.object({ type: z.literal("run_changed"), run: z.string() }),
-  /** Whoever runs this run is to end it. */
+  /** The worker of this run shall end it. */
   z.object({ type: z.literal("cancel"), run: z.string() }),
-  /** These runs have printed something; without a list any run may have. */
+  /** These runs have new output; without a list, any run may have. */
   z.object({ type: z.literal("log"), runs: z.array(z.string()).optional() }),
   /** Made here, never sent: the connection was away and signals may have been missed. */
   z.object({ type: z.literal("missed") }),
@@ -34,12 +34,12 @@ export interface Signals extends Part {
   subscribe(listener: Listener): () => void;
 }
 
-/** Tells every process once the caller's transaction commits. */
+/** Sends a signal to every process when the caller's transaction commits. */
 export async function publish(tx: PrismaTransactionLike, signal: Signal): Promise<void> {
   await tx.$queryRawUnsafe("SELECT pg_notify($1, $2)::text", CHANNEL, JSON.stringify(signal));
 }
 
-/** Tells every process which runs have printed something. */
+/** Signals which runs have new output. */
 export async function publishLog(tx: PrismaTransactionLike, runs: readonly string[]): Promise<void> {
   const listed = runs.length <= MAX_LISTED_RUNS && { runs: [...runs] };
   await publish(tx, { type: "log", ...listed });
@@ -127,7 +127,7 @@ function parseJson(text: string | undefined): unknown {
   try {
     return JSON.parse(text ?? "");
   } catch {
-    // Another program may use the same channel name: what is not ours is not a signal.
+    // Another program may use the same channel name: ignore what is not ours.
     return undefined;
   }
 }

@@ -12,24 +12,7 @@ import { releaseWaiting, waitingForPlace } from "./release.ts";
 import type { RunState } from "./rules/states.ts";
 import { lockRun, moveRun } from "./transitions.ts";
 
-/** Cancels a run that waits; the status of an earlier attempt stays. */
-async function cancelWaitingRun(
-  tx: Tx,
-  run: { id: string; finishedAt: Date; reason: string },
-): Promise<void> {
-  const { id, ...data } = run;
-  await moveRun(tx, id, "cancelled", { ...data, messageId: null, nextAttemptAt: null });
-}
-
-/** Notes that a running run is to be ended, and why; what was noted before stays. */
-async function requestCancel(tx: Tx, run: { id: string; at: Date; reason: string }): Promise<void> {
-  await tx.run.updateMany({
-    where: { id: run.id, state: "running", cancelRequestedAt: null },
-    data: { cancelRequestedAt: run.at, reason: run.reason },
-  });
-}
-
-/** Those of these runs whose end has been asked for while they run. */
+/** Those of these runs that are running and shall be cancelled. */
 export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
   const rows = await tx.run.findMany({
     where: { id: { in: [...ids] }, state: "running", cancelRequestedAt: { not: null } },
@@ -38,7 +21,7 @@ export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promis
   return rows.map(({ id }) => id);
 }
 
-/** Locks the runs of these jobs that have not begun, so that they can be cancelled. */
+/** Locks the queued and retrying runs of jobs. */
 async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
   return tx.$queryRaw`
     SELECT run.id, run.message_id AS "messageId", r.pool
@@ -47,14 +30,15 @@ async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<Waiti
     ORDER BY run.id FOR UPDATE OF run`;
 }
 
-/** A run that has not begun, and where its message is, if it has one. */
+/** A queued or retrying run. */
 export interface WaitingRun {
   id: string;
+  /** null: it has no message, since it waits for a place. */
   messageId: string | null;
   pool: string;
 }
 
-/** Locks the job of a run if it has a limit; answers its id then. To be called before the run is locked. */
+/** Locks the job of a run if it has a limit, and then returns its id. Call this before you lock the run. */
 async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
@@ -65,8 +49,8 @@ async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined
 const ON_REQUEST = "cancelled on request";
 
 /**
- * Cancels a run. One that waits is cancelled at once; a running one when its worker, on whichever node, has ended its
- * command; a cancelled one stays as it is. Answers whether the run has ended. Throws run_not_found, run_ended.
+ * Cancels a run. A waiting run ends at once; a running one ends when its worker, on whichever node, has ended its
+ * command. Returns whether the run has ended. Throws run_not_found, run_ended.
  */
 export async function cancelRun({ db, queue }: Infra, caller: Caller, id: string): Promise<boolean> {
   return db.transaction(async (tx) => {
@@ -96,7 +80,7 @@ async function cancelOne(queue: Queue, tx: Tx, id: string): Promise<boolean> {
     case "failed":
     case "skipped":
     case "missed":
-      throw new CarillonError("run_ended", `the run has ended: it is ${run.state}`);
+      throw new CarillonError("run_ended", `the run has already ended: it is ${run.state}`);
   }
 }
 
@@ -105,7 +89,7 @@ export async function cancelRunsOfJobs(queue: Queue, tx: Tx, jobIds: readonly st
   await cancelWaiting(queue, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
 }
 
-/** Cancels locked runs that are queued or retrying, and takes their messages back. */
+/** Cancels locked runs that are queued or retrying, and withdraws their messages. */
 async function cancelWaiting(
   queue: Queue,
   tx: Tx,
@@ -114,7 +98,8 @@ async function cancelWaiting(
 ): Promise<void> {
   const finishedAt = await databaseNow(tx);
   for (const { id } of waiting) {
-    await cancelWaitingRun(tx, { id, finishedAt, reason });
+    // The status of an earlier attempt stays.
+    await moveRun(tx, id, "cancelled", { finishedAt, reason, messageId: null, nextAttemptAt: null });
     await publish(tx, { type: "run_changed", run: id });
   }
   for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
@@ -124,11 +109,14 @@ async function cancelWaiting(
 }
 
 /**
- * Has a locked, running run ended by its worker, on whichever node; it holds its place until then. A second request
- * changes nothing, and is signalled again.
+ * Asks the worker of a locked, running run to end it. The run holds its place until then. A second request changes
+ * nothing, and sends the signal again.
  */
 async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
-  await requestCancel(tx, { id, at: await databaseNow(tx), reason });
+  await tx.run.updateMany({
+    where: { id, state: "running", cancelRequestedAt: null },
+    data: { cancelRequestedAt: await databaseNow(tx), reason },
+  });
   await publish(tx, { type: "cancel", run: id });
   await publish(tx, { type: "run_changed", run: id });
 }
@@ -150,8 +138,9 @@ async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
 }
 
 /**
- * To be called in the transaction that made a run wait, with its job locked. Of the runs that wait only the newest
- * stays. It starts at once where the run that it replaces has not begun, else when that one's command has ended.
+ * Lets the newest waiting run of a job replace the oldest active one, and cancels all other waiting runs. The newest one
+ * starts at once when the run that it replaces has not begun, and otherwise when the command of that run has ended.
+ * Call this in the transaction that made a run wait, with its job locked.
  */
 export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<void> {
   const waiting = await waitingForPlace(tx, jobId, MAX_WAITING);
@@ -162,7 +151,7 @@ export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<
   await cancelWaiting(queue, tx, older, reason);
   const holders = await lockHolders(tx, jobId);
   const [oldest] = holders;
-  // A place that is about to be free is enough.
+  // A run that is being cancelled already will free its place.
   if (oldest === undefined || holders.some((run) => run.cancelRequestedAt !== null)) return;
   if (oldest.state === "running") return cancelRunning(tx, oldest.id, reason);
   await cancelWaiting(queue, tx, [oldest], reason);

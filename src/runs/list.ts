@@ -1,4 +1,4 @@
-/** Queries that list runs by filters, newest first. */
+/** Lists runs by filters, newest first. */
 import { jobsNamed, requireKnownJobs } from "../jobs/find.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
@@ -6,14 +6,14 @@ import { idRange, type TimeRange } from "../postgres/ids.ts";
 import { type RunSummary, SUMMARY } from "./read.ts";
 import type { RunState, Trigger } from "./rules/states.ts";
 
-/** Runs newest first. Throws job_not_found for a job that never was. */
+/** Runs, newest first. Throws job_not_found for a name that no job ever had. */
 export async function readRuns(db: Database, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
   const runs = await listRuns(db.prisma, filter, page);
   if (runs.length === 0) await requireKnownJobs(db.prisma, filter.jobs);
   return runs;
 }
 
-/** Which runs to list: all conditions together; of the values of one, any. */
+/** Which runs to list: all fields must match; of the values of one field, any. */
 export interface RunFilter extends TimeRange {
   /** Names of jobs, deleted ones included. */
   jobs?: readonly string[] | undefined;
@@ -22,7 +22,7 @@ export interface RunFilter extends TimeRange {
   statuses?: readonly number[] | undefined;
   triggeredBy?: readonly string[] | undefined;
   triggers?: readonly Trigger[] | undefined;
-  /** Of the revision that ran; all of them. */
+  /** Of the revision that ran; all of them must match. */
   labels?: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
@@ -44,8 +44,8 @@ async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSu
 }
 
 /**
- * The query of the ids of a page. Each of the jobs, else each of the states, has an index that is read from its
- * newest run on; one IN over several would read and sort all of their runs.
+ * The query for the ids of a page. It reads the index of each job, or else of each state, from the newest run on. One
+ * IN over several of them would read and sort all their runs.
  */
 export function runIds(filter: RunFilter, jobIds: readonly string[] | undefined, page: RunPage): Prisma.Sql {
   const { wanted, order, is } = sourceOf(filter, jobIds);
@@ -57,8 +57,9 @@ export function runIds(filter: RunFilter, jobIds: readonly string[] | undefined,
 }
 
 /**
- * What is read for itself, and how. With a plain = Postgres may count on meeting enough such runs among the newest
- * of all, and then reads the whole history for a job that has not run for long; ANY and the order rule that out.
+ * The jobs or states whose index is read, and in which order. With a plain `=`, Postgres may expect to find enough
+ * matches among the newest runs of all jobs, and then scans the whole history for a job that has not run for long. ANY
+ * together with the order prevents that.
  */
 function sourceOf({ states }: RunFilter, jobIds: readonly string[] | undefined) {
   const inStates = states && [...new Set(states)];

@@ -27,7 +27,7 @@ export async function readRun(db: Database, caller: Caller, id: string): Promise
   return { run: shownRun(caller, run), log, omittedBytes };
 }
 
-/** Values in env and the paths of webhooks are for admins, and what is told of other runs and of receivers for readers. */
+/** Only admins see values in env and paths of webhooks; only readers see other runs and answers of receivers. */
 function shownRun(caller: Caller, run: RunDetail): RunDetail {
   if (allows(caller, "admin")) return run;
   const events = run.events.map((event) => ({
@@ -38,7 +38,7 @@ function shownRun(caller: Caller, run: RunDetail): RunDetail {
   return allows(caller, "read") ? masked : withoutOthers(caller, masked);
 }
 
-/** A run without the one that triggered it, what it has triggered of jobs that the caller may not trigger, and receivers' answers. */
+/** Hides the triggering run, runs of jobs that the caller may not trigger, and answers of receivers. */
 function withoutOthers(caller: Caller, run: RunDetail): RunDetail {
   const events = run.events.map((event) => ({
     ...event,
@@ -64,15 +64,15 @@ export async function readRunState(db: Database, id: string): Promise<RunState> 
 }
 
 /**
- * Throws run_not_found, and forbidden unless the caller may read every run or trigger the job of this one: who
- * triggers a job waits for its result.
+ * Throws run_not_found, and forbidden unless the caller may read all runs or trigger the job of this run. The second
+ * condition lets a caller wait for the result of its trigger.
  */
 export async function requireRun(db: Database, caller: Caller, id: string): Promise<void> {
   if (allows(caller, "read")) return;
   const job = await jobOfRun(db.prisma, id);
   if (job === undefined) throw runNotFound(id);
   if (mayTrigger(caller, job)) return;
-  // Which job that is, is not for them either.
+  // The message does not name the job, which the caller may not know.
   throw new CarillonError(
     "forbidden",
     `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,

@@ -1,4 +1,4 @@
-/** Puts right what a crash or an operator left: every waiting run and delivery has a living message again. */
+/** Repairs what crashes leave behind: attempts of dead workers, and runs and deliveries without a message. */
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
 import type { Infra } from "../infra.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
@@ -36,9 +36,9 @@ async function activeRuns(
 }
 
 const BATCH = 500;
-const LOST_REASON = "the worker fell silent; what the command did is not known";
+const LOST_REASON = "the worker stopped responding; the result of its command is unknown";
 
-/** Handles a dead letter: the worker that had claimed the attempt has gone. */
+/** Handles a dead letter: the worker that had claimed the attempt stopped renewing it. */
 export async function settleLost(
   infra: Infra,
   message: Message<AttemptMessage>,
@@ -49,7 +49,7 @@ export async function settleLost(
   const running = await db.transaction(async (tx) => {
     const run = await lockRun(tx, runId);
     if (run?.state === "running" && run.messageId === messageId) return true;
-    // Claimed, but never begun: the run waits for a message that is gone.
+    // Claimed but never started: the message that the run waits for is dead.
     if (run?.messageId === messageId) await resend(queue, tx, run);
     await queue.acknowledge(tx, message);
     return false;
@@ -63,7 +63,7 @@ export async function settleLost(
   );
 }
 
-/** Gives every run and delivery without a living message a new one. Answers how many there were. */
+/** Sends a new message for every run and delivery that lacks a live one. Returns how many lacked one. */
 export async function recoverRuns(infra: Infra): Promise<number> {
   const runs = await mend(infra, activeRuns, recoverRun);
   return runs + (await mend(infra, pendingDeliveries, recoverDelivery));
@@ -71,7 +71,7 @@ export async function recoverRuns(infra: Infra): Promise<number> {
 
 type RecoveryCandidate = { id: string; jobId?: string; messageId: string | null };
 
-/** Looks at all that wait, batch by batch, and mends those whose message is dead. */
+/** Goes through the candidates in batches, and repairs those without a live message. */
 async function mend(
   { db, queue }: Infra,
   find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<RecoveryCandidate[]>,
@@ -99,11 +99,11 @@ async function recoverRun(
   tx: Tx,
   { id, jobId, messageId }: RecoveryCandidate,
 ): Promise<boolean> {
-  // It waits for a place; one may have become free without anybody noticing.
+  // The run waits for a place; one may have become free unnoticed.
   if (messageId === null && jobId !== undefined) return (await releaseWaiting(queue, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
   if (run === undefined || isFinal(run.state)) return false;
-  // Looked at again under the lock: what was read before may have moved on since.
+  // Checked again under the lock: the run may have changed since it was read.
   if (await lives(queue, tx, run.messageId)) return false;
   if (run.state === "running") {
     const data = { run_id: id, message_id: run.messageId ?? newId() };
@@ -137,7 +137,7 @@ async function resend(queue: Queue, tx: Tx, { id, revision, nextAttemptAt }: Loc
 const EVERY_MS = 60_000;
 const CONCURRENCY = 4;
 
-/** Settles the attempts that dead workers have left, on every node. */
+/** Settles the attempts of dead workers, on every node. */
 export function startSettlingLost(
   infra: Infra,
   { random, monitor }: { random: () => number; monitor: Monitor },
@@ -154,7 +154,7 @@ export function startSettlingLost(
   });
 }
 
-/** Looks for what fell through, now and every minute, on every node. */
+/** Looks for missing messages, now and every minute, on every node. */
 export function startRecovery(infra: Infra, monitor: Monitor): Part {
   const tick = async () => void (await recoverRuns(infra));
   return startTicking({ monitor, tick, waitMs: () => EVERY_MS, stopMs: 1_500 });

@@ -1,11 +1,11 @@
-/** Keeps the history as long as it is wanted: any node deletes what is too old, one of them at a time. */
+/** Deletes runs after their retention period: on every node, one node at a time. */
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { deleteExpiredKeys } from "./trigger-by-caller.ts";
 
 const EVERY_MS = 10 * 60_000;
-/** Rows that one transaction deletes at most: locks are short, and a crash loses little work. */
+/** The most rows that one transaction deletes: locks stay short, and a crash loses little work. */
 const BATCH = 500;
 
 /** How many runs and idempotency keys were deleted. */
@@ -21,7 +21,7 @@ export interface Retention extends Part {
 }
 
 /**
- * Sweeps now and every ten minutes; stops after the batch that is being deleted.
+ * Sweeps now and every ten minutes. `stop` waits for the batch that is being deleted.
  * @param onSweep told after each sweep how many were deleted, and how long that took in ms
  */
 export function startRetention(
@@ -41,8 +41,8 @@ export function startRetention(
 }
 
 /**
- * Deletes idempotency keys and runs that are too old, in batches; ends early when `signal` says so, or when another
- * node is at it. A run whose children are kept stays with them: leaves go first, then what has become one.
+ * Deletes expired idempotency keys and runs in batches. It ends early when `signal` is aborted or another node is
+ * sweeping. A run stays while a run that it triggered stays, so the ends of chains are deleted first.
  */
 export async function sweep(
   db: Database,
@@ -50,7 +50,7 @@ export async function sweep(
 ): Promise<DeletionCount> {
   const now = await db.now();
   const turn = takeTurns(db, signal);
-  // Keys first: a run stays while a key stands for it.
+  // Keys first: a run stays while a key refers to it.
   const keys = await sweepKeys(turn, now, batch);
   let runs = 0;
   let before: number;
@@ -61,7 +61,7 @@ export async function sweep(
   return { runs, keys };
 }
 
-/** Does one batch in a transaction; undefined, and nothing done from then on, when the sweep has to end. */
+/** Runs one batch in a transaction; returns undefined, from then on always, when the sweep has to end. */
 type Turn = <T>(work: (tx: Tx) => Promise<T>) => Promise<T | undefined>;
 
 function takeTurns(db: Database, signal: AbortSignal | undefined): Turn {
@@ -85,7 +85,7 @@ async function sweepKeys(turn: Turn, now: Date, batch: number): Promise<number> 
   return total;
 }
 
-/** Goes once through the runs of a job that are too old; answers how many could be deleted. */
+/** Goes once through the expired runs of a job; returns how many could be deleted. */
 async function sweepJob(turn: Turn, expiry: Expiry, batch: number): Promise<number> {
   let total = 0;
   let last: EndedRun | undefined;
@@ -104,22 +104,22 @@ async function sweepJob(turn: Turn, expiry: Expiry, batch: number): Promise<numb
   return total;
 }
 
-/** Lets one transaction at a time delete; answers whether this is the one. */
+/** Locks retention until the transaction ends; returns false when another one holds the lock. */
 export async function tryRetentionLock(tx: Tx): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ locked: boolean }[]>`
     SELECT pg_try_advisory_xact_lock(hashtextextended('retention', 0)) AS locked`;
   return row?.locked === true;
 }
 
-/** A job of which runs that ended before a time are too old. */
+/** A job whose runs have expired if they ended before a time. */
 export interface Expiry {
   jobId: string;
   endedBefore: Date;
 }
 
-/** The jobs, deleted ones too, that have runs which are older than the job's or else its schedule's retention. */
+/** The jobs, deleted ones too, with runs that expired by their own retention, or else by that of their schedule. */
 export async function expiries(tx: Tx, now: Date): Promise<Expiry[]> {
-  // Counted in seconds since the epoch: a retention of a thousand centuries leads to no date that Postgres has.
+  // In seconds since the epoch: a retention of a thousand centuries leads to no valid date in Postgres.
   return tx.$queryRaw<Expiry[]>`
     SELECT kept.job_id AS "jobId", kept.since AS "endedBefore"
     FROM (
@@ -131,13 +131,13 @@ export async function expiries(tx: Tx, now: Date): Promise<Expiry[]> {
     WHERE EXISTS (SELECT 1 FROM run WHERE run.job_id = kept.job_id AND run.finished_at < kept.since)`;
 }
 
-/** Where a page of ended runs begins: after this one. */
+/** The next page of ended runs begins after this one. */
 export interface EndedRun {
   id: string;
   finishedAt: Date;
 }
 
-/** Up to `limit` runs of a job that are too old, by their end. */
+/** Up to `limit` expired runs of a job, in the order of their end. */
 export async function expiredRuns(
   tx: Tx,
   { jobId, endedBefore }: Expiry,
@@ -154,11 +154,11 @@ export async function expiredRuns(
 }
 
 /**
- * Deletes those of the ended runs that nothing needs, with all that belongs to them; answers how many. A run stays
- * while a run that it triggered is there, a delivery of it is pending, or an idempotency key stands for it.
+ * Deletes ended runs with all rows that belong to them; returns how many. A run stays while a run that it triggered
+ * exists, one of its deliveries is pending, or an idempotency key refers to it.
  */
 export async function deleteRuns(tx: Tx, ids: readonly string[]): Promise<number> {
-  // An array of events makes Postgres look up each run; joined to them, it would read whole tables instead.
+  // With an array of events Postgres looks up each run; with a join it would read whole tables.
   const events = Prisma.sql`ARRAY(SELECT e.id FROM run_event e WHERE e.run_id = run.id)`;
   return tx.$executeRaw`
     DELETE FROM run WHERE id = ANY(${[...ids]}::uuid[])

@@ -22,16 +22,15 @@ import { createRuns } from "./trigger.ts";
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
   outcome: AttemptOutcome;
-  /** Unset: nobody knows more than what is stored. */
+  /** Unset: only the stored part is known. */
   output?: FinalOutput | undefined;
-  /** For people: why it did not end by itself. */
+  /** Why it did not end by itself, for people. */
   reason?: string | undefined;
 }
 
 /**
- * Settles the running attempt of a run. `message` is the claim that is acknowledged with it: the attempt's own
- * message, or the dead letter of it. Throws ClaimLost, with nothing changed, when the claim is no longer
- * ours (promise 3).
+ * Settles the running attempt of a run, and acknowledges the claimed message with it: the attempt's own message, or its
+ * dead letter. Throws ClaimLost and changes nothing when the claim is no longer ours (promise 3).
  */
 export async function settleAttempt(
   { db, queue }: Infra,
@@ -46,7 +45,7 @@ export async function settleAttempt(
     const attempt = await runningAttempt(tx, message.data.run_id);
     if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {
       throw new ClaimLost(
-        `run ${message.data.run_id} is not being run under message ${message.data.message_id}`,
+        `run ${message.data.run_id} is not running under message ${message.data.message_id}`,
       );
     }
     const now = await databaseNow(tx);
@@ -56,7 +55,7 @@ export async function settleAttempt(
       id: attempt.id,
       outcome: result.outcome,
       finishedAt: now,
-      // Why a command was to end is known to the run: on request, or for a newer one.
+      // The run knows why its command was ended: on request, or for a newer run.
       reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
     });
     if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
@@ -88,11 +87,11 @@ async function decide(
       fireEvents: run.fireEvents,
       parent: run.parentEvent === null ? undefined : thawBody(run.parentEvent.body),
     },
-    // What is running ends; a job that has been deleted is not begun again.
+    // A run of a deleted job may end, and is not retried.
     retry: run.job.deletedAt === null ? retry : { ...retry, limit: 0 },
     actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
     outcome,
-    // Read under the run's lock: a cancel comes before this, or finds the run as we leave it.
+    // Read under the lock of the run: a cancel commits before this, or sees our result.
     cancelRequested: run.cancelRequestedAt !== null,
     log,
     logTruncated: omittedBytes > 0,
@@ -187,7 +186,7 @@ async function finishRun(
   },
 ): Promise<void> {
   const { id, state, ...data } = run;
-  // A run that was done before its cancel reached it has not ended for that reason.
+  // The command ended before the cancel reached it: the cancel is not the reason.
   const reason = state === "cancelled" ? {} : { reason: null };
   await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
 }
@@ -221,8 +220,8 @@ async function insertRunEvent(
 }
 
 /**
- * The jobs that a settlement of this run touches: its own if that has a limit, and those that its actions may
- * trigger. To be locked together, before the run.
+ * The jobs that the settlement of a run touches: its own job if that has a limit, and those that its actions may
+ * trigger. Lock them together, before the run.
  */
 async function jobsOfSettlement(
   tx: Tx,
@@ -247,7 +246,7 @@ const TARGET = {
 } as const;
 type ActionRow = Prisma.EventActionGetPayload<{ include: typeof TARGET }>;
 
-/** The actions of a revision, then those that its schedule has now; targets as they are now. */
+/** The actions of a revision, then the present ones of its schedule, with the present state of their targets. */
 async function settlingActions(tx: Tx, revisionId: string, scheduleId: string): Promise<SettlingAction[]> {
   const rows = await tx.eventAction.findMany({
     where: { OR: [{ jobRevisionId: revisionId }, { scheduleId }] },

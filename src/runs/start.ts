@@ -1,4 +1,4 @@
-/** A claimed message becomes a running attempt: what the worker is to run, or nothing when the message is stale. */
+/** Starts an attempt: turns a claimed message into an order for the worker. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
@@ -24,29 +24,29 @@ async function insertAttempt(
   await tx.attempt.create({ data: { ...attempt, claim } });
 }
 
-/** What a worker runs. */
+/** What a worker needs to run an attempt. */
 export interface AttemptOrder {
   runId: string;
   attemptId: string;
   command: Command;
-  /** The job's env with the trigger's over it, and what tells the command which attempt it is over both. */
+  /** The job's env, overridden by the trigger's, overridden by the CARILLON_ variables. */
   env: Record<string, string>;
   workingDirectory: string | null;
-  /** The account that it runs as; null: that of the service. */
+  /** The account that runs the command; null: that of the service. */
   user: string | null;
   timeoutMs: number | null;
-  /** What is kept of what it prints. */
+  /** How much of the output is kept. */
   logLimitBytes: number;
-  /** Values that must not be seen in what it prints. */
+  /** Values to redact in the output. */
   secrets: readonly string[];
-  /** Why it cannot be run. */
+  /** Set: why it cannot run. */
   problem?: string;
 }
 
 /**
- * Records that `worker` begins the attempt that the message stands for. May be called again by who holds the claim
- * when the answer of an earlier call was lost. Throws ClaimLost, with nothing changed, when the claim is no longer
- * ours or is about to end: what was not begun can be begun by another worker, and is no failure.
+ * Records that `worker` starts the attempt of a message. The holder of the claim may repeat a call whose result was
+ * lost. Throws ClaimLost and changes nothing when the claim is no longer ours or is about to end: another worker can
+ * then start the attempt, and it does not count as failed.
  * @returns undefined when the run no longer waits for this message, which is then acknowledged
  */
 export async function startAttempt(
@@ -59,11 +59,11 @@ export async function startAttempt(
   return sealed && withSecrets(infra.db, sealed, secretKeys);
 }
 
-/** An order whose secrets have yet to be read. */
+/** An order whose secrets are not decrypted yet. */
 interface SealedOrder extends Omit<AttemptOrder, "env" | "secrets" | "problem"> {
   jobEnv: Readonly<Record<string, string>>;
   secretEnv: Readonly<Record<string, string>>;
-  /** Wins over the other two; undefined: the command has no such variable. */
+  /** Overrides the other two; undefined removes a variable. */
   runEnv: Readonly<Record<string, string | undefined>>;
 }
 
@@ -87,14 +87,14 @@ async function begin(
   });
 }
 
-/** The attempt of a locked run that is begun now, or was by an earlier try under the same claim. */
+/** Starts the attempt of a locked run, or finds the one that an earlier call under the same claim started. */
 async function attemptOf(
   tx: Tx,
   run: LockedRun,
   message: Message<AttemptMessage>,
   worker: string,
 ): Promise<string | undefined> {
-  // No message is claimed twice: what runs under ours was committed by us, though we were not told.
+  // No message is claimed twice: an earlier call of ours has committed, and its result was lost.
   if (run.state === "running") return (await runningAttempt(tx, run.id))?.id;
   if (run.state !== "queued" && run.state !== "retrying") return undefined;
   const now = await databaseNow(tx);
@@ -102,14 +102,14 @@ async function attemptOf(
   await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
   await insertAttempt(tx, { id, runId: run.id, number: run.attempt, worker, startedAt: now });
   await publish(tx, { type: "run_changed", run: run.id });
-  // The locks may have taken their time; a command wants a lease that lasts to the next renewal.
+  // The locks may have taken long; the claim must last until its next renewal.
   if (leftOf(message.claimedAt) < RENEW_EVERY_MS) {
-    throw new ClaimLost(`too little is left of the claim of message ${message.id}`);
+    throw new ClaimLost(`the claim of message ${message.id} is about to end`);
   }
   return id;
 }
 
-/** Apart from the transaction: the key file is read. */
+/** Decrypts the secrets, outside the transaction since this reads the key file. */
 async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: SecretKeys): Promise<AttemptOrder> {
   const { jobEnv, secretEnv, runEnv, ...order } = sealed;
   try {
@@ -123,7 +123,7 @@ async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: Secret
   }
 }
 
-/** What every command is told of its run; undefined: it has no such thing, whatever its job or trigger says. */
+/** The variables that tell a command about its run; undefined removes a variable of the same name. */
 function attemptEnv(run: LockedRun): Record<string, string | undefined> {
   return {
     CARILLON_RUN_ID: run.id,

@@ -1,4 +1,4 @@
-/** Reads what goes on, in numbers. */
+/** Counts runs, deliveries and jobs. */
 import type { Database, Tx } from "../postgres/client.ts";
 import type { DeliveryState } from "../postgres/generated/client.ts";
 import { idRange } from "../postgres/ids.ts";
@@ -11,7 +11,7 @@ export interface Stats {
   active: ActiveRuns;
   /** Runs that ended in the last 24 h. */
   ended: Map<RunState, number>;
-  /** All pending ones; of the others those made in the last 24 h. */
+  /** All pending ones, and the others of the last 24 h. */
   deliveries: Awaited<ReturnType<typeof countDeliveries>>;
   jobs: Awaited<ReturnType<typeof countJobs>>;
 }
@@ -30,7 +30,7 @@ export interface ActiveRuns {
   queued: number;
   running: number;
   retrying: number;
-  /** Queued ones that wait because their job runs as often as it may. */
+  /** Queued runs that wait because their job has reached its limit. */
   waitingForPlace: number;
   /** When the oldest queued one was triggered. */
   oldestQueued: Date | null;
@@ -47,7 +47,7 @@ async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
   return only(row);
 }
 
-/** How many runs have ended since a time, by state; a state without any is left out. Asked job by job, as the index is. */
+/** How many runs have ended since a time, by state; states without runs are left out. It counts by job: see the index. */
 async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number>> {
   const rows = await tx.$queryRaw<{ state: RunState; count: number }[]>`
     SELECT ended.state, sum(ended.count)::int AS count
@@ -57,7 +57,7 @@ async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number
   return new Map(rows.map(({ state, count }) => [state, count]));
 }
 
-/** Deliveries: all pending ones, and of the others those made since a time. */
+/** How many deliveries there are: all pending ones, and the others made since a time. */
 export async function countDeliveries(tx: Tx, since: Date): Promise<Record<DeliveryState, number>> {
   const { from } = idRange({ since });
   const [row] = await tx.$queryRaw<Record<DeliveryState, number>[]>`
@@ -79,6 +79,6 @@ export async function countJobs(tx: Tx): Promise<{ enabled: number; paused: numb
 }
 
 function only<T>(row: T | undefined): T {
-  if (row === undefined) throw new Error("a count answers one row");
+  if (row === undefined) throw new Error("a count returns one row");
   return row;
 }

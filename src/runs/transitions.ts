@@ -1,4 +1,4 @@
-/** Locks runs and changes their states: each change is guarded by the table of transitions. */
+/** Locks runs and changes their states, guarded by the table of transitions. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { type AttemptOutcome, type AttemptState, type RunState, runStatesBefore } from "./rules/states.ts";
@@ -36,7 +36,7 @@ export async function moveRun(
   if (count !== 1) throw new TransitionRefused(`run ${id} cannot become ${to}`);
 }
 
-/** Gives runs other messages, their states unchanged. */
+/** Gives runs new messages; their states stay. */
 export async function replaceMessages(
   tx: Tx,
   runs: readonly { id: string; messageId: string }[],
@@ -48,14 +48,14 @@ export async function replaceMessages(
     WHERE run.id = next.id`;
 }
 
-/** The attempt of this run that is running; there is at most one. */
+/** The running attempt of a run; there is at most one. */
 export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: string } | undefined> {
   return (
     (await tx.attempt.findFirst({ where: { runId, state: "running" }, select: { id: true } })) ?? undefined
   );
 }
 
-/** Ends the running attempt. Throws TransitionRefused when it is not running any more. */
+/** Ends the running attempt. Throws TransitionRefused when it is no longer running. */
 export async function finishAttempt(
   tx: Tx,
   attempt: { id: string; outcome: AttemptOutcome; finishedAt: Date; reason?: string | undefined },

@@ -4,7 +4,7 @@ import type { EventName } from "../jobs/rules/definition.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { RunState } from "./rules/states.ts";
 
-/** A chain is shown up to so many runs. */
+/** The most runs of a chain that are shown. */
 const MAX_TREE = 1_000;
 
 /** The runs of a chain, each after the one that triggered it; the first began it. Throws run_not_found. */

@@ -112,7 +112,7 @@ function requireTrigger(caller: Caller, job: string): void {
   throw new CarillonError(
     "forbidden",
     caller.scopes.includes("trigger")
-      ? `The token ${caller.name} has the scope trigger for other jobs than ${job}`
+      ? `The scope trigger of the token ${caller.name} does not include the job ${job}`
       : `The token ${caller.name} lacks the scope trigger`,
   );
 }
@@ -123,7 +123,7 @@ function requireParams(caller: Caller, job: string, { params }: Target, env: obj
   if (refused.length === 0) return;
   throw new CarillonError(
     "forbidden",
-    `Without the scope admin a trigger sets only what the job lists in params, and not ${refused.join(", ")}`,
+    `Without the scope admin, a trigger may set only variables in the params of the job, which do not include ${refused.join(", ")}`,
     refused.map((name) => ({ path: `env.${name}`, message: `is not in the params of job ${job}` })),
   );
 }

@@ -81,12 +81,12 @@ export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunReq
   return created.map((run) => run.id);
 }
 
-/** What a new run needs to know of its job, which is live, enabled and locked. */
+/** A live, enabled and locked job, as far as its new runs need it. */
 interface LockedJob {
   revisionId: string;
   concurrency: Concurrency;
   pool: string;
-  /** Cron runs start up to so much later (ms). */
+  /** Cron runs start up to this much (ms) later. */
   jitterMs: number;
   /** Set: its slots are missed. */
   paused: { by: string | null; reason: string | null } | null;
@@ -139,7 +139,7 @@ async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
     WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
 }
 
-/** Decides about one request, and counts its run to the job's occupancy. */
+/** Decides about one request, and adds its run to the occupancy of the job. */
 function newRun({ missed, ...request }: RunRequest, job: LockedJob): NewRun {
   const run = { ...request, id: newId(), revisionId: job.revisionId, pool: job.pool };
   const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
@@ -181,7 +181,7 @@ export interface NewRun {
   state: "queued" | "skipped" | "missed";
   /** null: it waits for a place, or never runs. */
   messageId: string | null;
-  /** Why it never runs, or what was left out before it. */
+  /** Why it never runs, or which slots before it were left out. */
   reason?: string | undefined;
   scheduledFor?: Date | undefined;
   /** Not to start before; unset: at once. */

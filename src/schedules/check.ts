@@ -1,10 +1,10 @@
-/** Checks what a save refers to: jobs, secrets, and circles of triggers. */
+/** Checks the references of a save: jobs, secrets, and cycles of triggers. */
 import { invalidDocument } from "../errors.ts";
 import { liveJobIds } from "../jobs/find.ts";
 import { type EventAction, type JobDefinition, secretOfTarget } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 
-/** What names other things, and where it stands in the document, such as `jobs.coffee.` */
+/** A part of a document that refers to jobs and secrets; `path` is its place, such as `jobs.coffee.` */
 export interface DocumentPart {
   path: string;
   actions: readonly EventAction[];
@@ -52,12 +52,12 @@ function actionsWithPaths(path: string, actions: readonly EventAction[]): (Event
 export function refuseCycle(cycle: readonly string[] | undefined): void {
   if (cycle === undefined) return;
   const message =
-    `these jobs would trigger each other in a circle: ${cycle.join(" -> ")}; ` +
-    "where that is meant, one of them says allow_cycle: true";
+    `these jobs would trigger each other in a cycle: ${cycle.join(" -> ")}; ` +
+    "if you intend this, set allow_cycle: true on one of them";
   throw invalidDocument([{ path: "trigger_job", message }]);
 }
 
-/** Which jobs and schedules, such as `job coffee`, trigger these jobs now. */
+/** The jobs and schedules, such as `job coffee`, that trigger these jobs. */
 export async function whoTriggers(
   tx: Tx,
   jobIds: readonly string[],
@@ -71,15 +71,15 @@ export async function whoTriggers(
     ORDER BY "jobId", by`;
 }
 
-/** One arrow of the graph of triggers: job-level, or a schedule-level one for each job of the schedule. */
+/** One edge of the graph of triggers; an action of a schedule makes one for each of its jobs. */
 export interface TriggerEdge {
   job: string;
   target: string;
 }
 
 /**
- * The arrows between live jobs that may not form a circle: those of jobs that say allow_cycle are left out, and a
- * schedule-level action never re-triggers the job that it names.
+ * The edges between live jobs that may not form a cycle. Jobs with allow_cycle are left out, and an action of a
+ * schedule makes no edge from its target to itself.
  */
 export async function checkedEdges(tx: Tx): Promise<TriggerEdge[]> {
   return tx.$queryRaw<TriggerEdge[]>`

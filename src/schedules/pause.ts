@@ -1,4 +1,4 @@
-/** Takes a job's cron slots from it, and gives them back. */
+/** Pauses and resumes jobs: a paused job has no cron slots. */
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
 import type { Infra } from "../infra.ts";
@@ -6,7 +6,7 @@ import { type Pause, requireJob, type StoredJob } from "../jobs/find.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { save } from "./save.ts";
 
-/** Pauses a job, or lets it go on; the scheduler counts its slots from `now` on. */
+/** Pauses a job, or resumes it with null; the scheduler counts its slots from `now` on. */
 async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
   await tx.job.update({
     where: { id: jobId },
@@ -19,7 +19,7 @@ async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date)
   });
 }
 
-/** Takes a job's cron slots from it; a job that is paused already stays as it is. Throws job_not_found. */
+/** Pauses a job; a job that is already paused stays as it is. Throws job_not_found. */
 export async function pauseJob(
   infra: Infra,
   caller: Caller,
@@ -36,7 +36,7 @@ export async function pauseJob(
   });
 }
 
-/** Gives a job its cron slots back, from now on. Throws job_not_found. */
+/** Resumes a job: it has cron slots again from now on. Throws job_not_found. */
 export async function resumeJob(infra: Infra, caller: Caller, name: string): Promise<StoredJob> {
   return save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);

@@ -1,4 +1,4 @@
-/** Reads jobs, their revisions, and schedules: for callers without the scope admin without secret values. */
+/** Reads jobs, their revisions and schedules; only admins see values that may be secret. */
 import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
 import { CarillonError } from "../errors.ts";
@@ -33,7 +33,7 @@ export async function readJobs(db: Database, caller: Caller, page: Page): Promis
   return jobs.map((job) => shown(caller, job));
 }
 
-/** What a job has said, the newest first. Throws job_not_found. */
+/** The revisions of a job, newest first. Throws job_not_found. */
 export async function readRevisions(
   db: Database,
   caller: Caller,

@@ -12,7 +12,7 @@ import type { Queue } from "../queue/queue.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule } from "./schedule-rows.ts";
 
-/** A job as it is now and, where it was there, as it was before. */
+/** A job after and before a save; `before` is undefined for a new job. */
 export interface SavedJob {
   before: StoredJob | undefined;
   job: StoredJob;
@@ -24,14 +24,14 @@ export async function createJob(infra: Infra, caller: Caller, job: JobDefinition
     if (await findJob(tx, job.name)) {
       throw new CarillonError(
         "job_exists",
-        `a job ${job.name} exists already: PUT /api/v1/jobs/${job.name} replaces it`,
+        `a job ${job.name} already exists: PUT /api/v1/jobs/${job.name} replaces it`,
       );
     }
     return saveJob(infra.queue, tx, caller, job, undefined);
   });
 }
 
-/** Saves a job whether or not there is one of its name. Throws invalid_document. */
+/** Saves a job, new or not. Throws invalid_document. */
 export async function putJob(
   infra: Infra,
   caller: Caller,
@@ -44,7 +44,7 @@ export async function putJob(
   });
 }
 
-/** Saves what `edit` makes of a job. Throws job_not_found, invalid_document, and what `edit` throws. */
+/** Saves the result of `edit` on a job. Throws job_not_found, invalid_document, and the errors of `edit`. */
 export async function editJob(
   infra: Infra,
   caller: Caller,

@@ -1,4 +1,4 @@
-/** Saves, changes and deletes whole schedules; what is saved is whole, or nothing is. */
+/** Saves, changes and deletes whole schedules, all or nothing. */
 import { isDeepStrictEqual } from "node:util";
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
@@ -15,7 +15,7 @@ import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "./schedule-rows.ts";
 import { markDeleted } from "./write-revisions.ts";
 
-/** A schedule as it is now, its jobs in the order of the document, and as it was before. */
+/** A schedule before and after a save; `after` has its jobs in the order of the document. */
 export interface SavedSchedule {
   before: ScheduleState | undefined;
   after: ScheduleState;
@@ -36,7 +36,7 @@ export async function putSchedule(
   });
 }
 
-/** Saves what `edit` makes of a schedule. Throws schedule_not_found, what putSchedule throws, and what `edit` throws. */
+/** Saves the result of `edit` on a schedule. Throws schedule_not_found, and the errors of putSchedule and `edit`. */
 export async function editSchedule(
   infra: Infra,
   caller: Caller,
@@ -58,7 +58,7 @@ export async function deleteSchedule(infra: Infra, caller: Caller, name: string)
     const { schedule, jobs } = await requireSchedule(tx, name);
     const now = await databaseNow(tx);
     await lockFully(tx, idsOf(jobs));
-    // First, so that its own actions do not keep the jobs.
+    // First, so that its own actions do not block the deletion of its jobs.
     await hideSchedule(tx, schedule, now);
     await deleteJobs(infra.queue, tx, jobs, now);
     await audit(tx, caller, "schedule.delete", name, { deleted: namesOf(jobs) });
@@ -78,17 +78,17 @@ async function auditSave(
     return was !== undefined && was.revisionId !== job.revisionId;
   });
   await audit(tx, caller, "schedule.save", after.schedule.name, {
-    fields: changedScheduleFields(before?.schedule ?? NOTHING, after.schedule),
+    fields: changedScheduleFields(before?.schedule ?? NO_SETTINGS, after.schedule),
     created: namesOf(after.jobs).filter((name) => !old.has(name)),
     updated: namesOf(updated),
     deleted: namesOf(before?.jobs ?? []).filter((name) => !kept.has(name)),
   });
 }
 
-/** What a schedule says that is not there. */
-const NOTHING = { tzLocation: null, logRetentionMs: null, actions: [] };
+/** The settings of a schedule that does not exist. */
+const NO_SETTINGS = { tzLocation: null, logRetentionMs: null, actions: [] };
 
-/** Makes a schedule, of which these are the jobs, equal to the document. */
+/** Makes a schedule equal to the document; `jobs` are its present ones. */
 async function writeWhole(
   queue: Queue,
   tx: Tx,
@@ -101,7 +101,7 @@ async function writeWhole(
   await refuseForeignJobs(tx, id, schedule.jobs);
   const kept = new Set(schedule.jobs.map((job) => job.name));
   const removed = jobs.filter((job) => !kept.has(job.definition.name));
-  // First, so that what stays cannot name what goes.
+  // First, so that the remaining jobs cannot refer to the removed ones.
   await markDeleted(tx, idsOf(removed), now);
   const before = new Map(jobs.map((job) => [job.definition.name, job]));
   const ids = await saveJobs(queue, tx, { scheduleId: id, jobs: schedule.jobs, before, now }, [
@@ -116,7 +116,7 @@ async function writeWhole(
 const idsOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.id);
 const namesOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.definition.name);
 
-/** Whether a schedule says all this already, beside its jobs: then it has not changed, and its slots go on. */
+/** Whether the settings of a schedule are unchanged: then it is not written, and its slots are counted on. */
 async function says(tx: Tx, id: string, said: ScheduleDefinition): Promise<boolean> {
   const { tzLocation, logRetentionMs, actions } = await scheduleOf(tx, id);
   const is = { tzLocation, logRetentionMs, actions };

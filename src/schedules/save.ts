@@ -1,4 +1,4 @@
-/** How definitions are saved: one writer at a time, and the whole is checked before it is committed. */
+/** Saves definitions: one writer at a time, and all checks before the commit. */
 import { isDeepStrictEqual } from "node:util";
 import { requireSecrets } from "../access/secrets.ts";
 import { CarillonError } from "../errors.ts";
@@ -22,21 +22,21 @@ import {
 import { insertJobs, markDeleted, writeRevisions } from "./write-revisions.ts";
 
 export interface SaveOptions {
-  /** Do all of it, say what came of it, and take it back. */
+  /** Do everything, return the result, and roll back. */
   dryRun?: boolean | undefined;
 }
 
 /** Carries the result of a dry run out of its transaction. */
-class TakenBack extends Error {
+class DryRunResult extends Error {
   readonly result: unknown;
 
   constructor(result: unknown) {
-    super("a dry run is taken back");
+    super("a dry run is rolled back");
     this.result = result;
   }
 }
 
-/** One transaction that is alone in writing definitions. Throws invalid_document when jobs run in a circle. */
+/** Runs the one transaction that writes definitions. Throws invalid_document when jobs trigger each other in a cycle. */
 export async function save<T>(
   infra: Infra,
   { dryRun = false }: SaveOptions,
@@ -47,17 +47,17 @@ export async function save<T>(
       await lockDefinitions(tx);
       const result = await work(tx);
       refuseCycle(findCycle(await checkedEdges(tx)));
-      if (dryRun) throw new TakenBack(result);
+      if (dryRun) throw new DryRunResult(result);
       return result;
     });
   } catch (error) {
-    if (error instanceof TakenBack) return error.result as T;
+    if (error instanceof DryRunResult) return error.result as T;
     throw error;
   }
 }
 
-/** Jobs name pools that have no queue yet; one cannot be made while the transaction is open. */
-class PoolsMissing extends Error {
+/** Jobs name pools without a queue, which cannot be created while the transaction is open. */
+class MissingPools extends Error {
   readonly pools: readonly string[];
 
   constructor(pools: readonly string[]) {
@@ -70,13 +70,13 @@ async function transactionWithPools<T>(infra: Infra, work: (tx: Tx) => Promise<T
   try {
     return await infra.db.transactionInTurn(work);
   } catch (error) {
-    if (!(error instanceof PoolsMissing)) throw error;
+    if (!(error instanceof MissingPools)) throw error;
     await infra.queue.openPools(error.pools);
     return transactionWithPools(infra, work);
   }
 }
 
-/** Jobs of one schedule, as they shall be and as those of them are that are there. */
+/** The jobs of one schedule to save, and their present versions by name. */
 export interface JobSave {
   scheduleId: string;
   jobs: readonly JobDefinition[];
@@ -85,9 +85,8 @@ export interface JobSave {
 }
 
 /**
- * Writes a revision of each job that does not say and is all this already. To be called with the jobs that are
- * there locked. Answers the ids of the jobs and of all that the actions trigger; throws invalid_document where
- * there is no such job.
+ * Writes a new revision of each job that has changed. Call this with the present jobs locked. Returns the ids of the
+ * jobs and of all jobs that their actions trigger. Throws invalid_document when an action names no job.
  */
 export async function saveJobs(
   queue: Queue,
@@ -97,7 +96,7 @@ export async function saveJobs(
 ): Promise<Map<string, string>> {
   const { scheduleId, jobs, before, now } = saving;
   const unopened = jobs.flatMap(({ pool }) => (queue.hasPool(pool) ? [] : [pool]));
-  if (unopened.length > 0) throw new PoolsMissing(unopened);
+  if (unopened.length > 0) throw new MissingPools(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
   // First, so that new jobs can name each other.
   await requireSecrets(tx, parts.flatMap(secretReferences));
@@ -130,7 +129,7 @@ function required(ids: ReadonlyMap<string, string>, name: string): string {
   return id;
 }
 
-/** Hides jobs and cancels their waiting runs. Throws job_in_use when what stays triggers one of them. */
+/** Hides jobs and cancels their waiting runs. Throws job_in_use when another job or schedule triggers one of them. */
 export async function deleteJobs(queue: Queue, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
   const ids = jobs.map((job) => job.id);
   await markDeleted(tx, ids, now);

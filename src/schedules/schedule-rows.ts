@@ -1,4 +1,4 @@
-/** Queries of schedules and of what they say beside their jobs. */
+/** Reads and writes rows of schedules, with their settings and actions. */
 import { ACTION_ROWS, eventAction, numberOrNull, type Page } from "../jobs/find.ts";
 import { DEFAULT_SCHEDULE, type EventAction, type ScheduleDefinition } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
@@ -25,13 +25,13 @@ const SCHEDULE_ROWS = {
   _count: { select: { jobs: { where: { deletedAt: null } } } },
 } as const;
 
-// The row outlives the schedule, since the runs of deleted jobs belong to it. `default` is never deleted.
-const THERE = { deletedAt: null };
+// The row outlives the schedule, since the runs of deleted jobs refer to it. `default` is never deleted.
+const LIVE = { deletedAt: null };
 
 /** The schedules, by name. */
 export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[]> {
   const rows = await tx.schedule.findMany({
-    where: { ...THERE, ...(page.after === undefined ? {} : { name: { gt: page.after } }) },
+    where: { ...LIVE, ...(page.after === undefined ? {} : { name: { gt: page.after } }) },
     include: SCHEDULE_ROWS,
     orderBy: { name: "asc" },
     take: page.limit,
@@ -41,7 +41,7 @@ export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[
 
 /** The schedule of this name. */
 export async function findSchedule(tx: Tx, name: string): Promise<StoredSchedule | undefined> {
-  const row = await tx.schedule.findFirst({ where: { ...THERE, name }, include: SCHEDULE_ROWS });
+  const row = await tx.schedule.findFirst({ where: { ...LIVE, name }, include: SCHEDULE_ROWS });
   return row === null ? undefined : storedSchedule(row);
 }
 
@@ -50,7 +50,7 @@ export async function scheduleOf(tx: Tx, id: string): Promise<StoredSchedule> {
   return storedSchedule(await tx.schedule.findUniqueOrThrow({ where: { id }, include: SCHEDULE_ROWS }));
 }
 
-/** Makes the schedule if there is none of this name; a deleted one comes back with nothing of the old. */
+/** Creates the schedule if it does not exist; a deleted one comes back empty. */
 export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{ id: string }> {
   await tx.schedule.updateMany({
     where: { name, deletedAt: { not: null } },
@@ -59,14 +59,14 @@ export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{
   return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
 }
 
-/** Hides a schedule, without its actions. Its retention stays, for its history; `default` is emptied instead. */
+/** Hides a schedule and deletes its actions; its retention stays for its history. `default` is emptied instead. */
 export async function hideSchedule(tx: Tx, { id, name }: StoredSchedule, now: Date): Promise<void> {
   const gone = name === DEFAULT_SCHEDULE ? { tzLocation: null, logRetentionMs: null } : { deletedAt: now };
   await tx.schedule.update({ where: { id }, data: { ...gone, updatedAt: now } });
   await tx.eventAction.deleteMany({ where: { scheduleId: id } });
 }
 
-/** Replaces what a schedule says beside its jobs. */
+/** Replaces the settings and actions of a schedule. */
 export async function writeSchedule(
   tx: Tx,
   id: string,

@@ -1,14 +1,14 @@
-/** Whether a new run of a job may start, waits or is left out, and how much later than its slot a cron run starts. */
+/** Decides whether a new run starts, waits or is skipped, and how much later than its slot a cron run starts. */
 import { type Concurrency, MAX_WAITING } from "../../jobs/rules/definition.ts";
 import type { Trigger } from "./states.ts";
 
-/** The runs of a job that have not ended. */
+/** How many runs of a job are active. */
 export interface Occupancy {
-  /** Running, retrying, or about to start: each holds a place. */
+  /** Running, retrying, or queued with a message: each holds a place. */
   holding: number;
-  /** Not begun, with a place or without. */
+  /** Queued, with or without a place. */
   waiting: number;
-  /** Those of them that cron made. */
+  /** Those of them that cron triggered. */
   waitingCron: number;
 }
 
@@ -17,10 +17,10 @@ export type Admission =
   | { admit: "wait" }
   /** The run is recorded and never runs. */
   | { admit: "skip"; reason: string }
-  /** The caller is told to come back later. */
+  /** The caller gets an error. */
   | { admit: "refuse" };
 
-/** Decides about one more run: promise 11 and the job's own limit. */
+/** Decides about one more run, by promise 11 and the limit of the job. */
 export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, trigger: Trigger): Admission {
   // The newest run replaces whatever waits.
   if (policy !== "replace" && trigger === "cron" && occupancy.waitingCron > 0) {
@@ -40,12 +40,12 @@ export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, t
     case "skip":
       return {
         admit: "skip",
-        reason: `${occupancy.holding} of at most ${limit} runs of this job go on already`,
+        reason: `the job has reached its limit of ${limit} active ${limit === 1 ? "run" : "runs"}`,
       };
   }
 }
 
-/** The occupancy once a run has been admitted so. */
+/** The occupancy after an admission. */
 export function occupancyAfter(occupancy: Occupancy, { admit }: Admission, trigger: Trigger): Occupancy {
   const starts = admit === "start" ? 1 : 0;
   const waits = admit === "start" || admit === "wait" ? 1 : 0;
@@ -59,13 +59,13 @@ export function occupancyAfter(occupancy: Occupancy, { admit }: Admission, trigg
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** Milliseconds from 0 to `maxMs`, both included; which ones follows from the job and the slot (FNV-1a). */
+/** A delay from 0 to `maxMs` (ms), both included, which depends only on the job and the slot (FNV-1a). */
 export function slotJitterMs(jobId: string, slot: Date, maxMs: number): number {
   let hash = FNV_OFFSET;
   for (const character of `${jobId} ${slot.getTime()}`) {
     hash = Math.imul(hash ^ character.charCodeAt(0), FNV_PRIME) >>> 0;
   }
-  // The low bits of one hash are poor; the high ones of another round are not.
+  // The low bits of FNV-1a are poorly mixed: another round mixes them.
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
   return Math.floor((((mixed ^ (mixed >>> 12)) >>> 0) / 2 ** 32) * (maxMs + 1));
 }

@@ -1,37 +1,37 @@
-/** Decides what becomes of slots that passed while nobody could make their runs, and of those of a paused job. */
+/** Decides which missed slots run late and which are recorded: slots of a gap between beats, and of a paused job. */
 import type { MissedRuns } from "../../jobs/rules/definition.ts";
 
-/** Rows that one gap, or one pause, makes of one job. */
+/** The most rows that one gap or one pause creates for one job. */
 export const MAX_MISSED = 100;
 
-/** No scheduler could make the run of such a slot: none was up, or the database was away. */
+/** The reason of a slot in a gap: no scheduler was up, or the database was away. */
 export const NOBODY_UP = "no scheduler could make its run in time";
 
-/** Ascending slots of one stretch of time, and how many came before them that are not listed. */
+/** The newest slots of one period, ascending, and how many earlier ones are not listed. */
 export interface PassedSlots {
   slots: readonly Date[];
   earlier: number;
 }
 
-/** A slot that has passed: its run is made up for, or it is recorded as missed. */
+/** A slot that has passed: it gets a late run, or is recorded as missed. */
 export interface PassedSlot {
   scheduledFor: Date;
   catchUp: boolean;
-  /** Why it is missed, and what was left out before it. */
+  /** Why it is missed, and how many slots before it are left out. */
   reason: string | undefined;
 }
 
-/** What a job says to slots that have passed. */
+/** How a job treats slots that have passed. */
 export interface MissedRule {
   policy: MissedRuns["policy"];
-  /** What a slot up to here stood for is not known any more: it is recorded, and never made up for. */
+  /** The definition before this time is unknown: slots up to it are recorded and never run late. */
   since: Date;
-  /** Set while the job is paused: no slot is made up for. */
+  /** Set while the job is paused: why its slots are missed. None of them runs late. */
   paused: string | undefined;
 }
 
 /**
- * One row for each slot, the newest {@link MAX_MISSED} of all stretches; the oldest of them says how many came before.
+ * One row for each of the newest {@link MAX_MISSED} slots of all periods; the oldest row says how many are left out.
  * @param stretches in order
  */
 export function decideMissed(stretches: readonly PassedSlots[], rule: MissedRule): PassedSlot[] {
@@ -65,7 +65,7 @@ function leftOut(slots: number): string[] {
   ];
 }
 
-/** Operator state of a job: who wants it so, and why. */
+/** Who paused a job, and why. */
 interface PauseNote {
   by: string | null;
   reason: string | null;
@@ -77,8 +77,8 @@ export function pausedReason({ by, reason }: PauseNote): string {
 }
 
 /**
- * The rows of slots that come while a job is paused: the first {@link MAX_MISSED} of a pause, of which the last says so.
- * @param recorded how many this pause has already
+ * One row for each of the first {@link MAX_MISSED} slots of a pause; the last one says that no more are recorded.
+ * @param recorded how many rows this pause has already
  */
 export function decidePaused(slots: readonly Date[], reason: string, recorded: number): PassedSlot[] {
   return slots.slice(0, Math.max(0, MAX_MISSED - recorded)).map((scheduledFor, index) => {

@@ -1,4 +1,4 @@
-/** When the next attempt of a failed run begins. */
+/** Decides whether and when a failed run is retried. */
 import type { RetryPolicy } from "../../jobs/rules/definition.ts";
 
 /** The longest delay between attempts: a week. */

@@ -1,4 +1,4 @@
-/** The second pure heart: what follows from the end of an attempt. */
+/** Decides what follows from the end of an attempt: the next state, events, deliveries and child runs. */
 import { type EventBody, freezeBody } from "../../deliveries/rules/payloads.ts";
 import { MAX_CHAIN } from "../../jobs/rules/chains.ts";
 import {
@@ -19,7 +19,7 @@ export interface SettlingRun {
   jobName: string;
   triggeredAt: Date;
   triggeredBy: string;
-  /** Its place in the chain; 1 = triggered by no other run. */
+  /** Its place in the chain; 1: no other run triggered it. */
   depth: number;
   /** The attempt that ended, 0 = first. */
   attempt: number;
@@ -29,14 +29,14 @@ export interface SettlingRun {
   parent: EventBody | undefined;
 }
 
-/** An action as settlement needs it; job-level ones first, then those of the schedule. */
+/** An action of the job or of its schedule. */
 export interface SettlingAction extends ActionOptions {
   level: "job" | "schedule";
   event: EventName;
   action: ActionName;
   /** The URL, or the name of the job to trigger. */
   target: string;
-  /** The job to trigger, as it is now. */
+  /** The present state of the job to trigger. */
   job?: { id: string; enabled: boolean; deleted: boolean };
 }
 
@@ -46,17 +46,17 @@ export interface Settlement {
     | { state: "succeeded" | "failed" | "cancelled"; status: number; retriesExhausted: boolean }
     | { state: "retrying"; status: number; nextAttempt: number; nextAttemptAt: Date }
     | { state: "queued" };
-  /** Events that have at least one action, in the order in which they fire; others would store logs for nobody. */
+  /** The events with at least one action, in the order in which they fire. Nobody needs the logs of others. */
   events: SettledEvent[];
 }
 
 export interface SettledEvent {
   event: EventName;
-  /** The frozen body, shared by the deliveries and shown by the runs that it triggers. */
+  /** The frozen body, which its deliveries send and the runs that it triggers show. */
   body: string;
   deliveries: ({ action: NotifyAction; url: string } & ActionOptions)[];
   triggers: { jobId: string; name: string; triggeredBy: string }[];
-  /** trigger_job actions that make no run, and why. */
+  /** trigger_job actions that create no run, and why. */
   refusals: { name: string; reason: string }[];
 }
 
@@ -69,7 +69,7 @@ export function settle(input: {
   retry: RetryPolicy;
   actions: readonly SettlingAction[];
   outcome: AttemptOutcome;
-  /** Somebody has asked for the end of the run: it ends now, however its attempt did. */
+  /** A cancel was requested: the run ends now, however its attempt ended. */
   cancelRequested: boolean;
   log: string;
   logTruncated: boolean;
@@ -98,7 +98,7 @@ const SUCCEEDED: Decision = {
   events: ["on_success"],
 };
 
-/** A command that was done before the request reached it has succeeded, with all that follows. */
+/** A command that succeeded before the request reached it counts as succeeded. */
 function decideCancelled(outcome: AttemptOutcome): Decision {
   if (outcome.state === "succeeded") return SUCCEEDED;
   return { run: { state: "cancelled", status: outcome.status ?? -1, retriesExhausted: false }, events: [] };
@@ -145,7 +145,7 @@ function settleEvent(
   input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
 ): SettledEvent {
   const { run } = input;
-  // An action at both levels fires once, as the job has it.
+  // An action at both levels fires once, with the options of the job.
   const distinct = [
     ...new Map(actions.toReversed().map((a) => [`${a.action} ${a.target}`, a])).values(),
   ].toReversed();

@@ -1,6 +1,6 @@
 /** The states of runs and attempts, and the one table of allowed transitions. */
 
-/** Where a run can go from each state; states that lead nowhere are final. */
+/** The states that may follow each state of a run; a state without successors is final. */
 export const RUN_TRANSITIONS = {
   queued: ["running", "cancelled"],
   running: ["succeeded", "failed", "retrying", "queued", "cancelled"],
@@ -12,7 +12,7 @@ export const RUN_TRANSITIONS = {
   missed: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** Where an attempt can go from each state. */
+/** The states that may follow each state of an attempt. */
 export const ATTEMPT_TRANSITIONS = {
   running: ["succeeded", "failed", "timed_out", "cancelled", "lost", "start_failed", "handed_back"],
   succeeded: [],
@@ -32,12 +32,12 @@ export type Trigger = "cron" | "api" | "job" | "rerun" | "catch_up";
 
 export const RUN_STATES = Object.keys(RUN_TRANSITIONS) as RunState[];
 
-/** The states from which `to` may be reached: the guard of every update of a run's state. */
+/** The states that may precede `to`: they guard every change of a run's state. */
 export function runStatesBefore(to: RunState): RunState[] {
   return RUN_STATES.filter((from) => (RUN_TRANSITIONS[from] as readonly RunState[]).includes(to));
 }
 
-/** Whether nothing more will happen to a run in this state. */
+/** Whether a run in this state has ended. */
 export function isFinal(state: RunState): boolean {
   return RUN_TRANSITIONS[state].length === 0;
 }
