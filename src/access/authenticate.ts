@@ -24,6 +24,7 @@ interface CachedToken {
   readAt: number;
 }
 
+/** Makes an authenticator with an empty cache. */
 export function createAuthenticator(db: Database): Authenticator {
   const cache = new Map<string, CachedToken>();
 

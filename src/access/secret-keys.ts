@@ -24,6 +24,7 @@ export class SecretUnreadable extends Error {
   override readonly name = "SecretUnreadable";
 }
 
+/** Encrypts and decrypts the values of secrets. */
 export interface SecretKeys {
   /** Encrypts with the newest key and binds the value to its row; creates the file when it does not exist. */
   seal(rowId: string, value: string): Promise<SealedValue>;

@@ -63,6 +63,7 @@ export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: 
   return rows.map(storedJob);
 }
 
+/** A page of a list by name. */
 export interface Page {
   /** The last name of the page before. */
   after?: string | undefined;
@@ -150,6 +151,7 @@ export function numberOrNull(value: bigint | null): number | null {
   return value === null ? null : Number(value);
 }
 
+/** The live job of this name. Throws job_not_found. */
 export async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
   const job = await findJob(tx, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
@@ -170,6 +172,7 @@ export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id:
   return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
 }
 
+/** One revision of a job. */
 export interface StoredRevision {
   number: number;
   createdAt: Date;

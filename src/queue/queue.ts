@@ -43,6 +43,7 @@ export async function unlessClaimLost(work: Promise<void>): Promise<void> {
   });
 }
 
+/** All queues of pg-boss, which this process shares with all others on the database. */
 export interface Queue extends Part {
   /** Creates missing queues of pools. Do not call this in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;

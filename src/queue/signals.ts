@@ -29,6 +29,7 @@ export const Signal = z.discriminatedUnion("type", [
 export type Signal = z.infer<typeof Signal>;
 type Listener = (signal: Signal) => void;
 
+/** The signals from all processes, this one included. */
 export interface Signals extends Part {
   /** Calls back for every signal until the returned function is called. */
   subscribe(listener: Listener): () => void;

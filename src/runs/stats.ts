@@ -16,6 +16,7 @@ export interface Stats {
   jobs: Awaited<ReturnType<typeof countJobs>>;
 }
 
+/** Counts everything, in one query after the other. The counts may differ by what happens meanwhile. */
 export async function readStats(db: Database): Promise<Stats> {
   const now = await db.now();
   const since = new Date(now.getTime() - RECENT_MS);
@@ -69,6 +70,7 @@ export async function countDeliveries(tx: Tx, since: Date): Promise<Record<Deliv
   return only(row);
 }
 
+/** How many live jobs are enabled, paused and disabled. */
 export async function countJobs(tx: Tx): Promise<{ enabled: number; paused: number; disabled: number }> {
   const [row] = await tx.$queryRaw<{ enabled: number; paused: number; disabled: number }[]>`
     SELECT (count(*) FILTER (WHERE r.enabled AND j.paused_at IS NULL))::int AS enabled,

@@ -27,6 +27,7 @@ export async function namedJobs(
   throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
 }
 
+/** The names of secrets in a part of a document, with their places. */
 export function secretReferences({
   path,
   actions,
@@ -49,6 +50,7 @@ function actionsWithPaths(path: string, actions: readonly EventAction[]): (Event
   return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
 }
 
+/** Throws invalid_document when there is a cycle. */
 export function refuseCycle(cycle: readonly string[] | undefined): void {
   if (cycle === undefined) return;
   const message =

@@ -36,7 +36,7 @@ class DryRunResult extends Error {
   }
 }
 
-/** Runs the one transaction that writes definitions. Throws invalid_document when jobs trigger each other in a cycle. */
+/** Runs a transaction that no other writer of definitions overlaps. Throws invalid_document for a cycle of triggers. */
 export async function save<T>(
   infra: Infra,
   { dryRun = false }: SaveOptions,

@@ -40,6 +40,7 @@ export interface SettlingAction extends ActionOptions {
   job?: { id: string; enabled: boolean; deleted: boolean };
 }
 
+/** What follows from the end of an attempt. */
 export interface Settlement {
   attempt: AttemptOutcome;
   run:
@@ -50,6 +51,7 @@ export interface Settlement {
   events: SettledEvent[];
 }
 
+/** An event that fires, with the effects of its actions. */
 export interface SettledEvent {
   event: EventName;
   /** The frozen body, which its deliveries send and the runs that it triggers show. */
