@@ -1,4 +1,4 @@
-/** The HTTP application: limits, guards, bodies, problems and documentation around the routes it is given. */
+/** Builds the HTTP application: limits, guards, body parsers, error responses and documentation around the given routes. */
 
 import { randomUUID } from "node:crypto";
 import type { RequestListener, Server } from "node:http";
@@ -33,22 +33,22 @@ const BODY_LIMIT_BYTES = 256 * 1024;
 const MAX_PARAM_LENGTH = 512;
 
 export interface AppOptions extends AuthenticationOptions, BrowserGuardOptions, ServerOptions {
-  /** Unset: nothing is logged. */
+  /** Default: no log. */
   logger?: FastifyBaseLogger;
   /** The routes, with their full paths. */
   routes: FastifyPluginAsyncZod;
-  /** X-Forwarded-For says who calls. */
+  /** Whether the client address comes from X-Forwarded-For; default false. */
   behindProxy?: boolean;
   limits?: CallLimits;
   pressure?: PressureLimits;
-  /** Gives the server that calls come by; unset: a new one that is not listening yet. */
+  /** Returns the server that receives the requests; default: a new server that does not listen yet. */
   serverFactory?: (listener: RequestListener) => Server;
 }
 
-/** A step of what each request passes before its route; refuses by throwing. */
+/** A check that each request passes before its route. Throws to refuse the request. */
 type Gate = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
 
-/** The application, ready to listen. */
+/** Builds the application; it is ready to listen, and the caller starts it. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { routes, behindProxy = false } = options;
   const headers = await securityHeaders();
@@ -57,7 +57,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setValidatorCompiler(compileValidator);
   app.setSerializerCompiler((route) => {
     const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
-    // So that a terminal's prompt begins on a line of its own.
+    // The newline puts the prompt of a terminal on its own line.
     return (answer) => `${serialize(answer)}\n`;
   });
   app.decorateRequest("clientAddress", {
@@ -128,21 +128,21 @@ function createServer(
 ): FastifyInstance {
   return Fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
-    // One line for an answer instead of Fastify's two.
+    // logAnswers writes one line for each request; Fastify would write two.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT_BYTES,
     serverFactory: (listener) =>
       serverFactory?.(listener) ?? createHttpServer(listener, { tls, maxConnections, stallTimeout }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
-    // It would take host and scheme from headers as well: see client-address.ts.
+    // It would also take the host and the scheme from headers: see client-address.ts.
     trustProxy: false,
-    // Answers under way are finished first.
+    // A close waits for the responses in progress.
     forceCloseConnections: "idle",
-    // refuseWhenClosing does it, with a problem.
+    // refuseWhenClosing does this, with a problem document.
     return503OnClosing: false,
     clientErrorHandler: clientErrorAnswerer(headers),
-    // A URL that cannot be decoded passes no hook, so it meets the gates here.
+    // Fastify runs no hooks for a URL that it cannot decode, so the gates run here.
     frameworkErrors: async (error, request, reply) => {
       try {
         for (const gate of gates) await gate(request, reply);

@@ -1,4 +1,4 @@
-/** Takes the port first of all, and answers 503 on it until the service is ready. */
+/** Binds the port before anything else starts, and answers 503 until the service is ready. */
 import { once } from "node:events";
 import type { RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,15 +12,15 @@ const RETRY_AFTER_S = 1;
 
 /** A server that listens. */
 export interface BoundServer extends Part {
-  /** Where callers on this machine reach it. */
+  /** The base URL for callers on this machine. */
   url: string;
-  /** Hands the server to the application that will answer. */
+  /** Gives the server to the application that will handle the requests. */
   serverFactory: (listener: RequestListener) => Server;
-  /** Lets calls through to the application. */
+  /** Passes requests on to the application from now on. */
   open(): void;
 }
 
-/** Listens on an address. Rejects with Node's error when the port is taken or not allowed. */
+/** Listens on an address. Rejects with Node's error when the port is in use or not permitted. */
 export async function bindServer(
   address: { host: string; port: number },
   options: ServerOptions,
@@ -47,7 +47,7 @@ export async function bindServer(
       deadline?.addEventListener("abort", () => server.closeAllConnections());
       if (!server.listening) return;
       const closed = once(server, "close");
-      // Answers under way are finished; connections without one are closed at once.
+      // Responses in progress are finished; idle connections are closed at once.
       server.close();
       await closed;
     },
@@ -66,7 +66,7 @@ function answerStarting(response: ServerResponse, headers: Readonly<Record<strin
 }
 
 function urlOf({ address, port, family }: AddressInfo, scheme: string): string {
-  // An address that stands for all of them is one that callers cannot use.
+  // Callers cannot connect to a wildcard address.
   if (address === "0.0.0.0" || address === "::") return `${scheme}://127.0.0.1:${port}`;
   return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }

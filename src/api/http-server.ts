@@ -1,4 +1,4 @@
-/** The HTTP server below the application: its limits of time and of connections. */
+/** Creates the HTTP server below the application, with its time and connection limits. */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -7,9 +7,9 @@ import type { Tls } from "./tls.ts";
 export interface ServerOptions {
   /** Unset: plain HTTP. */
   tls?: Tls | undefined;
-  /** Open connections at most; default 1,000. */
+  /** Maximum number of open connections; default 1,000. */
   maxConnections?: number | undefined;
-  /** A peer that takes nothing of its response for so long, in ms, is cut off; default 30,000. */
+  /** The server closes a connection whose peer has read nothing of its response for this long (ms); default 30,000. */
   stallTimeout?: number | undefined;
 }
 
@@ -18,19 +18,19 @@ const LIMITS = {
   requestTimeout: 10_000,
   headersTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
-  // Longer than proxies keep theirs (mostly 60 s), so that the proxy closes a connection first.
+  // Longer than the usual 60 s of proxies, so that the proxy closes a connection first.
   keepAliveTimeout: 72_000,
   maxHeaderSize: 16 * 1_024,
-  // The guard refuses a missing Host with a problem; Node would do so with an empty body.
+  // The browser guard refuses a missing Host with a problem document; Node would send an empty body.
   requireHostHeader: false,
 };
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 1_000;
-/** This part of the connections is kept free for callers who send a request. */
+/** The share of the connections that stays free for new requests. */
 const SPARE = 0.1;
 const STALL_TIMEOUT_MS = 30_000;
 
-/** A server that is not listening yet. */
+/** Creates a server that does not listen yet. */
 export function createHttpServer(
   listener: RequestListener,
   { tls, maxConnections = MAX_CONNECTIONS, stallTimeout = STALL_TIMEOUT_MS }: ServerOptions,
@@ -41,7 +41,8 @@ export function createHttpServer(
       : createTlsServer({ ...LIMITS, ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, listener);
   server.maxConnections = maxConnections;
   makeRoom(server, Math.ceil(maxConnections * (1 - SPARE)));
-  // Node's timer counts bytes that the kernel takes as activity. A follower of a silent run has nothing left to take.
+  // Node's timer counts bytes as activity once the kernel accepts them. A client that follows a silent run is idle
+  // too, but has no unread bytes, so its connection stays open.
   server.setTimeout(stallTimeout, (socket) => {
     if (socket.writableLength > 0) socket.destroy();
   });
@@ -50,18 +51,18 @@ export function createHttpServer(
 
 interface Connection {
   socket: Socket;
-  /** The latest request that is being answered, and where: with TLS not the same socket. */
+  /** The latest request. With TLS, its socket is another object than the connection's. */
   request: IncomingMessage | undefined;
-  /** Responses under way: pipelined requests have several. */
+  /** Responses in progress; pipelined requests have several. */
   responses: number;
 }
 
 /**
- * Closes one connection for each new one beyond `most`: the oldest that waits for a request or for the rest of its body,
- * or whose peer does not take its response. So slow and idle connections lock nobody out.
+ * Closes one slow connection for each new connection beyond `most`, so that slow and idle clients lock nobody out.
+ * It picks the oldest connection that waits for a request or a request body, or whose peer does not read its response.
  */
 function makeRoom(server: Server, most: number): void {
-  // Oldest first; one that begins to wait again becomes the newest.
+  // Oldest first. A connection that becomes idle again moves to the end.
   const connections = new Map<string, Connection>();
   server.on("connection", (socket: Socket) => {
     const name = nameOf(socket);
@@ -73,7 +74,7 @@ function makeRoom(server: Server, most: number): void {
     if (connections.size <= most) return;
     const [oldest, one] = [...connections].find(([, each]) => isSlow(each)) ?? [];
     if (oldest === undefined) return;
-    // At once, since others may connect before it is closed.
+    // Deleted now, because other clients may connect before the socket is closed.
     connections.delete(oldest);
     one?.socket.destroy();
   });
@@ -96,7 +97,7 @@ function isSlow({ request, responses }: Connection): boolean {
   return responses === 0 || request?.complete === false || (request?.socket.writableLength ?? 0) > 0;
 }
 
-// With TLS a request has another socket than its connection, of the same peer.
+// With TLS the socket of a request is another object than that of its connection, but the peer is the same.
 function nameOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }

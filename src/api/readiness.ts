@@ -1,28 +1,28 @@
-/** Whether this process can do its work, and what keeps it from it. */
+/** Tells whether this process can do its work, and if not, why. */
 import { type Health, within } from "../lifecycle.ts";
 import type { Database } from "../postgres/client.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 
-/** A database that takes longer (ms) does not answer. */
+/** The time limit (ms) for an answer of the database. */
 const PATIENCE_MS = 2_000;
-/** The oldest slot may be so late (ms) before its schedulers are not ready. */
+/** A scheduler is not ready when the oldest slot is overdue for longer than this (ms). */
 const LATE_SLOT_MS = 5_000;
 const SILENT = "database: does not answer";
 
 export interface Readiness {
-  /** What is not ready, and why; empty when all is. */
+  /** One line for each part that is not ready, with the reason; empty when the process is ready. */
   notReady: string[];
   /** The long-running parts of this process. */
   parts: Health[];
   scheduler: SchedulerNumbers;
 }
 
-/** Makes the function that looks; it answers within 2 s, whatever the database does. */
+/** Creates the readiness check; it resolves within 2 s, even when the database does not answer. */
 export function createReadiness(options: {
   db: Database;
-  /** Of the parts of this process. */
+  /** Returns the health of the long-running parts of this process. */
   health: () => Health[];
-  /** The scheduler of this process, if it is one. */
+  /** The scheduler of this process; undefined when the process has none. */
   scheduler: { sinceLastBeat(): number; beatLateness(): number } | undefined;
   numbers: () => Promise<SchedulerNumbers>;
 }): () => Promise<Readiness> {
@@ -39,7 +39,7 @@ export function createReadiness(options: {
     );
     const parts = health();
     const late = parts.filter(({ isLate }) => isLate).map(noSuccess);
-    // Slots that are overdue are the fault of those processes that are schedulers.
+    // Only processes with a scheduler are responsible for overdue slots.
     const overdue = scheduler === undefined ? 0 : (seen.oldestOverdue ?? 0);
     const slots =
       overdue > LATE_SLOT_MS ? [`scheduler: the oldest slot is ${seconds(overdue)} s overdue`] : [];
@@ -52,7 +52,7 @@ async function pendingMigrations(db: Database): Promise<string[]> {
     const pending = await db.pendingMigrations();
     return pending.length > 0 ? ["migrations: not applied"] : [];
   } catch {
-    // Anybody may read this without a token: the cause stands in the log of whatever else needs the database.
+    // This response needs no token, so it leaves out the cause. Other users of the database log it.
     return [SILENT];
   }
 }

@@ -1,4 +1,4 @@
-/** What the routes are given beside the infrastructure; each of them takes what it reads. */
+/** The settings of the routes beside the infrastructure; each route picks those that it reads. */
 import type { Authenticator } from "../access/authenticate.ts";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { LogReader } from "../logs/reader.ts";
@@ -8,25 +8,25 @@ import type { Readiness } from "./readiness.ts";
 import type { Advice } from "./views/warnings.ts";
 
 export interface ApiSettings {
-  /** The zone of jobs and schedules that name none. */
+  /** The time zone of jobs and schedules that set none. */
   defaultTimezone: string;
   secretKeys: SecretKeys;
   authenticator: Authenticator;
-  /** The reader of output and progress that all callers share. */
+  /** Reads output and progress; all callers share it. */
   reader: LogReader;
-  /** Aborted when the service stops: callers that wait get an answer at once. */
+  /** Aborted when the service stops, so that waiting callers get their response at once. */
   closing: AbortSignal;
-  /** What saves warn about. */
+  /** The settings behind the warnings of a save. */
   advice: Advice;
-  /** Of this process. */
+  /** Checks whether this process is ready. */
   readiness(): Promise<Readiness>;
   numbers: ProcessNumbers;
 }
 
-/** What only this process knows. */
+/** Numbers that only this process knows. */
 export interface ProcessNumbers {
-  /** How its own scheduler is doing, and how far all schedulers have come. */
+  /** The timing of its own scheduler, and the oldest overdue slot of all schedulers. */
   scheduler(): Promise<SchedulerNumbers>;
-  /** What its retention has deleted since it started. */
+  /** Rows that its retention has deleted since the process started. */
   deleted(): DeletionCount;
 }

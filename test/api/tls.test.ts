@@ -83,15 +83,15 @@ describe("files that cannot be used", () => {
   it.each([
     ["nothing.pem", "key.pem", /^TLS_CERT: .*nothing\.pem cannot be read \(ENOENT\)\.$/],
     ["", "key.pem", /^TLS_CERT: .* cannot be read \(EISDIR\)\.$/],
-    ["text.pem", "key.pem", /^TLS_CERT: .*text\.pem has no certificate in PEM/],
-    ["key.pem", "key.pem", /^TLS_CERT: .*key\.pem has no certificate in PEM/],
+    ["text.pem", "key.pem", /^TLS_CERT: .*text\.pem contains no PEM certificate/],
+    ["key.pem", "key.pem", /^TLS_CERT: .*key\.pem contains no PEM certificate/],
     ["cert.pem", "nothing.pem", /^TLS_KEY: .*nothing\.pem cannot be read \(ENOENT\)\.$/],
-    ["cert.pem", "text.pem", /^TLS_KEY: .*text\.pem has no private key in PEM/],
-    ["cert.pem", "cert.pem", /^TLS_KEY: .*cert\.pem has no private key in PEM/],
+    ["cert.pem", "text.pem", /^TLS_KEY: .*text\.pem contains no PEM private key/],
+    ["cert.pem", "cert.pem", /^TLS_KEY: .*cert\.pem contains no PEM private key/],
     [
       "cert.pem",
       "locked-key.pem",
-      /^TLS_KEY: .*locked-key\.pem has no private key in PEM without a passphrase/,
+      /^TLS_KEY: .*locked-key\.pem contains no PEM private key without a passphrase/,
     ],
     ["cert.pem", "other-key.pem", /^TLS_KEY: .*other-key\.pem is not the key of the certificate in TLS_CERT/],
   ])("%s and %s", async (cert, key, message) => {

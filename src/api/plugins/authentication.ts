@@ -1,4 +1,4 @@
-/** Who calls, by their token; and whether the route is for them. */
+/** Identifies the caller by token and checks the scopes of the route. */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -7,18 +7,18 @@ import { CarillonError } from "../../errors.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** Answers without a token. */
+    /** The route needs no token. */
     public?: boolean;
     /**
-     * Takes the token as an HTTP Basic password too, because a browser can ask for that. For pages that only show
-     * documentation: browsers send such a password by themselves, also with a forged request.
+     * The route also accepts the token as an HTTP Basic password, so that a browser can ask for it. Only for pages that
+     * show documentation: browsers send such a password on their own, even with a forged request.
      */
     documentation?: boolean;
-    /** Callers need this scope, or one of these; a route that is not public names its own. */
+    /** Callers need one of these scopes. Every route that is not public must set it. */
     scope?: Scope | readonly Scope[];
   }
   interface FastifyRequest {
-    /** Who calls; not set where the route is public. */
+    /** The caller; not set on public routes. */
     caller: Caller;
   }
 }
@@ -26,14 +26,14 @@ declare module "fastify" {
 export interface AuthenticationOptions {
   /** The admin token. */
   token: string;
-  /** What any other token allows; unset: there are no others. */
+  /** Returns the grant of any other token; default: there are no other tokens. */
   findGrant?: (token: string) => Promise<Grant | undefined>;
 }
 
-/** Sets `request.caller`. Throws `unauthorized`. */
+/** Sets `request.caller`. Throws `unauthorized` for a missing or wrong token. */
 export type Authentication = (request: FastifyRequest, reply: FastifyReply, address: string) => Promise<void>;
 
-/** The check of all routes, unknown ones included: a stranger learns from none of them whether it is there. */
+/** Creates the check for all routes. It covers unknown routes too, so that strangers cannot find out which exist. */
 export function createAuthentication({ token, findGrant }: AuthenticationOptions): Authentication {
   const admin: Grant = { id: ADMIN, name: ADMIN, scopes: ["admin"], jobs: [] };
   const expected = digest(token);
@@ -47,7 +47,7 @@ export function createAuthentication({ token, findGrant }: AuthenticationOptions
         request.caller = { ...grant, address };
         return;
       }
-      // As often as wrong tokens are counted before calls from there are limited.
+      // At most as many lines as wrong tokens that the call limits allow from one address.
       request.log.warn({ client: address }, "a token was refused");
     }
     reply.header("www-authenticate", documentation ? ["Bearer", 'Basic realm="carillon"'] : "Bearer");
@@ -60,8 +60,8 @@ export function createAuthentication({ token, findGrant }: AuthenticationOptions
 }
 
 /**
- * Lets callers in where they have the scope of the route, and nobody where it names none: such an application does
- * not become ready. Throws `forbidden`.
+ * Requires the scope of the route. Throws `forbidden` when the caller lacks it. The application does not become ready
+ * when a route is neither public nor has a scope.
  */
 export function checkScopes(app: FastifyInstance): void {
   const routes: { method: string | string[]; url: string; config?: object }[] = [];
@@ -72,11 +72,11 @@ export function checkScopes(app: FastifyInstance): void {
     const open = routes.filter(({ config = {} }) => !("public" in config) && !("scope" in config));
     if (open.length === 0) return;
     const names = open.map(({ method, url }) => `${method} ${url}`).join(", ");
-    throw new Error(`these routes do not say in their config which scope they need: ${names}`);
+    throw new Error(`these routes have no scope in their config: ${names}`);
   });
   app.addHook("onRequest", async (request) => {
     const { public: isPublic = false, scope = [] } = request.routeOptions.config;
-    // What is not there is no secret among callers with a token.
+    // Callers with a token may learn that a route does not exist.
     if (isPublic || request.is404) return;
     const scopes = [scope].flat();
     if (allows(request.caller, ...scopes)) return;
@@ -85,7 +85,7 @@ export function checkScopes(app: FastifyInstance): void {
   });
 }
 
-/** The token that a request comes with, be it right or wrong. */
+/** Returns the token of a request without checking it; undefined when there is none. */
 export function readCredential({ headers, routeOptions }: FastifyRequest): string | undefined {
   const [, scheme = "", value = ""] = /^(\S+) +(\S+)$/.exec(headers.authorization ?? "") ?? [];
   if (/^bearer$/i.test(scheme)) return value;

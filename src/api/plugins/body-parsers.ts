@@ -1,4 +1,4 @@
-/** Which bodies are accepted, JSON and YAML in UTF-8 and nothing else, and how they become values. */
+/** Parses request bodies: JSON or YAML in UTF-8, and nothing else. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
 import { findUnsafe } from "../../text/input.ts";
@@ -11,8 +11,8 @@ const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/i;
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Replaces Fastify's body parsers. A body is an allow-list matter: what a browser sends across sites without
- * asking (forms, text/plain) never reaches a handler. An empty body counts as none, whatever its type.
+ * Replaces Fastify's body parsers by an allow-list. Bodies that a browser sends across sites without asking (forms,
+ * text/plain) never reach a handler. An empty body of any type counts as no body.
  */
 export function acceptBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
@@ -21,7 +21,7 @@ export function acceptBodies(app: FastifyInstance): void {
   );
 }
 
-/** The answer to a body of another type; the detail says what to do. */
+/** The error for a body of another type; its detail says how to send a body. */
 export function unsupportedMediaType(request: FastifyRequest): CarillonError {
   const type = request.headers["content-type"];
   const what =

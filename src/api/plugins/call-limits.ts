@@ -1,4 +1,4 @@
-/** How often who may call: so many calls a second for each token, and few wrong tokens from one address. */
+/** Limits the calls per second of each token, and the wrong tokens from each address. */
 import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -6,27 +6,27 @@ import { CarillonError } from "../../errors.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** Answers at any rate and under any pressure, as a probe of life must. */
+    /** No rate or load limit applies; for liveness probes. */
     unlimited?: boolean;
   }
 }
 
 export interface CallLimits {
-  /** Calls a second on average for one token, or for one address where no token is sent; default 1,000. */
+  /** Average calls per second of one token, or of one address that sends no token; default 1,000. */
   callsPerSecond?: number;
-  /** Wrong tokens a minute from one address; default 5. */
+  /** Wrong tokens per minute from one address; default 5. */
   failedLogins?: number;
 }
 
-/** What a call comes with. */
+/** The origin of a call. */
 export interface Caller {
   /** IP address. */
   address: string;
-  /** The token that it sent, be it right or wrong. */
+  /** The token of the call, not yet checked. */
   credential: string | undefined;
 }
 
-/** Lets a call in once `login` has; throws what login throws, or `rate_limited`. */
+/** Admits a call after `login` has accepted it. Throws the error of `login`, or `rate_limited`. */
 export type Admission = (
   request: FastifyRequest,
   reply: FastifyReply,
@@ -34,7 +34,7 @@ export type Admission = (
   login: () => void | Promise<void>,
 ) => Promise<void>;
 
-/** Averaged over this time (s), so that a burst may be ten times as fast. */
+/** The averaging window (s): a burst of one second may be ten times as fast. */
 const WINDOW_S = 10;
 const LOGIN_WINDOW_MS = 60_000;
 const REMEMBERED_LOGINS = 1_000;
@@ -42,7 +42,7 @@ const REMEMBERED_LOGINS = 1_000;
 type Limiter = ReturnType<FastifyInstance["createRateLimit"]>;
 type Count = (request: FastifyRequest, key: string, increment: boolean) => ReturnType<Limiter>;
 
-/** Registers the counters. */
+/** Registers the counters, and returns the check of one call. */
 export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}): Promise<Admission> {
   const { callsPerSecond = 1_000, failedLogins = 5 } = limits;
   await app.register(rateLimit, { global: false });
@@ -55,7 +55,7 @@ export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}):
     const from = normalizeIP(address);
     const key = `${from} ${digest(credential ?? "")}`;
     const mayFail = async () => {
-      // Where one client behind a shared address fails, those who had got in from there go on.
+      // Wrong tokens of one client do not block others behind the same address that were admitted before.
       if (known.has(key)) return Number.POSITIVE_INFINITY;
       const failures = await countFailure(request, from, false);
       if (failures.isAllowed) return failedLogins;
@@ -88,13 +88,13 @@ export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}):
       true,
     );
     if (!calls.isAllowed && calls.isExceeded) {
-      throw limited(reply, calls.ttlInSeconds, `At most ${callsPerSecond} calls a second are answered`);
+      throw limited(reply, calls.ttlInSeconds, `The limit is ${callsPerSecond} calls per second`);
     }
     if (sent === undefined) await login();
   };
 }
 
-/** Counts by a key that is handed in, since only the caller of the counter knows it. */
+/** Creates a counter that takes its key from the caller. */
 function counter(app: FastifyInstance, max: number, timeWindow: number): Count {
   const keys = new WeakMap<FastifyRequest, string>();
   const limiter = app.createRateLimit({
@@ -110,10 +110,10 @@ function counter(app: FastifyInstance, max: number, timeWindow: number): Count {
 
 function limited(reply: FastifyReply, seconds: number, detail: string): CarillonError {
   reply.header("retry-after", seconds);
-  return new CarillonError("rate_limited", `${detail}: come back in ${seconds} s`);
+  return new CarillonError("rate_limited", `${detail}: try again in ${seconds} s`);
 }
 
-/** Keeps the latest pairs of address and token that were let in. */
+/** Keeps the latest admitted pairs of address and token. */
 function remember(known: Set<string>, key: string): void {
   known.delete(key);
   known.add(key);
@@ -130,12 +130,13 @@ function digest(text: string): string {
 }
 
 /**
- * Waits for a place among the logins from an address; resolves with what gives it back.
- * @param mayFail how many from there may still fail; asked again whenever one has ended, and may refuse by throwing
+ * Waits until a login from an address may begin; resolves with a function that ends it.
+ * @param mayFail returns how many more logins from the address may fail; called again after each login that ends.
+ *   It may throw to refuse the login
  */
 export type BeginLogin = (from: string, mayFail: () => Promise<number>) => Promise<() => void>;
 
-/** The places of all addresses. */
+/** Limits the concurrent logins of each address. */
 function loginAttempts(): BeginLogin {
   const underWay = new Map<string, Set<Promise<void>>>();
   return async (from, mayFail) => {

@@ -1,4 +1,4 @@
-/** Whose call it is: the address of the peer, or behind a proxy the one that the proxy has seen. */
+/** Finds the IP address of the client, which behind a proxy comes from X-Forwarded-For. */
 
 import { isIP } from "node:net";
 import type { FastifyRequest } from "fastify";
@@ -10,13 +10,13 @@ declare module "fastify" {
   }
 }
 
-/** `192.0.2.1:5678`, `[2001:db8::1]:80` and `[2001:db8::1]` are what some proxies write. */
+/** Some proxies write `192.0.2.1:5678`, `[2001:db8::1]:80` or `[2001:db8::1]`. */
 const WITH_PORT = /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/;
 
 /**
- * The IP address of the client. Behind a proxy it is the last one of X-Forwarded-For, which our own proxy has
- * written: those before it are what the client said. Nothing else that a proxy forwards is believed (Fastify's
- * trustProxy would take host and scheme as well).
+ * Returns the IP address of the client. Behind a proxy it is the last address of X-Forwarded-For: our own proxy wrote
+ * that one, and the client may have written those before it. No other forwarded header is trusted; Fastify's
+ * trustProxy would also take the host and the scheme.
  */
 export function addressOf({ headers, socket }: FastifyRequest, behindProxy: boolean): string {
   const peer = socket.remoteAddress ?? "unknown";

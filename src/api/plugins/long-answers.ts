@@ -1,4 +1,4 @@
-/** Limits the long responses that are under way, so that connections are left for short calls and other tokens. */
+/** Limits the number of long responses in progress, so that short calls and other tokens find free connections. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
 
@@ -11,16 +11,16 @@ declare module "fastify" {
 
 /** The share of all connections that the long responses of one token may take. */
 const TOKEN_SHARE = 0.4;
-/** The share that those of all tokens together may take. */
+/** The share of all connections that the long responses of all tokens together may take. */
 const TOTAL_SHARE = 0.8;
 
-/** Answers 429 `rate_limited` to waits, followed logs and reads of logs while too many of them are under way. */
+/** Answers 429 `rate_limited` to calls that wait for a run or read a log while too many of them are in progress. */
 export function limitLongAnswers(app: FastifyInstance): void {
   const most = Math.floor(app.server.maxConnections * TOKEN_SHARE);
   const mostOfAll = Math.floor(app.server.maxConnections * TOTAL_SHARE);
   const underWay = new Map<string, number>();
   let total = 0;
-  // After the query is parsed, and before the handler does anything.
+  // This hook runs after the query is parsed and before the handler.
   app.addHook("preHandler", async (request, reply) => {
     if (!isLong(request)) return;
     const { id } = request.caller;
@@ -29,7 +29,7 @@ export function limitLongAnswers(app: FastifyInstance): void {
       const who = before >= most ? `This token has ${most}` : `All tokens together have ${mostOfAll}`;
       throw new CarillonError(
         "rate_limited",
-        `${who} calls under way that wait for a run or read its log: end one of them first`,
+        `${who} calls in progress that wait for a run or read a log: end one of them first`,
       );
     }
     // The client has already disconnected, so no close event will follow.

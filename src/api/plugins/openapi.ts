@@ -1,4 +1,4 @@
-/** The API's description of itself: OpenAPI 3.1 made from the routes' schemas, and a page that shows it. */
+/** Generates the OpenAPI 3.1 document from the schemas of the routes, and serves it with a page that shows it. */
 
 import { STATUS_CODES } from "node:http";
 import swagger from "@fastify/swagger";
@@ -18,18 +18,18 @@ const BEARER = {
   type: "http",
   scheme: "bearer",
   description:
-    "A token with one of the scopes that the call names (`read`, `trigger`), or with `admin`, which has them all",
+    "A token with one of the scopes that the call requires (`read`, `trigger`). The scope `admin` permits every call",
 } as const;
 const BODY_TYPES = ["application/json", "application/yaml"];
-// Goes from describeRoute to describeDocument: @fastify/swagger calls every body required.
+// Passed from describeRoute to describeDocument, because @fastify/swagger marks every body as required.
 const OPTIONAL_BODY = "x-optional-body";
 
-// Takes away what zod adds to say what `format` and `integer` say already.
+// Removes what zod adds although `format` and `integer` already say it.
 const options: Options = {
   zodToJsonConfig: {
     override: ({ zodSchema, jsonSchema }) => {
       const { def } = zodSchema._zod;
-      // zod leaves it out where a value changes as it is parsed, such as the text of a number.
+      // zod leaves out the default of a value that parsing transforms, such as the text of a number.
       if (def.type === "default") jsonSchema.default = def.defaultValue;
       if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
@@ -40,7 +40,7 @@ const options: Options = {
 const routeToJson = createJsonSchemaTransform(options);
 const documentToJson = createJsonSchemaTransformObject(options);
 
-/** Registers `GET /openapi.json` and `/docs`; to be called before the routes that they describe. */
+/** Registers `GET /openapi.json` and `/docs`. Call it before the routes that they describe are registered. */
 export async function describeApi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -52,7 +52,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
     transform: describeRoute,
     transformObject: describeDocument,
   });
-  // A scope of its own, so that only the routes of the documentation are marked as such.
+  // A separate Fastify scope, so that the hook marks only the routes of the documentation.
   await app.register(async (scope) => {
     scope.addHook("onRoute", (route) => {
       route.config = { ...route.config, documentation: true, scope: ["read", "trigger"] };
@@ -90,7 +90,7 @@ function operationId(method: string, url: string): string {
   return method.toLowerCase() + words.join("");
 }
 
-/** @param given the answers as the route has them: the provider leaves their headers out */
+/** @param given the responses as the route declares them, because the provider leaves their headers out */
 function describeAnswers(response: unknown, given: unknown): Record<string, object> {
   const answers = Object.entries(response as Record<string, object>);
   return Object.fromEntries(
@@ -119,7 +119,7 @@ const describeDocument: TransformObject = (document) => {
   return { ...described, components: { ...components, schemas } } as typeof described;
 };
 
-// The provider writes each named schema twice, as input and as output; most have only one use.
+// The provider writes each named schema twice, as input and as output; most are used in one way only.
 function usedSchemas(paths: unknown, schemas: Record<string, unknown>): Record<string, unknown> {
   const used = new Set<string>();
   const follow = (part: unknown): void => {
@@ -131,7 +131,7 @@ function usedSchemas(paths: unknown, schemas: Record<string, unknown>): Record<s
     }
   };
   follow(paths);
-  // By name: else the order of imports would decide, and each move of a file would change the document.
+  // Sorted by name; otherwise the order of imports decides, and moving a file changes the document.
   const kept = Object.entries(schemas).filter(([name]) => used.has(name));
   return Object.fromEntries(kept.toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }

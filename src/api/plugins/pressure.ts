@@ -1,29 +1,29 @@
-/** Turns calls away while the process cannot keep up, so that those under way get done. */
+/** Refuses new calls while the process is overloaded, so that calls in progress can finish. */
 import { getHeapStatistics } from "node:v8";
 import underPressure from "@fastify/under-pressure";
 import type { FastifyInstance } from "fastify";
 import { CarillonError } from "../../errors.ts";
 
 export interface PressureLimits {
-  /** Mean delay of the event loop over one sample, in ms; default 1,000. */
+  /** Maximum mean delay (ms) of the event loop in one sample; default 1,000. */
   maxEventLoopDelay?: number;
-  /** Default: nine tenths of what V8 may have. */
+  /** Default: 90 % of the heap limit of V8. */
   maxHeapUsedBytes?: number;
-  /** How often is measured, in ms; default 5,000. Not much above 10, a sample may have nothing in it. */
+  /** Length of a sample, in ms; default 5,000. A sample of about 10 ms may contain no measurement. */
   sampleInterval?: number;
 }
 
-/** Answers 503 `unavailable` beyond the limits, and never where the route is `unlimited`. */
+/** Answers 503 `unavailable` beyond the limits, except on routes that are `unlimited`. */
 export async function shedUnderPressure(app: FastifyInstance, limits: PressureLimits = {}): Promise<void> {
   await app.register(underPressure, {
     maxEventLoopDelay: 1_000,
     maxHeapUsedBytes: 0.9 * getHeapStatistics().heap_size_limit,
-    // One long piece of work, such as a large document, is not pressure: in so long a sample it is one delay of many.
+    // One long task, such as parsing a large document, is no overload: a long sample averages it out.
     sampleInterval: 5_000,
     ...limits,
     pressureHandler: async (request) => {
       if (request.routeOptions.config.unlimited === true) return;
-      throw new CarillonError("unavailable", "The service has more to do than it can: try again shortly");
+      throw new CarillonError("unavailable", "The service is overloaded: try again shortly");
     },
   });
 }

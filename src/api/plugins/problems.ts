@@ -1,4 +1,4 @@
-/** Answers every failure as application/problem+json (RFC 9457) and lets nothing internal out. */
+/** Answers every error as application/problem+json (RFC 9457), without internal details. */
 
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
@@ -15,11 +15,11 @@ const RETRY_AFTER_S = 5;
 interface FrameworkError extends Error {
   code?: string;
   statusCode?: number;
-  /** Set by http-errors where the message may be shown. */
+  /** Set by http-errors when callers may see the message. */
   expose?: boolean;
 }
 
-/** Takes over Fastify's answers to errors and to unknown routes. */
+/** Replaces Fastify's responses to errors and unknown routes. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {
@@ -27,7 +27,7 @@ export function answerProblems(app: FastifyInstance): void {
   });
 }
 
-/** Answers one error; whatever is not in the catalogue is logged and becomes a bare `internal`. */
+/** Sends the response for one error. An error outside the catalogue is logged, and the response says only `internal`. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const failure = asCarillonError(error, request);
   if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
@@ -41,7 +41,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     .send(`${JSON.stringify(problem)}\n`);
 }
 
-/** Answers what the HTTP parser could not read, where there is no request and no reply yet. */
+/** Creates the handler for data that the HTTP parser cannot read; there is no request and no reply yet. */
 export function clientErrorAnswerer(securityHeaders: SecurityHeaders) {
   return function answerClientError(this: FastifyInstance, error: ConnectionError, socket: Socket): void {
     this.log.debug({ err: error }, "a connection was refused");
@@ -65,7 +65,7 @@ export function clientErrorAnswerer(securityHeaders: SecurityHeaders) {
   };
 }
 
-/** The body of an error. `instance` is the path of the request. */
+/** Returns the problem document of an error. `instance` is the path of the request. */
 export function problemOf(failure: CarillonError, instance?: string): Problem {
   return {
     type: `urn:carillon:problem:${failure.code}`,
@@ -86,24 +86,24 @@ function asCarillonError(error: unknown, request: FastifyRequest): CarillonError
     return new CarillonError("unavailable", "The database does not answer: try again shortly");
   }
   if (isConflict(error)) {
-    return new CarillonError("unavailable", "Too many changes at once stood in each other's way: try again");
+    return new CarillonError(
+      "unavailable",
+      "This change conflicted with other changes at the same time: try again",
+    );
   }
   return new CarillonError("internal", `See the log for request ${request.id}`);
 }
 
-// What Fastify and its file server refuse has messages meant for callers.
+// Errors of Fastify and its file server with these marks have messages for callers.
 function fromFramework(error: unknown, request: FastifyRequest): CarillonError | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code = "", statusCode = 500, expose = false }: FrameworkError = error;
-  // A body that broke off; nobody is left to read the answer.
+  // The client disconnected before its body was complete, so nobody reads the response.
   const brokeOff = code === "ECONNRESET" && statusCode === 400;
   if (!code.startsWith("FST_") && !expose && !brokeOff) return undefined;
   switch (statusCode) {
     case 413:
-      return new CarillonError(
-        "body_too_large",
-        `At most ${request.routeOptions.bodyLimit} bytes are accepted`,
-      );
+      return new CarillonError("body_too_large", `The limit is ${request.routeOptions.bodyLimit} bytes`);
     case 415:
       return unsupportedMediaType(request);
     default:
@@ -117,11 +117,11 @@ function unknownRoute(request: FastifyRequest, reply: FastifyReply): CarillonErr
     (other) => server.findRoute({ method: other, url }) !== null,
   );
   if (allowed.length === 0 || allowed.includes(method)) {
-    return new CarillonError("route_not_found", "See /docs for the routes that there are");
+    return new CarillonError("route_not_found", "See /docs for the list of routes");
   }
   const list = allowed.join(", ");
   reply.header("allow", list);
-  return new CarillonError("method_not_allowed", `${method} is not possible here, only ${list}`);
+  return new CarillonError("method_not_allowed", `${method} is not allowed here; allowed: ${list}`);
 }
 
 function clientFailure(code: string): CarillonError {

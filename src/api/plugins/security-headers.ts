@@ -1,4 +1,4 @@
-/** The security headers of every answer, as helmet makes them. */
+/** Gets the security headers of every response from helmet. */
 import helmet, { type FastifyHelmetOptions } from "@fastify/helmet";
 import Fastify from "fastify";
 
@@ -22,13 +22,13 @@ const OPTIONS: FastifyHelmetOptions = {
     },
   },
   xFrameOptions: { action: "deny" },
-  // It would hold for every port of the host name, and nothing is answered here without TLS where there is TLS.
+  // HSTS would cover every port of the host name. With TLS configured, this port does not serve plain HTTP anyway.
   strictTransportSecurity: false,
 };
 
 /**
- * Asks helmet once, in an application made for that: what the HTTP parser refuses, and URLs that cannot be decoded,
- * are answered where no plugin is called, and want the same headers.
+ * Returns the headers, read once from a temporary application with helmet. Fastify calls no plugin for requests that the
+ * HTTP parser refuses or whose URL it cannot decode, and their responses need the same headers.
  */
 export async function securityHeaders(): Promise<SecurityHeaders> {
   const scratch = Fastify();

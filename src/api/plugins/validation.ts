@@ -1,4 +1,4 @@
-/** Checks requests with zod, names each wrong field, and refuses what a call does not take. */
+/** Validates requests with zod, names each wrong field, and refuses input that a call does not accept. */
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import { z } from "zod";
 import { CarillonError, type FieldError, invalidDocument } from "../../errors.ts";
@@ -10,12 +10,12 @@ type Issue = z.core.$ZodIssue;
 
 const MAX_ERRORS = 50;
 
-/** Fastify's validator compiler: a bad body is an `invalid_document`, bad params or a bad query a `bad_request`. */
+/** Fastify's validator compiler. A bad body is an `invalid_document`; bad params or a bad query are a `bad_request`. */
 export const compileValidator: FastifySchemaCompiler<Schema> =
   ({ schema, httpPart }) =>
   (data: unknown) => {
     if (httpPart === "body") {
-      // Fastify hands over null for a body that is absent.
+      // Fastify passes null for a missing body.
       const result = z.core.safeParse(schema, data ?? undefined);
       if (result.success) return { value: result.data };
       return { error: invalidDocument(fieldErrors(result.error, schema)) };
@@ -26,14 +26,14 @@ export const compileValidator: FastifySchemaCompiler<Schema> =
     return result.success ? { value: result.data } : { error: badRequest(fieldErrors(result.error, schema)) };
   };
 
-/** The document that a value is. Throws invalid_document. */
+/** Parses a value as a document. Throws invalid_document. */
 export function parseDocument<T extends Schema>(schema: T, value: unknown): z.core.output<T> {
   const result = z.core.safeParse(schema, value);
   if (result.success) return result.data;
   throw invalidDocument(fieldErrors(result.error, schema));
 }
 
-/** The fields at fault, at most 50; an unknown field is an error of its own that names the nearest known one. */
+/** Lists the wrong fields, at most 50. The error of an unknown field names the nearest known field. */
 function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
   return error.issues.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);
 }
@@ -61,8 +61,8 @@ function unknownField(path: readonly PropertyKey[], meant: string | undefined): 
   return { path: fieldPath(path), message: `unknown field${hint}` };
 }
 
-// An alternative that takes this type of value at all says what is wrong inside it; the others only say
-// that they are of another type.
+// An alternative that accepts this type of value names the error inside it; the others only say that they
+// expect another type.
 function describeUnion(
   issue: z.core.$ZodIssueInvalidUnion,
   schema: Schema,
@@ -75,7 +75,7 @@ function describeUnion(
   return [{ path: fieldPath(path), message: [...messages].join(", or ") || issue.message }];
 }
 
-/** The keys that a schema knows at a path. */
+/** Returns the keys that a schema knows at a path. */
 function knownKeys(schema: Schema, path: readonly PropertyKey[]): string[] {
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const [head, ...rest] = path;
@@ -112,7 +112,7 @@ function knownKeys(schema: Schema, path: readonly PropertyKey[]): string[] {
 
 const NO_QUERY = z.strictObject({});
 
-/** Holds all routes that are registered after this to their schemas. */
+/** Refuses unknown queries, bodies and idempotency keys on all routes that are registered after this call. */
 export function refuseUnknownInput(app: FastifyInstance): void {
   app.addHook("onRoute", (route) => {
     route.schema = { ...route.schema, querystring: route.schema?.querystring ?? NO_QUERY };
@@ -123,18 +123,18 @@ export function refuseUnknownInput(app: FastifyInstance): void {
   });
 }
 
-// A client that sends a body expects it to do something, such as a rerun with another env.
+// A client that sends a body expects an effect, such as a rerun with another env.
 function refuseBody({ body, routeOptions }: FastifyRequest): void {
   if (routeOptions.schema?.body !== undefined || body === undefined || body === null) return;
-  throw new CarillonError("bad_request", "This call takes no body: leave it out");
+  throw new CarillonError("bad_request", "This call accepts no body: leave it out");
 }
 
-// Who sends a key relies on it when calling again. Calls other than POST are idempotent without one.
+// A client that sends a key relies on it when it retries. Calls other than POST are idempotent without a key.
 function refuseKey({ headers, method, routeOptions }: FastifyRequest): void {
   if (method !== "POST" || routeOptions.schema?.headers !== undefined) return;
   if (headers["idempotency-key"] === undefined) return;
   throw new CarillonError(
     "bad_request",
-    "This call takes no Idempotency-Key; only POST /api/v1/jobs/{name}/trigger does",
+    "This call accepts no Idempotency-Key; only POST /api/v1/jobs/{name}/trigger does",
   );
 }

@@ -50,7 +50,7 @@ it("are two fifths of the connections, followers and waits together", async () =
     expect(await ask(path, "a")).toMatchObject({
       status: 429,
       retryAfter: "5",
-      body: { code: "rate_limited", detail: expect.stringContaining(`${MOST} calls under way`) },
+      body: { code: "rate_limited", detail: expect.stringContaining(`${MOST} calls in progress`) },
     });
   }
   expect(await ask("/wait", "a")).toMatchObject({ status: 200 });

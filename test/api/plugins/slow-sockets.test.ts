@@ -121,7 +121,7 @@ it("followers of all tokens together leave connections to others", async () => {
   expect(refused.status).toBe(429);
   expect(await refused.json()).toMatchObject({
     code: "rate_limited",
-    detail: expect.stringContaining(`All tokens together have ${most} calls under way`),
+    detail: expect.stringContaining(`All tokens together have ${most} calls in progress`),
   });
   for (let i = 0; i < MOST; i++) expect((await ask("/wait")).status).toBe(200);
   expect(calls.open()).toBe(most);

@@ -69,7 +69,7 @@ describe("a body", () => {
     const line = `${method} /api/v1${path} HTTP/1.1`;
     const refused = await ask(service, line, BODY, '{"env":{}}');
     expect(refused).toMatchObject({ status: 400, code: "bad_request" });
-    expect(refused.body).toContain("This call takes no body");
+    expect(refused.body).toContain("This call accepts no body");
     expect((await ask(service, line, BODY, "")).status).toBe(without);
   });
 });
@@ -83,7 +83,7 @@ describe("an Idempotency-Key", () => {
   ])("is refused where it would not be kept: %s", async (call, body) => {
     const answer = await ask(service, `${call} HTTP/1.1`, [...KEY, ...BODY], body);
     expect(answer).toMatchObject({ status: 400, code: "bad_request" });
-    expect(answer.body).toContain("takes no Idempotency-Key");
+    expect(answer.body).toContain("accepts no Idempotency-Key");
     expect((await service.client.call("GET", "/jobs/keyed")).status).toBe(404);
   });
 
