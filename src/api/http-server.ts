@@ -41,12 +41,21 @@ export function createHttpServer(
       : createTlsServer({ ...LIMITS, ...tls, handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, listener);
   server.maxConnections = maxConnections;
   makeRoom(server, Math.ceil(maxConnections * (1 - SPARE)));
-  // Node's timer counts bytes as activity once the kernel accepts them. A client that follows a silent run is idle
-  // too, but has no unread bytes, so its connection stays open.
-  server.setTimeout(stallTimeout, (socket) => {
-    if (socket.writableLength > 0) socket.destroy();
-  });
+  cutStalled(server, stallTimeout);
   return server;
+}
+
+/**
+ * Node's timer of a response counts bytes as activity once the kernel accepts them. A client that follows a silent run
+ * is idle too, but has no unread bytes, so its connection stays open. A listener on the server instead of the response
+ * would also switch off `keepAliveTimeout`.
+ */
+function cutStalled(server: Server, stallTimeout: number): void {
+  server.on("request", ({ socket }, response) => {
+    response.setTimeout(stallTimeout, () => {
+      if (socket.writableLength > 0) socket.destroy();
+    });
+  });
 }
 
 interface Connection {

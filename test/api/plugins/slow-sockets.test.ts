@@ -51,6 +51,16 @@ describe.each(["nothing", "head", "body"] as const)("sockets that send %s of a r
   });
 });
 
+it("a connection without a next request is closed, also after a response", async () => {
+  const started = await listen();
+  ({ app } = started);
+  expect(app.server.keepAliveTimeout).toBe(72_000);
+  Object.assign(app.server, { keepAliveTimeout: 1, keepAliveTimeoutBuffer: 1 });
+  const socket = await get(started.port, "/healthz", "a");
+  sockets.push(socket.resume());
+  await expect.poll(open).toBe(0);
+});
+
 it("a connection that is being answered is not one that waits", async () => {
   const arrived = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
