@@ -168,6 +168,8 @@ describe("a route that declares no scope", () => {
   };
 
   it("keeps the application from becoming ready", async () => {
-    await expect(buildApp({ token: "x", routes })).rejects.toThrow(/which scope they need: GET \/open/);
+    await expect(buildApp({ token: "x", routes })).rejects.toThrow(
+      /these routes have no scope in their config: GET \/open/,
+    );
   });
 });

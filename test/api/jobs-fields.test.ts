@@ -91,7 +91,7 @@ describe("a bad field", () => {
     ["an odd pool", { pool: "GPU!" }, "pool", /small letters/],
     ["too small a log", { log_limit: "1023" }, "log_limit", /from 1KiB/],
     ["too large a log", { log_limit: "17 MiB" }, "log_limit", /to 16MiB/],
-    ["a parameter twice", { params: ["CUP", "CUP"] }, "params", /twice/],
+    ["a parameter twice", { params: ["CUP", "CUP"] }, "params", /listed twice/],
     ["an odd account", { user: "no body" }, "user", /account/],
     [
       "a variable's secret that is not there",
@@ -119,20 +119,20 @@ describe("a bad field", () => {
       "one secret twice",
       hook({ url: HOOK, secret: ["s", "s"] }),
       "on_error.notify_webhook.0.secret",
-      /two names/,
+      /two different secrets/,
     ],
     ["three secrets", hook({ url: HOOK, secret: ["a", "b", "c"] }), "on_error.notify_webhook.0.secret", /./],
     [
       "a secret for Slack",
       { on_error: { notify_slack_webhook: [HOOK, { url: `${HOOK}/2`, secret: "s" }] } },
       "on_error.notify_slack_webhook.1.secret",
-      /only notify_webhook is signed/,
+      /only notify_webhook supports signatures/,
     ],
     [
       "a secret for Discord",
       { on_error: { notify_discord_webhook: [{ url: HOOK, secret: "s" }] } },
       "on_error.notify_discord_webhook.0.secret",
-      /only notify_webhook is signed/,
+      /only notify_webhook supports signatures/,
     ],
     ["no URL", hook({ headers: {} }), "on_error.notify_webhook.0.url", /./],
     ["a bad URL", hook({ url: "hook" }), "on_error.notify_webhook.0.url", /http/],
@@ -164,13 +164,13 @@ describe("a bad field", () => {
       "a header twice",
       hook({ url: HOOK, headers: { a: "1", A: "2" } }),
       "on_error.notify_webhook.0.headers",
-      /twice/,
+      /differ only in upper and lower case/,
     ],
     [
       "one URL, two headers",
       { on_error: { notify_webhook: [HOOK, { url: HOOK, headers: { a: "1" } }] } },
       "on_error.notify_webhook.1",
-      /stands above/,
+      /earlier target has the same URL/,
     ],
   ])("is refused: %s", async (_what, fields, path, message) => {
     const { body } = await call("put", "/jobs/bad", { command: "true", ...fields }).expect(422);

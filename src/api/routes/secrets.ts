@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
 import type { Database } from "../../postgres/client.ts";
-import { putSecretSchema, rotatedSchema, secretListSchema, secretSchema } from "../schemas/credentials.ts";
+import { putSecretSchema, rotationSchema, secretListSchema, secretSchema } from "../schemas/credentials.ts";
 import { secretNameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import type { ApiSettings } from "../settings.ts";
@@ -71,7 +71,7 @@ export const secretRoutes =
         schema: {
           summary: "Encrypt all values anew with the first key of the key file",
           tags,
-          response: { 200: rotatedSchema, ...problems(400, 409, 413, 415) },
+          response: { 200: rotationSchema, ...problems(400, 409, 413, 415) },
         },
       },
       async ({ caller }) => ({ rotated: await rotateSecrets(db, caller, keys) }),

@@ -1,4 +1,4 @@
-/** Deliveries as the API answers them, alone and within their run. */
+/** Deliveries as the API returns them, alone and within their run. */
 import { z } from "zod";
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import { DELIVERY, DELIVERY_SUMMARY } from "./examples.ts";
@@ -11,23 +11,27 @@ export const DELIVERY_STATES = ["pending", "delivered", "failed", "blocked"] as 
 export const trySchema = z.object({
   started_at: time,
   duration_ms: z.int(),
-  status: z.int().nullable().describe("HTTP status of the answer"),
-  error: z.string().nullable(),
-  response: z.string().nullable().describe("Its first 2 KiB"),
+  status: z.int().nullable().describe("HTTP status of the response; null: there was no response"),
+  error: z.string().nullable().describe("Why the try failed; null: it succeeded"),
+  response: z.string().nullable().describe("The first 2 KiB of the response body"),
 });
 
 const commonFields = {
-  id: z.uuid().describe("The same for all its tries; stands in the body as `delivery_id`"),
+  id: z.uuid().describe("The same for all tries; the body contains it as `delivery_id`"),
   event: z.enum(EVENTS),
-  attempt: z.int(),
+  attempt: z.int().describe("The attempt that fired the event; 0 = first"),
   action: z.enum(ACTIONS),
   url: z.string(),
-  state: z.enum(DELIVERY_STATES),
-  next_try_at: time.nullable(),
+  state: z
+    .enum(DELIVERY_STATES)
+    .describe(
+      "`pending`: another try follows. `failed`: the last try has failed. `blocked`: the address is not allowed",
+    ),
+  next_try_at: time.nullable().describe("null: no further try"),
   created_at: time,
-  finished_at: time.nullable(),
+  finished_at: time.nullable().describe("null: still pending"),
 };
-const runFields = { run_id: z.uuid(), name: z.string().describe("The job of the run") };
+const runFields = { run_id: z.uuid(), name: z.string().describe("The name of the job") };
 const tries = z.array(trySchema);
 
 /** A delivery within its run. */
@@ -42,8 +46,8 @@ export const deliverySummarySchema = z
   .object({
     ...commonFields,
     ...runFields,
-    tries_made: z.int(),
-    last_try: trySchema.omit({ response: true }).nullable(),
+    tries_made: z.int().describe("Number of tries so far"),
+    last_try: trySchema.omit({ response: true }).nullable().describe("null: no try yet"),
   })
   .meta({ id: "DeliverySummary", example: DELIVERY_SUMMARY });
 

@@ -1,4 +1,4 @@
-/** The events of a document and their actions, in and out. */
+/** The events of a document and their actions, in requests and responses. */
 import { z } from "zod";
 import { secretTarget } from "../../jobs/rules/definition.ts";
 import { nameSchema, secretNameSchema } from "./fields.ts";
@@ -7,7 +7,7 @@ const MAX_URL_LENGTH = 2_048;
 const MAX_HEADERS = 20;
 const MAX_HEADER_LENGTH = 4_096;
 
-/** What is ours to say, or would change how the request is framed. */
+/** Headers that Carillon sets itself, or that would change how the request is framed. */
 const OWN_HEADERS =
   /^(?:host|content-length|content-type|user-agent|transfer-encoding|te|trailer|connection|keep-alive|upgrade|expect|proxy-.*|webhook-.*)$/i;
 
@@ -21,8 +21,8 @@ const headersSchema = z
   .record(
     z
       .string()
-      .regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/, { error: "must be the name of a header such as Authorization" })
-      .refine((name) => !OWN_HEADERS.test(name), { error: "is a header that Carillon sets itself" }),
+      .regex(/^[\w!#$%&'*+.^`|~-]{1,100}$/, { error: "must be the name of a header, such as Authorization" })
+      .refine((name) => !OWN_HEADERS.test(name), { error: "must not be a header that Carillon sets itself" }),
     z
       .string()
       .max(MAX_HEADER_LENGTH)
@@ -34,24 +34,26 @@ const headersSchema = z
   .refine(
     (headers) =>
       new Set(Object.keys(headers).map((name) => name.toLowerCase())).size === Object.keys(headers).length,
-    { error: "a header stands twice, in other letters" },
+    { error: "two names differ only in upper and lower case" },
   )
-  .describe("Sent beside ours");
+  .describe(`Additional headers of the request, at most ${MAX_HEADERS}`);
 
 const signingSchema = z
   .union([
     secretNameSchema,
     z
       .tuple([secretNameSchema, secretNameSchema])
-      .refine(([one, other]) => one !== other, { error: "two names of one secret" }),
+      .refine(([one, other]) => one !== other, { error: "must be two different secrets" }),
   ])
   .optional()
-  .describe("Names the secret that signs it, by Standard Webhooks; two names while one replaces the other");
+  .describe(
+    "The name of the secret that signs the request (Standard Webhooks). Two names during a rotation: the request then has two signatures",
+  );
 
 const unsignedSchema = z
-  .never({ error: "only notify_webhook is signed: Slack and Discord do not look at signatures" })
+  .never({ error: "only notify_webhook supports signatures: Slack and Discord do not check them" })
   .optional()
-  .describe("Only notify_webhook is signed");
+  .describe("Not supported: only `notify_webhook` has signatures");
 
 const signedWebhooksSchema = webhooksSchema(signingSchema);
 const chatWebhooksSchema = webhooksSchema(unsignedSchema);
@@ -76,7 +78,7 @@ function webhooksSchema<Secret extends typeof signingSchema | typeof unsignedSch
         context.addIssue({
           code: "custom",
           path: [index],
-          message: "this URL stands above, with other headers or another secret",
+          message: "an earlier target has the same URL with other headers or another secret",
         });
       }
     });
@@ -84,32 +86,37 @@ function webhooksSchema<Secret extends typeof signingSchema | typeof unsignedSch
 
 const actionsSchema = z
   .strictObject({
-    trigger_job: z.array(nameSchema).max(50).optional().describe("Names of jobs to trigger"),
-    notify_webhook: signedWebhooksSchema.optional().describe("URLs that get the whole event as JSON"),
-    notify_slack_webhook: chatWebhooksSchema.optional(),
-    notify_discord_webhook: chatWebhooksSchema.optional(),
+    trigger_job: z.array(nameSchema).max(50).optional().describe("Names of the jobs to trigger; at most 50"),
+    notify_webhook: signedWebhooksSchema
+      .optional()
+      .describe("URLs that receive the whole event as JSON; at most 50"),
+    notify_slack_webhook: chatWebhooksSchema.optional().describe("URLs of Slack webhooks; at most 50"),
+    notify_discord_webhook: chatWebhooksSchema.optional().describe("URLs of Discord webhooks; at most 50"),
   })
   .meta({ id: "EventActions" });
 
-/** The three events, on a job or on a schedule. */
+/** The three events of a job or a schedule. */
 export const eventFields = {
-  on_success: actionsSchema.optional().describe("After an attempt that succeeded"),
-  on_error: actionsSchema.optional().describe("After each attempt that failed"),
+  on_success: actionsSchema.optional().describe("Actions after an attempt that succeeded"),
+  on_error: actionsSchema.optional().describe("Actions after each attempt that failed"),
   on_retries_exhausted: actionsSchema
     .optional()
-    .describe("Once, when a job with retries has failed its last attempt"),
+    .describe(
+      "Actions after the last attempt of a job with retries has failed, in addition to those of `on_error`",
+    ),
 };
 
 /** The events of a document. */
 export type EventsDocument = { [Event in keyof typeof eventFields]?: z.output<(typeof eventFields)[Event]> };
 
-/** A target as a document has it. */
+/** A webhook target in its long form. */
 export interface Webhook {
   url: string | { secret: string };
   headers?: Record<string, string> | undefined;
   secret?: string | [string, string] | undefined;
 }
 
+/** Returns the URL of a target, or the `secretTarget` of a URL that is a secret. */
 export function targetOf(target: string | Pick<Webhook, "url">): string {
   const url = typeof target === "string" ? target : target.url;
   return typeof url === "string" ? url : secretTarget(url.secret);

@@ -1,6 +1,6 @@
-/** The examples of the documentation: coffee fails for the last time, and cleanup_job runs because of it. */
+/** The examples of the OpenAPI document: the last attempt of coffee fails and triggers cleanup_job. */
 
-/** A job to save. */
+/** A job as a request body. */
 export const JOB = {
   name: "coffee",
   command: "brew --size $CUP",
@@ -13,7 +13,7 @@ export const JOB = {
   on_retries_exhausted: { trigger_job: ["cleanup_job"] },
 };
 
-/** The same job, read. */
+/** The same job in a response. */
 export const JOB_VIEW = {
   ...JOB,
   schedule: "kitchen",
@@ -31,7 +31,7 @@ export const JOB_VIEW = {
   next_runs: ["2026-03-01T09:05:00.000Z", "2026-03-01T09:10:00.000Z", "2026-03-01T09:15:00.000Z"],
 };
 
-/** A schedule to save; `this fails` fails. */
+/** A schedule as a request body; the command `this fails` does not exist and fails. */
 export const SCHEDULE = {
   tz_location: "Europe/Brussels",
   on_success: { notify_webhook: ["https://example.org/all"] },
@@ -54,7 +54,7 @@ const SCHEDULE_FIELDS = {
   updated_at: "2026-03-01T09:00:00.000Z",
 };
 
-/** A schedule, read. */
+/** A schedule in a response. */
 export const SCHEDULE_VIEW = {
   ...SCHEDULE_FIELDS,
   on_success: { notify_webhook: ["https://example.org/all"] },
@@ -128,7 +128,7 @@ export const DELIVERY_SUMMARY = {
   last_try: TRY,
 };
 
-/** The same run as a whole. */
+/** The same run with all its fields. */
 export const RUN = {
   ...RUN_SUMMARY,
   env: {},
@@ -155,7 +155,7 @@ export const RUN = {
   },
 };
 
-/** The chain of that run, in the three forms that it can be had in. */
+/** The chain of that run in its three formats. */
 export const RUN_TREE = {
   id: PARENT.id,
   name: PARENT.name,
@@ -190,7 +190,7 @@ export const RUN_TREE_MERMAID = `flowchart TD
   style r1 stroke-width:4px
 `;
 
-/** What goes on, in numbers. */
+/** Counts of runs, deliveries and jobs. */
 export const STATS = {
   runs: {
     queued: 1,

@@ -8,14 +8,14 @@ import { isTimeZone } from "../../time/zones.ts";
 
 const MAX_RETENTION_MS = 100 * 365 * 86_400_000;
 
-// In `meta`, `example` and not `examples`: zod leaves the latter out where a value changes as it is parsed.
-/** A name of a job or schedule: anything printable that can stand in a path, so that names of cheek files pass. */
+// `meta` has `example` instead of `examples`, because zod leaves `examples` out where parsing changes the value.
+/** The name of a job or schedule. It accepts all printable text that fits into a path, so that cheek files import. */
 export const nameSchema = z
   .string()
   .min(1)
   .max(200)
   .regex(/^(?!\.{1,2}$)[^\s\p{C}/\\?#%](?:[^\p{C}/\\?#%]*[^\s\p{C}/\\?#%])?$/u, {
-    error: "a name is printable, does not begin or end with a space, and has none of / \\ ? # %",
+    error: "must be printable, must not begin or end with a space, and must not contain / \\ ? # %",
   })
   .meta({ example: "coffee" });
 
@@ -58,25 +58,26 @@ const variableSchema = z
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" });
 const valueSchema = z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String);
 
-/** Names of environment variables, each once. */
+/** Names of environment variables, without duplicates. */
 export const paramsSchema = z
   .array(variableSchema)
   .max(100)
-  .refine((names) => new Set(names).size === names.length, { error: "a name stands twice" })
+  .refine((names) => new Set(names).size === names.length, { error: "a name is listed twice" })
   .meta({ example: ["CUP"] });
 
-/** Environment variables; numbers and booleans are taken as they are written. */
+/** Environment variables; numbers and booleans become text. */
 export const envSchema = z.record(variableSchema, valueSchema).meta({ example: { CUP: "large" } });
 
-/** A name of a secret. */
+/** The name of a secret. */
 export const secretNameSchema = z
   .string()
   .regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$/, {
-    error: "a secret's name has letters, digits, dots, - and _, at most 100",
+    error:
+      "must be a name of at most 100 letters, digits, dots, - and _, with a letter or digit at both ends",
   })
   .meta({ example: "shop-api-key" });
 
-/** Environment variables of a job: values, and secrets by their name. */
+/** Environment variables of a job: plain values, or names of secrets. */
 export const jobEnvSchema = z
   .record(variableSchema, z.union([valueSchema, z.strictObject({ secret: secretNameSchema })]))
   .meta({ example: { CUP: "large", SHOP_KEY: { secret: "shop-api-key" } } });
@@ -85,7 +86,7 @@ export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
   .meta({ example: { team: "coffee" } });
 
-/** How long runs are kept, such as `30 days`; in milliseconds once parsed. As in cheek, case and spaces are free. */
+/** How long runs are kept, such as `30 days`; in milliseconds once parsed. As in cheek, case and extra spaces do not matter. */
 export const retentionSchema = z
   .string()
   .meta({ example: "30 days" })
@@ -101,7 +102,7 @@ export const retentionSchema = z
     return z.NEVER;
   });
 
-/** A whole number in a query, in decimal digits: "" would else be 0, and 0x10 and 1e1 would pass. */
+/** A whole number in a query, in decimal digits. Number() alone would accept "" as 0, and 0x10 and 1e1. */
 export function wholeNumberSchema(min: number, max = Number.MAX_SAFE_INTEGER) {
   return z.preprocess((input, context) => {
     if (typeof input === "string" && /^-?\d+$/.test(input)) return Number(input);
@@ -110,22 +111,24 @@ export function wholeNumberSchema(min: number, max = Number.MAX_SAFE_INTEGER) {
   }, z.int().min(min).max(max));
 }
 
-/** A switch in a query. */
+/** A boolean in a query: `true` or `false`. */
 export const flagSchema = z
   .stringbool({ truthy: ["true"], falsy: ["false"] })
   .meta({ enum: ["true", "false"] });
 
-/** Of the output, in files made for cheek; it changes nothing. */
+/** The encoding of the output in cheek files; it has no effect. */
 export const encodingSchema = z
   .string()
   .max(50)
   .optional()
-  .describe("For cheek files; output is always read as UTF-8");
+  .describe("No effect; accepted because cheek files have it. Output is always read as UTF-8");
 
-/** A name of a pool of workers. */
+/** The name of a pool of workers. */
 export const poolSchema = z
   .string()
-  .regex(POOL_NAME, { error: "a pool's name has small letters, digits, - and _, at most 64" })
+  .regex(POOL_NAME, {
+    error: "must be a name of at most 64 small letters, digits, - and _, with a letter or digit at both ends",
+  })
   .meta({ example: "default" });
 
 /** A size such as `512 KiB`, or a number of bytes; in bytes once parsed. */
@@ -147,16 +150,23 @@ export function sizeSchema(minBytes: number, maxBytes: number) {
     });
 }
 
-/** A field of an answer that a document may carry, so that what was read can be saved. */
-export const readOnlySchema = z.unknown().optional().meta({ description: "Ignored", readOnly: true });
+/** A response field that a request may repeat, so that a caller can save what it has read. */
+export const readOnlySchema = z
+  .unknown()
+  .optional()
+  .meta({ description: "Ignored in requests", readOnly: true });
 
 export const pageQuerySchema = z.strictObject({
-  limit: wholeNumberSchema(1, 200).default(50),
-  cursor: z.string().max(2_000).optional().describe("From `next_cursor` of the page before"),
+  limit: wholeNumberSchema(1, 200).default(50).describe("Items per page"),
+  cursor: z
+    .string()
+    .max(2_000)
+    .optional()
+    .describe("`next_cursor` of the previous page; default: the first page"),
 });
 
 export const warningsSchema = z
   .array(z.object({ path: z.string(), message: z.string() }))
-  .describe("What is no error and worth to know");
+  .describe("Problems that did not stop the call: where they are and what they mean");
 
 export type Warning = z.output<typeof warningsSchema>[number];

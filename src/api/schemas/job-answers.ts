@@ -1,4 +1,4 @@
-/** What calls on jobs take beside documents, and what they answer. */
+/** The responses of calls on jobs, and their query parameters. */
 import { z } from "zod";
 import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
@@ -13,8 +13,11 @@ const documentFields = {
   schedule: z.string(),
   command: z.union([z.string(), z.array(z.string())]),
   cron: z.union([z.string(), z.array(z.string())]).optional(),
-  timezone: z.string().describe("The zone in force"),
-  inherited_timezone: z.string().optional().describe("The same, where the job has none of its own"),
+  timezone: z.string().describe("The IANA time zone that applies to `cron`"),
+  inherited_timezone: z
+    .string()
+    .optional()
+    .describe("Equal to `timezone`; present when the job sets none and inherits it"),
   env: z.record(z.string(), z.union([z.string(), z.object({ secret: z.string() })])),
   params: z.array(z.string()).optional(),
   working_directory: z.string().optional(),
@@ -52,12 +55,16 @@ export const jobViewSchema = z
     paused: z
       .object({ at: time, by: z.string().nullable(), reason: z.string().nullable() })
       .nullable()
-      .describe("Cron slots are missed while it is set; other triggers work"),
-    next_runs: z.array(time).describe("The next slots, in UTC"),
+      .describe(
+        "Who paused the job, when and why; null: not paused. A paused job misses its cron slots; other triggers work",
+      ),
+    next_runs: z
+      .array(time)
+      .describe("The next cron slots in UTC; empty while the job is paused or disabled"),
   })
   .meta({ id: "JobView", example: JOB_VIEW });
 
-/** What a save answers. */
+/** The response to a save. */
 export const savedJobSchema = z
   .object({ ...jobViewSchema.shape, warnings: warningsSchema })
   .meta({ id: "SavedJob", example: { ...JOB_VIEW, warnings: [] } });
@@ -67,13 +74,18 @@ export const jobListSchema = z
   .meta({ id: "JobList", example: { items: [JOB_VIEW], next_cursor: null } });
 
 export const nextQuerySchema = z.strictObject({
-  count: wholeNumberSchema(1, MAX_NEXT_COUNT).default(NEXT_COUNT),
+  count: wholeNumberSchema(1, MAX_NEXT_COUNT).default(NEXT_COUNT).describe("Number of slots"),
 });
 
 export const nextSchema = z
   .object({
-    timezone: z.string(),
-    items: z.array(z.object({ at: time, local: z.iso.datetime({ offset: true }) })),
+    timezone: z.string().describe("The IANA time zone that applies to `cron`"),
+    items: z.array(
+      z.object({
+        at: time,
+        local: z.iso.datetime({ offset: true }).describe("The same instant in local time of the zone"),
+      }),
+    ),
   })
   .meta({
     id: "NextSlots",
@@ -88,8 +100,8 @@ const MAX_ITEMS = 1_000;
 const ITEMS = 100;
 
 export const agendaQuerySchema = z.strictObject({
-  within: durationSchema(MAX_WITHIN_MS, "7d").prefault("1h").describe("How far ahead; at most 7d"),
-  limit: wholeNumberSchema(1, MAX_ITEMS).default(ITEMS),
+  within: durationSchema(MAX_WITHIN_MS, "7d").prefault("1h").describe("How far to look ahead; at most 7d"),
+  limit: wholeNumberSchema(1, MAX_ITEMS).default(ITEMS).describe("Maximum number of slots"),
 });
 
 export const agendaSchema = z
@@ -97,13 +109,13 @@ export const agendaSchema = z
     items: z.array(
       z.object({
         at: z.iso.datetime(),
-        local: z.iso.datetime({ offset: true }).describe("The same by the clocks of the job's zone"),
+        local: z.iso.datetime({ offset: true }).describe("The same instant in local time of the job's zone"),
         job: z.string(),
         schedule: z.string(),
         timezone: z.string(),
       }),
     ),
-    truncated: z.boolean().describe("There are more of them in the window"),
+    truncated: z.boolean().describe("Whether `limit` cut off later slots of the window"),
   })
   .meta({
     id: "Agenda",
@@ -141,9 +153,9 @@ const document = documentSchema.parse(view);
 
 export const revisionSchema = z
   .object({
-    number: z.int(),
+    number: z.int().describe("Counts the revisions of the job from 1"),
     created_at: z.iso.datetime(),
-    document: documentSchema.describe("What the job said; a PUT of it brings that back"),
+    document: documentSchema.describe("The job document of this revision; a PUT of it restores the job"),
   })
   .meta({ id: "JobRevision", example: { ...REVISION, document } });
 

@@ -1,4 +1,4 @@
-/** The job document that the API takes. */
+/** The job document that the API accepts. */
 import { z } from "zod";
 import { MAX_RETRIES, MAX_TIMEOUT_MS } from "../../jobs/rules/definition.ts";
 import { eventFields } from "./events.ts";
@@ -26,26 +26,43 @@ const MIN_LOG_LIMIT_BYTES = 1_024;
 const MAX_LOG_LIMIT_BYTES = 16 * 1_048_576;
 
 const retrySchema = z.strictObject({
-  limit: z.int().min(0).max(MAX_RETRIES).optional().describe("Attempts after the first"),
-  delay: durationSchema(MAX_DELAY_MS, "7d").optional(),
-  backoff: z.enum(["constant", "exponential"]).optional(),
-  max_delay: durationSchema(MAX_DELAY_MS, "7d").optional(),
-  jitter: z.number().min(0).max(1).optional().describe("Share of the delay by which it varies either way"),
+  limit: z
+    .int()
+    .min(0)
+    .max(MAX_RETRIES)
+    .optional()
+    .describe("Maximum number of attempts after the first; default: 0"),
+  delay: durationSchema(MAX_DELAY_MS, "7d")
+    .optional()
+    .describe("Time before the next attempt; default: 5s, at most 7d"),
+  backoff: z
+    .enum(["constant", "exponential"])
+    .optional()
+    .describe("`constant` (default): `delay` stays the same. `exponential`: it doubles after each attempt"),
+  max_delay: durationSchema(MAX_DELAY_MS, "7d")
+    .optional()
+    .describe("Upper limit of the delay; default and maximum: 7d"),
+  jitter: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("Share of the delay by which it varies at random in both directions; default: 0"),
   exit_codes: z
     .array(z.int().min(1).max(255))
     .max(255)
     .optional()
-    .describe("Only these are retried; none: all"),
+    .describe("Only these exit codes are retried; default or empty: all of them"),
 });
 
 const concurrencySchema = z
   .strictObject({
-    limit: z.int().min(1).max(MAX_LIMIT).describe("Runs at once"),
+    limit: z.int().min(1).max(MAX_LIMIT).describe("Maximum number of runs of the job at the same time"),
     policy: z
       .enum(["queue", "skip", "replace"])
       .optional()
       .describe(
-        "What becomes of one more: it waits (the default), is recorded as skipped, or takes the place of the oldest",
+        "What happens to a run beyond the limit. `queue` (default): the new run waits. `skip`: the new run is recorded as `skipped`. `replace`: the oldest active run is cancelled",
       ),
   })
   .meta({ example: { limit: 1, policy: "queue" } });
@@ -53,57 +70,87 @@ const concurrencySchema = z
 const jobFields = {
   command: z
     .union([z.string().min(1).max(65_536), z.array(z.string().max(65_536)).min(1).max(1_000)])
-    .describe("A string runs through /bin/sh -c; a list is argv, without a shell"),
-  cron: z.union([cronSchema, z.array(cronSchema).max(50)]).optional(),
-  timezone: timezoneSchema.optional().describe("Of the cron expressions; default: that of the schedule"),
-  env: jobEnvSchema.optional(),
+    .describe(
+      "A string runs through `/bin/sh -c`. A list is the program and its arguments, and runs without a shell",
+    ),
+  cron: z
+    .union([cronSchema, z.array(cronSchema).max(50)])
+    .optional()
+    .describe("A cron expression or a list of them; default: the job never runs on its own"),
+  timezone: timezoneSchema
+    .optional()
+    .describe("IANA time zone of `cron`; default: `tz_location` of the schedule, else DEFAULT_TIMEZONE"),
+  env: jobEnvSchema.optional().describe("Environment variables of the command: values, or names of secrets"),
   params: paramsSchema
     .optional()
-    .describe("Variables that a trigger may set with the scope trigger alone; none unless they stand here"),
-  working_directory: z.string().min(1).max(4_096).optional().describe("Relative to JOBS_DIR"),
+    .describe(
+      "Names of variables that callers with the scope `trigger` may set in `env` of a trigger; default: none",
+    ),
+  working_directory: z
+    .string()
+    .min(1)
+    .max(4_096)
+    .optional()
+    .describe("Directory of the command, relative to JOBS_DIR; default: JOBS_DIR"),
   user: z
     .string()
     .regex(/^[a-z_][a-z0-9_-]{0,31}$/, { error: "must be the name of an account, such as nobody" })
     .optional()
-    .describe("Whom the command runs as, where the service may (as root); default: as the service"),
-  retries: z.int().min(0).max(MAX_RETRIES).optional().describe("Short for retry: { limit }"),
-  retry: retrySchema.optional(),
+    .describe(
+      "The account that runs the command; works only when the service runs as root. Default: the account of the service",
+    ),
+  retries: z.int().min(0).max(MAX_RETRIES).optional().describe("Short for `retry: { limit }`; default: 0"),
+  retry: retrySchema.optional().describe("When and how often failed attempts are retried"),
   timeout: durationSchema(MAX_TIMEOUT_MS, "23h")
     .refine((ms) => ms > 0, { error: "must be longer than 0s" })
     .optional()
-    .describe("Of each attempt"),
-  concurrency: concurrencySchema.optional(),
+    .describe("Time limit of each attempt; default: none, at most 23h"),
+  concurrency: concurrencySchema.optional().describe("Limits parallel runs of the job; default: no limit"),
   disable_concurrent_execution: z
     .boolean()
     .optional()
-    .describe("true: short for concurrency: { limit: 1, policy: queue }"),
+    .describe("`true`: short for `concurrency: { limit: 1, policy: queue }`; default: false"),
   missed_runs: z
     .enum(["skip", "last", "all"])
     .optional()
     .describe(
-      "Slots that passed while nobody was up: recorded as missed (the default), or the last one or all run",
+      "What happens to slots that passed while no scheduler was running. `skip` (default): each is recorded as `missed`. `last`: the newest runs late. `all`: each runs late",
     ),
-  catchup_window: durationSchema(MAX_CATCHUP_MS, "30d").optional().describe("How far back; default: 1d"),
+  catchup_window: durationSchema(MAX_CATCHUP_MS, "30d")
+    .optional()
+    .describe("Missed slots older than this are ignored; default: 1d, at most 30d"),
   jitter: durationSchema(MAX_JITTER_MS, "1h")
     .optional()
-    .describe("Each cron run starts up to so much later than its slot; always as much for one slot"),
-  pool: poolSchema.optional().describe("The workers that run it; default: default"),
+    .describe(
+      "A cron run starts up to this much later than its slot; the delay of a slot is always the same. Default: 0s, at most 1h",
+    ),
+  pool: poolSchema.optional().describe("The pool of workers that run the job; default: `default`"),
   log_limit: sizeSchema(MIN_LOG_LIMIT_BYTES, MAX_LOG_LIMIT_BYTES)
     .optional()
-    .describe("What is kept of an attempt's output, its beginning and its end; default: 1 MiB"),
+    .describe(
+      "How much of an attempt's output is kept, half from the start and half from the end; default: 1 MiB, from 1 KiB to 16 MiB",
+    ),
   log_retention_period: retentionSchema
     .optional()
-    .describe("How long ended runs are kept; default: that of the schedule"),
-  allow_cycle: z.boolean().optional().describe("true: its actions may close a circle of jobs"),
+    .describe(
+      "How long ended runs are kept; default: that of the schedule, else for ever. At most 100 years",
+    ),
+  allow_cycle: z
+    .boolean()
+    .optional()
+    .describe("`true`: its actions may close a cycle of jobs; default: false"),
   encoding: encodingSchema,
-  enabled: z.boolean().optional().describe("false: no cron slots, and triggers are refused"),
-  description: z.string().max(10_000).optional(),
-  labels: labelsSchema.optional(),
+  enabled: z
+    .boolean()
+    .optional()
+    .describe("`false`: no cron slots, and triggers are refused with 409; default: true"),
+  description: z.string().max(10_000).optional().describe("Text for readers; no effect"),
+  labels: labelsSchema.optional().describe("Names and values that lists of runs can filter by"),
   ...eventFields,
   inherited_timezone: z
     .string()
     .optional()
-    .describe("From a job that was read: a timezone equal to it stays inherited"),
+    .describe("Taken from a response: when `timezone` is equal to it, the job keeps inheriting its zone"),
   revision: readOnlySchema,
   created_at: readOnlySchema,
   updated_at: readOnlySchema,
@@ -119,7 +166,7 @@ interface ShortForms {
   concurrency?: { limit: number; policy?: "queue" | "skip" | "replace" | undefined } | undefined;
 }
 
-/** A short form beside the long one is an error where they differ. */
+/** Reports a short form that contradicts the long form beside it. */
 function checkShortForms(job: ShortForms, context: z.core.$RefinementCtx): void {
   const { retries, retry, disable_concurrent_execution: exclusive = false, concurrency } = job;
   const clash = (path: string, message: string) =>
@@ -127,7 +174,7 @@ function checkShortForms(job: ShortForms, context: z.core.$RefinementCtx): void 
       code: "custom",
       input: job,
       path: [path],
-      message: `${message}: give one of them`,
+      message: `${message}: send only one of them`,
     });
   if (retries !== undefined && retry?.limit !== undefined && retries !== retry.limit) {
     clash("retries", "retries and retry.limit differ");
@@ -138,27 +185,29 @@ function checkShortForms(job: ShortForms, context: z.core.$RefinementCtx): void 
   }
 }
 
-/** A job inside a schedule document, where its key is its name. */
+/** A job inside a schedule document; its key is its name. */
 export const jobInScheduleSchema = z
   .strictObject(jobFields)
   .superRefine(checkShortForms)
   .meta({ id: "JobInSchedule", example: { command: "echo cleaning", cron: "@daily" } });
 
-/** A job by itself. */
+/** A job outside a schedule document. */
 export const jobSchema = z
   .strictObject({
     name: nameSchema,
-    schedule: nameSchema.optional().describe("default: `default`, or where the job is already"),
+    schedule: nameSchema
+      .optional()
+      .describe("The schedule of the job; default: the one that it is in, or `default` for a new job"),
     ...jobFields,
   })
   .superRefine(checkShortForms)
   .meta({ id: "Job", example: JOB });
 
-/** A job to PUT: its name stands in the path already. */
+/** The body of a PUT; the path contains the name, so the body may leave it out. */
 export const putJobSchema = z
   .strictObject({ name: nameSchema.optional(), schedule: nameSchema.optional(), ...jobFields })
   .superRefine(checkShortForms)
   .meta({ id: "PutJob", example: JOB });
 
-/** A document that has been checked. */
+/** A valid job document. */
 export type JobDocument = Omit<z.output<typeof putJobSchema>, "name">;

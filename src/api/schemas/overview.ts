@@ -1,4 +1,4 @@
-/** Counts and entries of the audit, as the API answers them. */
+/** Counts and audit entries as the API returns them. */
 import { z } from "zod";
 import { RUN_STATES } from "../../runs/rules/states.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
@@ -19,9 +19,9 @@ const EXAMPLE = {
 const nameFilter = z.string().min(1).max(200).optional();
 
 export const auditQuerySchema = pageQuerySchema.extend({
-  actor: nameFilter.describe("The name of a token"),
-  action: nameFilter.describe("Such as job.save"),
-  target: nameFilter.describe("A name or an id"),
+  actor: nameFilter.describe("The name of the token that made the change"),
+  action: nameFilter.describe("The action, such as `job.save`"),
+  target: nameFilter.describe("The name or id of the changed object"),
   ...rangeFields,
 });
 
@@ -29,11 +29,11 @@ export const entrySchema = z
   .object({
     id: z.uuid(),
     at: z.iso.datetime(),
-    actor: z.string().describe("The name of the token"),
-    address: z.string().describe("Where the call came from"),
+    actor: z.string().describe("The name of the token that made the change"),
+    address: z.string().describe("IP address of the caller"),
     action: z.string(),
-    target: z.string().describe("The name or id of what was changed"),
-    changes: z.record(z.string(), z.unknown()).describe("Names of what has changed, never values"),
+    target: z.string().describe("The name or id of the changed object"),
+    changes: z.record(z.string(), z.unknown()).describe("Names of the changed fields, never their values"),
   })
   .meta({ id: "AuditEntry", example: EXAMPLE });
 
@@ -45,29 +45,35 @@ const count = z.int().min(0);
 const age = z.int().min(0).nullable();
 
 export const schedulerSchema = z.object({
-  last_beat_ms: age.describe("Since the last beat that went well; null where this process is no scheduler"),
-  beat_lateness_ms: age.describe("How late the latest beat began; null where this process is no scheduler"),
+  last_beat_ms: age.describe(
+    "Milliseconds since the last successful beat; null: this process has no scheduler",
+  ),
+  beat_lateness_ms: age.describe(
+    "Milliseconds that the latest beat began late; null: this process has no scheduler",
+  ),
   oldest_overdue_ms: age.describe(
-    "How long the oldest slot that no scheduler has seen to is due; null: none is",
+    "Milliseconds since the oldest slot that no scheduler has handled became due; null: no slot is overdue",
   ),
 });
 
 export const statsSchema = z
   .object({
-    runs: z
-      .record(z.enum(RUN_STATES), count)
-      .describe("By state: all that have not ended, and those that ended in the last 24 h"),
+    runs: z.record(z.enum(RUN_STATES), count).describe("Number of runs by state. Ended runs count for 24 h"),
     waiting: z.object({
-      for_a_place: count.describe("Queued runs whose job runs as often as it may"),
-      oldest_ms: age.describe("Since the oldest queued run was triggered"),
+      for_a_place: count.describe(
+        "Queued runs that wait because their job has reached its concurrency limit",
+      ),
+      oldest_ms: age.describe("Milliseconds since the oldest queued run was triggered; null: none is queued"),
     }),
     deliveries: z
       .record(z.enum(DELIVERY_STATES), count)
-      .describe("By state: all pending ones, and of the others those of the last 24 h"),
-    jobs: z.object({ enabled: count, paused: count, disabled: count }),
+      .describe("Number of deliveries by state. Deliveries that are not pending count for 24 h"),
+    jobs: z
+      .object({ enabled: count, paused: count, disabled: count })
+      .describe("Number of jobs by whether they run"),
     scheduler: schedulerSchema,
     retention: z
-      .object({ runs: count, keys: count.describe("Idempotency keys") })
-      .describe("What this process has deleted since it started, because it was too old"),
+      .object({ runs: count, keys: count.describe("Number of idempotency keys") })
+      .describe("What the retention of this process has deleted since it started"),
   })
   .meta({ id: "Stats", example: STATS });

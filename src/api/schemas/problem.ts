@@ -1,4 +1,4 @@
-/** The body of every error answer (RFC 9457). */
+/** The body of every error response (RFC 9457). */
 
 import { z } from "zod";
 import { errorCatalogue } from "../../errors.ts";
@@ -8,16 +8,16 @@ const codes = errorCatalogue().map(({ code }) => code);
 
 export const problemSchema = z
   .object({
-    type: z.string().describe("`urn:carillon:problem:` and the code"),
-    title: z.string().describe("What the code means, the same for every occurrence"),
+    type: z.string().describe("`urn:carillon:problem:` followed by the code"),
+    title: z.string().describe("The meaning of the code, the same in every response"),
     status: z.int(),
-    detail: z.string().describe("What happened and what to do about it"),
-    instance: z.string().optional().describe("The path that was called"),
-    code: z.enum(codes).describe("Stable; meant for programs"),
+    detail: z.string().describe("What happened, and what the caller can do about it"),
+    instance: z.string().optional().describe("The path of the request"),
+    code: z.enum(codes).describe("A stable code for programs"),
     errors: z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()
-      .describe("The fields at fault"),
+      .describe("The wrong fields, at most 50"),
   })
   .meta({
     id: "Problem",
@@ -37,16 +37,16 @@ export type Problem = z.infer<typeof problemSchema>;
 const REFUSALS = {
   400: "The request is malformed",
   401: "A valid token is required",
-  403: "The token does not allow this, or the host name or web site that calls is not ours",
-  404: "There is no such thing",
-  409: "It clashes with what there is",
+  403: "The token lacks the required scope, or the Host or Origin header is not allowed",
+  404: "The resource does not exist",
+  409: "The request conflicts with the present state",
   413: "The body is too large",
   415: "The body is neither JSON nor YAML",
-  416: "There is nothing in this range; Content-Range says how many bytes there are",
+  416: "The range is beyond the end; Content-Range contains the total number of bytes",
   422: "The document is not valid",
   424: "The run has failed",
-  429: "Too many calls, or too many runs of the job wait; Retry-After says when to come back",
-  503: "The service cannot answer right now; Retry-After says when to come back",
+  429: "Too many calls, or too many waiting runs of the job; try again after Retry-After",
+  503: "The service is temporarily unavailable; try again after Retry-After",
 };
 
 type Refusal = keyof typeof REFUSALS;
@@ -58,7 +58,7 @@ const HEADERS: { [status: number]: object } = {
   503: RETRY_AFTER,
 };
 
-/** What calls without a token may answer besides success. */
+/** The error statuses of every call, with or without a token. */
 const EVERYWHERE = [403, 503] as const;
 
 interface ProblemResponse {
@@ -67,12 +67,12 @@ interface ProblemResponse {
   content: { "application/problem+json": { schema: typeof problemSchema } };
 }
 
-/** For `schema.response` of a route: what it may answer besides success and what every route with a token may. */
+/** The error responses of a route for `schema.response`: the given statuses, and those of every call with a token. */
 export function problems<Status extends Refusal>(...statuses: Status[]) {
   return openProblems<Status | 401 | 429>(401, 429, ...statuses);
 }
 
-/** The same for a route that wants no token. */
+/** The same for a route without a token. */
 export function openProblems<Status extends Refusal = never>(...statuses: Status[]) {
   const all = [...EVERYWHERE, ...statuses];
   const responses = all.map((status): [number, ProblemResponse] => [

@@ -1,4 +1,4 @@
-/** What may be asked of a run's output, and how it is answered. */
+/** The query, headers and responses of the call that reads the output of a run. */
 import { z } from "zod";
 import { CONTENT_RANGE } from "./answer-headers.ts";
 import { flagSchema, wholeNumberSchema } from "./fields.ts";
@@ -10,37 +10,45 @@ export const logQuerySchema = z.strictObject({
   attempt: z
     .union([wholeNumberSchema(0), z.literal("all")])
     .optional()
-    .describe("0 = first; default: the latest, and with `follow` those after it"),
+    .describe(
+      "The attempt to read, 0 = first, or `all`. Default: the latest; with `follow` also those after it",
+    ),
   tail: wholeNumberSchema(0, MAX_TAIL_LINES)
     .optional()
-    .describe("Only so many lines at the end, as `tail -n` counts them; with `follow` what comes then, too"),
+    .describe(
+      "Return only this many lines from the end, counted as `tail -n` does; `follow` then adds the new output",
+    ),
   follow: flagSchema
     .optional()
-    .describe("true: answer what comes, too, until the run has ended; server-sent events do so in any case"),
+    .describe(
+      "`true`: keep the response open and send new output until the run has ended. Server-sent events always do so",
+    ),
 });
 
 export const logHeadersSchema = z.looseObject({
   range: z
     .string()
     .optional()
-    .describe("Such as bytes=0-1023 or bytes=-1024, of the text as it is answered; at most 8 MiB at a time"),
+    .describe(
+      "A range of bytes of the text, such as `bytes=0-1023` or `bytes=-1024`; at most 8 MiB per response",
+    ),
   "last-event-id": z
     .string()
-    .regex(/^\d{1,6}:\d{1,15}$/, { error: "must be the id of an event of this stream, such as 0:1024" })
+    .regex(/^\d{1,6}:\d{1,15}$/, { error: "must be the id of an event in this stream, such as 0:1024" })
     .transform((id) => {
       const [ordinal = 0, position = 0] = id.split(":").map(Number);
       return { ordinal, position };
     })
     .optional()
-    .describe("Events go on right after the one of this id"),
+    .describe("The stream continues after the event with this id"),
 });
 
-/** Events as they are on the wire. */
+/** The server-sent events of the output. */
 const eventsSchema = z
   .string()
   .describe(
-    "`output`: { attempt, text }, its id a place in the output to go on from; `end`: { state, status }. " +
-      "A comment comes every 15 s when there is nothing to say",
+    "Event `output`: { attempt, text }; its id is the position to continue from. Event `end`: { state, status }. " +
+      "A comment line every 15 s keeps an idle connection open",
   )
   .meta({
     example:
@@ -49,7 +57,7 @@ const eventsSchema = z
 
 export const LOG_ANSWERS = {
   200: {
-    description: "The output; where bytes were cut out stands a line that says how many",
+    description: "The output; a line marks where bytes were cut out, and how many",
     content: { "text/plain": { schema: logSchema }, "text/event-stream": { schema: eventsSchema } },
   },
   206: {

@@ -1,4 +1,4 @@
-/** The filters of lists of runs and deliveries, and the times that they take. */
+/** The filters of lists of runs and deliveries, and their time formats. */
 import { z } from "zod";
 import { RUN_STATES, type Trigger } from "../../runs/rules/states.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
@@ -13,7 +13,7 @@ function repeatable<T extends z.ZodType>(value: T) {
   return z.union([value.transform((one) => [one]), z.array(value).max(MAX_VALUES)]).optional();
 }
 
-/** An instant, or how long ago it was. */
+/** An instant, or an age in ms. */
 export type Moment = { at: Date } | { agoMs: number };
 
 const instantSchema = z.iso.datetime({ offset: true });
@@ -21,7 +21,7 @@ const instantSchema = z.iso.datetime({ offset: true });
 const momentSchema = z
   .string()
   .meta({ example: "2w" })
-  .describe("Such as 2026-03-01T09:00:00Z, or so long ago: 2w, 3d, 12h, 30m")
+  .describe("An instant such as 2026-03-01T09:00:00Z, or an age such as 2w, 3d, 12h or 30m")
   .transform((text, context): Moment => {
     const [, count, unit] = /^(\d{1,5})([wdhms])$/.exec(text) ?? [];
     if (unit !== undefined) return { agoMs: Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS] };
@@ -36,10 +36,12 @@ const momentSchema = z
     return z.NEVER;
   });
 
-/** From when on, and until when. */
+/** The time range of a list. */
 export const rangeFields = {
-  since: momentSchema.optional().describe("Not before"),
-  until: momentSchema.optional().describe("Before"),
+  since: momentSchema
+    .optional()
+    .describe("At or after this time: an instant such as 2026-03-01T09:00:00Z, or an age such as 2w or 12h"),
+  until: momentSchema.optional().describe("Before this time: an instant or an age"),
 };
 
 const labelSchema = z
@@ -52,26 +54,30 @@ const labelSchema = z
     return [text.slice(0, at), text.slice(at + 1)] as const;
   });
 
-/** Which runs of one job to list. */
+/** The query of a list of runs of one job. */
 export const jobRunsQuerySchema = pageQuerySchema.extend({
-  state: repeatable(z.enum(RUN_STATES)),
-  status: repeatable(wholeNumberSchema(-1, 255)).describe("The exit code"),
-  triggered_by: repeatable(z.string().max(300)),
-  trigger: repeatable(z.enum(TRIGGERS)).describe("What made the run"),
+  state: repeatable(z.enum(RUN_STATES)).describe("State of the run"),
+  status: repeatable(wholeNumberSchema(-1, 255)).describe("Exit code of the run"),
+  triggered_by: repeatable(z.string().max(300)).describe(
+    "`triggered_by` of the run, such as `cron` or `job[coffee]`",
+  ),
+  trigger: repeatable(z.enum(TRIGGERS)).describe("Type of the trigger"),
   ...rangeFields,
-  label: repeatable(labelSchema).describe("A label of the job as the run has it; several: all of them"),
+  label: repeatable(labelSchema).describe(
+    "A label of the job, in the revision of the run. Several labels must all match",
+  ),
 });
 
-/** Which runs to list. */
+/** The query of a list of runs. */
 export const runListQuerySchema = jobRunsQuerySchema.extend({
-  job: repeatable(z.string().max(200)),
-  schedule: repeatable(z.string().max(200)),
+  job: repeatable(z.string().max(200)).describe("Name of the job"),
+  schedule: repeatable(z.string().max(200)).describe("Name of the schedule"),
 });
 
-/** Which deliveries to list. */
+/** The query of a list of deliveries. */
 export const deliveryListQuerySchema = pageQuerySchema.extend({
-  state: repeatable(z.enum(DELIVERY_STATES)),
-  run: z.uuid().optional(),
-  job: repeatable(z.string().max(200)),
+  state: repeatable(z.enum(DELIVERY_STATES)).describe("State of the delivery"),
+  run: z.uuid().optional().describe("Id of the run"),
+  job: repeatable(z.string().max(200)).describe("Name of the job"),
   ...rangeFields,
 });

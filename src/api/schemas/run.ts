@@ -1,4 +1,4 @@
-/** A run as the API answers it, and what triggers take. */
+/** A run as the API returns it, and the input of triggers. */
 import { z } from "zod";
 import { EVENTS } from "../../jobs/rules/definition.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../runs/rules/states.ts";
@@ -10,7 +10,7 @@ const MAX_WAIT_MS = 55_000;
 const time = z.iso.datetime();
 const attemptStates = Object.keys(ATTEMPT_TRANSITIONS) as AttemptState[];
 
-/** The body of a trigger; may be absent. */
+/** The body of a trigger; optional. */
 export const triggerSchema = z
   .strictObject({
     triggered_by: z
@@ -18,42 +18,48 @@ export const triggerSchema = z
       .min(1)
       .max(200)
       .optional()
-      .describe("Who asks: stands in the history and in notifications"),
-    env: envSchema.optional().describe("Joins the job's env and wins over it"),
-    events: z.boolean().optional().describe("false: fire no actions"),
+      .describe("A label of the caller; runs and notifications show it. Default: `api`"),
+    env: envSchema
+      .optional()
+      .describe("Variables that are added to `env` of the job; they override its values"),
+    events: z.boolean().optional().describe("`false`: the run fires no actions; default: true"),
   })
   .optional()
   .meta({ id: "Trigger", example: { triggered_by: "CoffeeRequestButton", env: { CUP: "small" } } });
 
-/** The query of a call that may wait for the end of a run. */
+/** The query of a call that can wait for the end of a run. */
 export const waitQuerySchema = z.strictObject({
   wait: durationSchema(MAX_WAIT_MS, "55s")
     .optional()
-    .describe("Answer when the run has ended, or after so long"),
+    .describe("Respond when the run has ended, or after this time; at most 55s. Default: at once"),
 });
 
-/** The query of a call that answers one run. */
+/** The query of a call that returns one run. */
 export const runQuerySchema = waitQuerySchema
   .extend({
     fail: flagSchema
       .optional()
-      .describe("true: 424 when the run ends in any other state than succeeded; only with `wait`"),
+      .describe(
+        "`true`: respond with 424 when the run ends in another state than `succeeded`. Requires `wait`",
+      ),
   })
   .refine(({ fail, wait }) => !fail || wait !== undefined, {
     path: ["fail"],
-    error: "is only of use with wait, such as ?wait=30s&fail=true",
+    error: "requires wait, such as ?wait=30s&fail=true",
   });
 
-/** The headers of a trigger that are ours. */
+/** The request headers of a trigger. */
 export const triggerHeadersSchema = z.looseObject({
   "idempotency-key": z
     .string()
     .regex(/^[\x21-\x7e]{1,255}$/, { error: "must be 1 to 255 visible ASCII characters, and given once" })
     .optional()
-    .describe("The same key with the same trigger gives the same run, for 24 h"),
+    .describe(
+      "A repeated trigger with the same key returns the same run, for 24 h; another trigger with this key gets 422",
+    ),
 });
 
-/** What a command printed. */
+/** The output of a command. */
 export const logSchema = z.string().meta({ example: RUN.log });
 
 const childSchema = z.object({
@@ -66,17 +72,17 @@ const childSchema = z.object({
 const parentFields = {
   id: z.uuid(),
   name: z.string(),
-  status: z.int().nullable(),
+  status: z.int().nullable().describe("Exit code of the attempt that fired the event"),
   triggered_at: time,
   triggered_by: z.string(),
-  event: z.enum(EVENTS),
-  retry_attempt: z.int(),
-  retries_exhausted: z.boolean(),
+  event: z.enum(EVENTS).describe("The event that triggered this run"),
+  retry_attempt: z.int().describe("The attempt that fired the event; 0 = first"),
+  retries_exhausted: z.boolean().describe("Whether the event is `on_retries_exhausted`"),
 };
 
 const triggerView = z.object({
   type: z.enum(["cron", "api", "job", "rerun", "catch_up"]),
-  run_id: z.uuid().optional().describe("The run that triggered it, or that it repeats"),
+  run_id: z.uuid().optional().describe("The run that triggered this one, or that this one repeats"),
   event: z.enum(EVENTS).optional().describe("The event of that run"),
 });
 
@@ -84,33 +90,45 @@ const summaryFields = {
   id: z.uuid(),
   name: z.string(),
   schedule: z.string(),
-  revision: z.int(),
+  revision: z.int().describe("The revision of the job that the run uses"),
   state: z.enum(RUN_STATES),
   status: z
     .int()
     .nullable()
-    .describe("Exit code; 128+n signal, 124 timed out, 126/127 could not start, -1 lost"),
-  triggered_at: time,
-  triggered_by: z.string(),
+    .describe(
+      "Exit code of the latest attempt. 128+n: signal n, 124: timed out, 126 or 127: could not start, -1: lost or cancelled, null: no attempt has ended",
+    ),
+  triggered_at: time.describe("When the run was created"),
+  triggered_by: z
+    .string()
+    .describe(
+      "`cron`, `job[NAME]`, `retries_exhausted[NAME]`, `rerun`, `catch_up`, or the label of the caller (default `api`)",
+    ),
   trigger: triggerView,
-  scheduled_for: time.nullable(),
-  started_at: time.nullable(),
+  scheduled_for: time.nullable().describe("The cron slot; null: another trigger"),
+  started_at: time.nullable().describe("Start of the first attempt"),
   finished_at: time.nullable(),
-  duration_ms: z.int().nullable().describe("From the start of the first attempt to the end"),
-  next_attempt_at: time.nullable(),
-  cancel_requested_at: time.nullable().describe("When its end was asked for while it ran"),
-  retry_attempt: z.int().describe("0 = first attempt"),
-  retries: z.int(),
-  retries_exhausted: z.boolean(),
-  reason: z.string().nullable(),
-  triggered: z.array(z.string()),
-  triggered_runs: z.array(childSchema),
+  duration_ms: z
+    .int()
+    .nullable()
+    .describe("Milliseconds from the start of the first attempt to the end of the run"),
+  next_attempt_at: time.nullable().describe("When the next attempt may start"),
+  cancel_requested_at: time.nullable().describe("When a running run was asked to stop"),
+  retry_attempt: z.int().describe("The latest attempt; 0 = first"),
+  retries: z.int().describe("Maximum number of attempts after the first"),
+  retries_exhausted: z.boolean().describe("Whether the last attempt of a job with retries has failed"),
+  reason: z
+    .string()
+    .nullable()
+    .describe("Why the run ended or did not run, where the exit code does not say it"),
+  triggered: z.array(z.string()).describe("Names of the jobs that this run has triggered"),
+  triggered_runs: z.array(childSchema).describe("The runs that this run has triggered"),
   not_triggered: z
     .array(z.object({ name: z.string(), event: z.enum(EVENTS), reason: z.string() }))
-    .describe("trigger_job actions that made no run, and why"),
+    .describe("`trigger_job` actions that created no run, with the reason"),
 };
 
-/** A run in a list: no logs. */
+/** A run in a list, without logs. */
 export const runSummarySchema = z
   .object({ ...summaryFields, triggered_by_job_run: z.object(parentFields).optional() })
   .meta({ id: "RunSummary", example: RUN_SUMMARY });
@@ -122,15 +140,15 @@ export const runListSchema = z
 const attemptSchema = z.object({
   attempt: z.int().describe("0 = first"),
   state: z.enum(attemptStates),
-  status: z.int().nullable(),
-  reason: z.string().nullable(),
-  worker: z.string(),
+  status: z.int().nullable().describe("Exit code; null: still running"),
+  reason: z.string().nullable().describe("Why the attempt ended, where the exit code does not say it"),
+  worker: z.string().describe("The worker that ran the attempt"),
   started_at: time,
   finished_at: time.nullable(),
   duration_ms: z.int().nullable(),
 });
 
-/** The run that triggered another one, as it was then, and so on up the chain. */
+/** The run that triggered another run, as it was at that time, with its own parents up the chain. */
 export interface ParentRun extends z.output<typeof nearParentSchema> {
   triggered_by_job_run?: ParentRun | undefined;
 }
@@ -147,17 +165,17 @@ const parentSchema = nearParentSchema
       return parentSchema.optional();
     },
   })
-  .meta({ id: "ParentRun", description: "The run that triggered this one, as it was then" });
+  .meta({ id: "ParentRun", description: "The run that triggered this one, as it was at that time" });
 
-/** A whole run. */
+/** A run with all its fields. */
 export const runSchema = z
   .object({
     ...summaryFields,
-    env: z.record(z.string(), z.string()).describe("What the trigger added to the job's env"),
+    env: z.record(z.string(), z.string()).describe("Variables that the trigger added to `env` of the job"),
     attempts: z.array(attemptSchema),
     deliveries: z.array(deliverySchema),
-    log: z.string().describe("Of the latest attempt; its end, when it is long"),
-    log_truncated: z.boolean(),
+    log: z.string().describe("Output of the latest attempt, at most its last 64 KiB"),
+    log_truncated: z.boolean().describe("Whether `log` is not the whole output"),
     triggered_by_job_run: parentSchema.optional(),
   })
   .meta({ id: "Run", example: RUN });
@@ -167,10 +185,13 @@ const fields = {
   name: z.string(),
   state: z.enum(RUN_STATES),
   status: z.int().nullable(),
-  event: z.enum(EVENTS).nullable().describe("The event of the run above that triggered it"),
+  event: z
+    .enum(EVENTS)
+    .nullable()
+    .describe("The event of the parent run that triggered this run; null for the first run"),
   triggered_at: z.iso.datetime(),
   duration_ms: z.int().nullable(),
-  self: z.boolean().describe("Whether it is the run that was asked for"),
+  self: z.boolean().describe("Whether this is the requested run"),
 };
 
 /** A run of a chain with the runs that it triggered. */
@@ -187,14 +208,14 @@ const nodeSchema = z
   })
   .meta({ id: "RunTreeNode" });
 
-/** The run that began a chain, and all that came of it. */
+/** The first run of a chain, with all runs that follow from it. */
 export type RunTree = TreeNode & { truncated: boolean };
 
 export const runTreeSchema = z
   .object({
     ...fields,
     children: z.array(nodeSchema),
-    truncated: z.boolean().describe("Whether the chain has more runs than are shown"),
+    truncated: z.boolean().describe("Whether the chain has more than the 1,000 runs shown"),
   })
   .meta({ id: "RunTree", example: RUN_TREE });
 

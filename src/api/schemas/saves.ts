@@ -1,4 +1,4 @@
-/** What saves take beside documents, and what they answer: changes and warnings. */
+/** The query parameters of saves, and their responses: changes and warnings. */
 import { z } from "zod";
 import { flagSchema, nameSchema, warningsSchema } from "./fields.ts";
 import { savedJobSchema } from "./job-answers.ts";
@@ -6,27 +6,27 @@ import { runQuerySchema } from "./run.ts";
 
 const fieldChangesSchema = z.array(
   z.object({
-    path: z.string(),
-    before: z.unknown().describe("null: it was not there"),
-    after: z.unknown().describe("null: it is not there any more"),
+    path: z.string().describe("The field, such as `retry.limit`"),
+    before: z.unknown().describe("The old value; null: the field is new"),
+    after: z.unknown().describe("The new value; null: the field was removed"),
   }),
 );
 
 export const changesSchema = z
   .object({
-    name: z.string().describe("Of the schedule"),
-    created: z.array(z.string()),
-    updated: z.array(z.string()),
-    deleted: z.array(z.string()),
-    unchanged: z.array(z.string()),
-    dry_run: z.boolean().describe("true: nothing was saved"),
-    diff: z.record(z.string(), fieldChangesSchema).describe("Of each updated job"),
-    schedule_diff: fieldChangesSchema.describe("Of the schedule itself"),
+    name: z.string().describe("The name of the schedule"),
+    created: z.array(z.string()).describe("Names of the new jobs"),
+    updated: z.array(z.string()).describe("Names of the changed jobs"),
+    deleted: z.array(z.string()).describe("Names of the deleted jobs"),
+    unchanged: z.array(z.string()).describe("Names of the other jobs"),
+    dry_run: z.boolean().describe("`true`: nothing was saved"),
+    diff: z.record(z.string(), fieldChangesSchema).describe("Changed fields of each updated job"),
+    schedule_diff: fieldChangesSchema.describe("Changed fields of the schedule itself"),
     warnings: warningsSchema,
   })
   .meta({
     id: "Changes",
-    description: "Names of jobs by what the document did to them, or would do",
+    description: "The changes of a save, or of a dry run",
     example: {
       name: "kitchen",
       created: ["cleanup_job"],
@@ -41,23 +41,29 @@ export const changesSchema = z
   });
 
 export const saveQuerySchema = z.strictObject({
-  dry_run: flagSchema.optional().describe("true: nothing is saved; the answer says what would change"),
+  dry_run: flagSchema
+    .optional()
+    .describe("`true`: save nothing, and return what a save would change; default: false"),
 });
 
 export const createQuerySchema = runQuerySchema
-  .safeExtend({ run: flagSchema.optional().describe("true: run the job at once, and answer the run") })
+  .safeExtend({
+    run: flagSchema
+      .optional()
+      .describe("`true`: run the new job at once, and return the run; default: false"),
+  })
   .refine(({ run = false, wait, fail }) => run || (wait === undefined && fail === undefined), {
     path: ["run"],
-    error: "wait and fail are of use with run=true only",
+    error: "must be true when wait or fail is set",
   });
 
-/** What a call that saves a job answers. */
+/** The response of a call that saves a job. */
 export const savedOrChangesSchema = z
   .union([savedJobSchema, changesSchema])
-  .describe("The job; for a dry run the changes")
+  .describe("The job; after a dry run the changes")
   .meta({ id: "SavedJobOrChanges", example: savedJobSchema.meta()?.["example"] });
 
-/** Any part of a job document; null removes a field. It is checked once it is merged. */
+/** Any part of a job document; null removes a field. The merged document is validated. */
 export const jobPatchSchema = z
   .record(z.string(), z.unknown())
   .meta({ id: "JobPatch", example: { cron: "@daily", timeout: null } });
@@ -68,22 +74,24 @@ export const schedulePatchSchema = z
   .meta({ id: "SchedulePatch", example: { jobs: { coffee: { retries: 5 }, cleanup_job: null } } });
 
 export const validateQuerySchema = z.strictObject({
-  schedule: nameSchema.optional().describe("Where a schedule document would go; default: `default`"),
+  schedule: nameSchema
+    .optional()
+    .describe("The name of the schedule that a schedule document is checked for; default: `default`"),
 });
 
-/** A job, or a schedule: what has `jobs` is one. */
+/** A job document, or a schedule document, which has the field `jobs`. */
 export const validateSchema = z
   .record(z.string(), z.unknown())
   .meta({ id: "DocumentToValidate", example: { name: "coffee", command: "brew", cron: "@daily" } });
 
 export const validationSchema = z
   .object({
-    valid: z.boolean().describe("Whether a PUT would take it"),
+    valid: z.boolean().describe("Whether a PUT would accept the document"),
     errors: z.array(z.object({ path: z.string(), message: z.string() })),
     warnings: warningsSchema,
     jobs: z
       .record(z.string(), z.object({ timezone: z.string(), next_runs: z.array(z.iso.datetime()) }))
-      .describe("The zone in force and the next slots of each job"),
+      .describe("The time zone and the next cron slots of each job"),
   })
   .meta({
     id: "Validation",

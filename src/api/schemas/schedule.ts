@@ -1,4 +1,4 @@
-/** The schedule document, in and out. */
+/** The schedule document in requests and responses. */
 import { z } from "zod";
 import { eventFields } from "./events.ts";
 import { SCHEDULE, SCHEDULE_LISTED, SCHEDULE_VIEW } from "./examples.ts";
@@ -6,25 +6,27 @@ import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSc
 import { jobInScheduleSchema } from "./job.ts";
 import { jobViewSchema } from "./job-answers.ts";
 
-/** A document is saved in one transaction, and everybody else's save waits for it. */
+/** One transaction saves a document, and all other saves wait for it. */
 const MAX_JOBS = 2_000;
 
 /** A whole schedule; a cheek file is one. */
 export const scheduleSchema = z
   .strictObject({
     name: nameSchema.optional(),
-    tz_location: timezoneSchema.optional().describe("The zone of its jobs' cron expressions"),
+    tz_location: timezoneSchema
+      .optional()
+      .describe("IANA time zone of the cron expressions of its jobs; default: DEFAULT_TIMEZONE"),
     log_retention_period: retentionSchema
       .optional()
-      .describe("How long ended runs of its jobs are kept; default: for ever"),
+      .describe("How long ended runs of its jobs are kept; default: for ever, at most 100 years"),
     encoding: encodingSchema,
     ...eventFields,
     jobs: z
       .record(nameSchema, jobInScheduleSchema)
       .refine((jobs) => Object.keys(jobs).length <= MAX_JOBS, {
-        error: `a schedule has at most ${MAX_JOBS} jobs; share them out among several`,
+        error: `must have at most ${MAX_JOBS} jobs: split the schedule`,
       })
-      .meta({ maxProperties: MAX_JOBS }),
+      .meta({ maxProperties: MAX_JOBS, description: "The jobs of the schedule by name" }),
     created_at: readOnlySchema,
     updated_at: readOnlySchema,
   })
@@ -48,7 +50,7 @@ export const scheduleViewSchema = z
 
 export const scheduleListSchema = z
   .object({
-    items: z.array(z.object({ ...settingsFields, jobs: z.int().describe("How many"), ...times })),
+    items: z.array(z.object({ ...settingsFields, jobs: z.int().describe("Number of jobs"), ...times })),
     next_cursor: z.string().nullable(),
   })
   .meta({ id: "ScheduleList", example: { items: [SCHEDULE_LISTED], next_cursor: null } });
