@@ -2,75 +2,52 @@
 
 import { randomUUID } from "node:crypto";
 import type { RequestListener, Server } from "node:http";
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  LogController,
-} from "fastify";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import { type FastifyPluginAsyncZod, serializerCompiler } from "fastify-type-provider-zod";
 import { CarillonError } from "../errors.ts";
 import { createHttpServer, type ServerOptions } from "./http-server.ts";
-import {
-  type AuthenticationOptions,
-  checkScopes,
-  createAuthentication,
-  readCredential,
-} from "./plugins/authentication.ts";
+import { type AuthenticationOptions, checkScopes, createAuthentication } from "./plugins/authentication.ts";
 import { acceptBodies } from "./plugins/body-parsers.ts";
-import { type BrowserGuardOptions, createBrowserGuard } from "./plugins/browser-guard.ts";
+import { type BrowserGuardOptions, guardBrowsers } from "./plugins/browser-guard.ts";
 import { type CallLimits, limitCalls } from "./plugins/call-limits.ts";
-import { addressOf } from "./plugins/client-address.ts";
+import { type ClientAddressOptions, identifyClients } from "./plugins/client-address.ts";
 import { limitLongAnswers } from "./plugins/long-answers.ts";
 import { describeApi } from "./plugins/openapi.ts";
 import { type PressureLimits, shedUnderPressure } from "./plugins/pressure.ts";
-import { answerError, answerProblems, clientErrorAnswerer } from "./plugins/problems.ts";
-import { type SecurityHeaders, securityHeaders } from "./plugins/security-headers.ts";
+import { answerProblems, answerUnroutable, clientErrorAnswerer } from "./plugins/problems.ts";
+import { type SecurityHeaders, securityHeaders, sendSecurityHeaders } from "./plugins/security-headers.ts";
 import { compileValidator } from "./plugins/validation.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 const MAX_PARAM_LENGTH = 512;
 
-export interface AppOptions extends AuthenticationOptions, BrowserGuardOptions, ServerOptions {
+export interface AppOptions
+  extends AuthenticationOptions,
+    BrowserGuardOptions,
+    ClientAddressOptions,
+    ServerOptions {
   /** Default: no log. */
   logger?: FastifyBaseLogger;
   /** The routes, with their full paths. */
   routes: FastifyPluginAsyncZod;
-  /** Whether the client address comes from X-Forwarded-For; default false. */
-  behindProxy?: boolean;
   limits?: CallLimits;
   pressure?: PressureLimits;
   /** Returns the server that receives the requests; default: a new server that does not listen yet. */
   serverFactory?: (listener: RequestListener) => Server;
 }
 
-/** A check that each request passes before its route. Throws to refuse the request. */
-type Gate = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
-
 /** Builds the application; it is ready to listen, and the caller starts it. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { routes, behindProxy = false } = options;
   const headers = await securityHeaders();
-  const gates: Gate[] = [];
-  const app = createServer(options, headers, gates);
+  const app = createServer(options, headers);
   app.setValidatorCompiler(compileValidator);
-  app.setSerializerCompiler((route) => {
-    const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
-    // The newline puts the prompt of a terminal on its own line.
-    return (answer) => `${serialize(answer)}\n`;
-  });
-  app.decorateRequest("clientAddress", {
-    getter() {
-      return addressOf(this, behindProxy);
-    },
-  });
-  const browserGate = browserGateOf(options, headers);
-  app.addHook("onRequest", async (request, reply) => browserGate(request, reply));
+  endWithNewline(app);
+  // The guards, in the order in which a request passes them.
+  identifyClients(app, options);
+  sendSecurityHeaders(app, headers);
+  guardBrowsers(app, options);
   await shedUnderPressure(app, options.pressure);
-  const loginGate = await loginGateOf(app, options);
-  app.addHook("onRequest", loginGate);
-  gates.push(browserGate, loginGate);
+  await limitCalls(app, { ...options.limits, authenticate: createAuthentication(options) });
   checkScopes(app);
   refuseWhenClosing(app);
   limitLongAnswers(app);
@@ -78,27 +55,17 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   acceptBodies(app);
   answerProblems(app);
   await describeApi(app);
-  await app.register(routes);
+  await app.register(options.routes);
   await app.ready();
   return app;
 }
 
-function browserGateOf(options: BrowserGuardOptions, headers: SecurityHeaders): Gate {
-  const guard = createBrowserGuard(options);
-  return (request, reply) => {
-    reply.headers(headers);
-    guard(request);
-  };
-}
-
-async function loginGateOf(app: FastifyInstance, options: AppOptions) {
-  const { limits, behindProxy = false } = options;
-  const authenticate = createAuthentication(options);
-  const admit = await limitCalls(app, limits);
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const caller = { address: addressOf(request, behindProxy), credential: readCredential(request) };
-    await admit(request, reply, caller, () => authenticate(request, reply, caller.address));
-  };
+/** The newline puts the prompt of a terminal on its own line. */
+function endWithNewline(app: FastifyInstance): void {
+  app.setSerializerCompiler((route) => {
+    const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
+    return (answer) => `${serialize(answer)}\n`;
+  });
 }
 
 function refuseWhenClosing(app: FastifyInstance): void {
@@ -115,7 +82,7 @@ function logAnswers(app: FastifyInstance): void {
   app.addHook("onResponse", async (request, reply) => {
     const { method, routeOptions, clientAddress: client } = request;
     const level = routeOptions.config.public ? "debug" : "info";
-    const path = request.url.split("?", 1)[0];
+    const path = request.originalUrl.split("?", 1)[0];
     const ms = Math.round(reply.elapsedTime);
     request.log[level]({ method, path, status: reply.statusCode, ms, client }, "answered");
   });
@@ -124,7 +91,6 @@ function logAnswers(app: FastifyInstance): void {
 function createServer(
   { logger, tls, maxConnections, stallTimeout, serverFactory }: AppOptions,
   headers: SecurityHeaders,
-  gates: readonly Gate[],
 ): FastifyInstance {
   return Fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
@@ -142,14 +108,6 @@ function createServer(
     // refuseWhenClosing does this, with a problem document.
     return503OnClosing: false,
     clientErrorHandler: clientErrorAnswerer(headers),
-    // Fastify runs no hooks for a URL that it cannot decode, so the gates run here.
-    frameworkErrors: async (error, request, reply) => {
-      try {
-        for (const gate of gates) await gate(request, reply);
-        answerError(error, request, reply);
-      } catch (refusal) {
-        answerError(refusal, request, reply);
-      }
-    },
+    frameworkErrors: answerUnroutable,
   });
 }

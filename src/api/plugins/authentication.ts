@@ -31,16 +31,17 @@ export interface AuthenticationOptions {
 }
 
 /** Sets `request.caller`. Throws `unauthorized` for a missing or wrong token. */
-export type Authentication = (request: FastifyRequest, reply: FastifyReply, address: string) => Promise<void>;
+export type Authentication = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 /** Creates the check for all routes. It covers unknown routes too, so that strangers cannot find out which exist. */
 export function createAuthentication({ token, findGrant }: AuthenticationOptions): Authentication {
   const admin: Grant = { id: ADMIN, name: ADMIN, scopes: ["admin"], jobs: [] };
   const expected = digest(token);
-  return async (request, reply, address) => {
+  return async (request, reply) => {
     const { public: isPublic = false, documentation = false } = request.routeOptions.config;
     if (isPublic) return;
     const given = readCredential(request);
+    const address = request.clientAddress;
     if (given !== undefined) {
       const grant = timingSafeEqual(digest(given), expected) ? admin : await findGrant?.(given);
       if (grant !== undefined) {

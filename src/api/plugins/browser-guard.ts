@@ -1,5 +1,5 @@
 /** Refuses requests from foreign web pages: by host name, origin and fetch metadata. */
-import type { FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
 
 export interface BrowserGuardOptions {
@@ -7,21 +7,18 @@ export interface BrowserGuardOptions {
   allowedHosts?: readonly string[];
 }
 
-/** Checks one request. Throws `foreign_host` or `foreign_origin`. */
-export type BrowserGuard = (request: FastifyRequest) => void;
-
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 const OWN_SITES: readonly unknown[] = [undefined, "none", "same-origin", "same-site"];
 const DEFAULT_PORTS = { http: 80, https: 443 };
 
-/** Creates the guard for all routes and methods, unknown ones included. It runs before the token check. */
-export function createBrowserGuard({ allowedHosts = [] }: BrowserGuardOptions): BrowserGuard {
+/** Answers 403 `foreign_host` or `foreign_origin` on all routes, unknown ones included. Runs before the token check. */
+export function guardBrowsers(app: FastifyInstance, { allowedHosts = [] }: BrowserGuardOptions): void {
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
-  return (request) => {
+  app.addHook("onRequest", async (request) => {
     const host = requireOwnHost(request, allowed);
     refuseForeignOrigin(request, host);
     refuseForeignSite(request);
-  };
+  });
 }
 
 // A page whose host name resolves to 127.0.0.1 (DNS rebinding) still sends that name as Host.
@@ -34,7 +31,7 @@ function requireOwnHost(request: FastifyRequest, allowed: ReadonlySet<string>): 
   const isKnown = (one: string) =>
     loopback.includes(one) || allowed.has(one) || allowed.has(one.replace(/:\d+$/, ""));
   // A host in the request line takes precedence over the Host header (RFC 9112, 3.2.2).
-  const target = URL.parse(request.url)?.host ?? name;
+  const target = URL.parse(request.originalUrl)?.host ?? name;
   if (isKnown(name) && isKnown(target) && more.length === 0) return name;
   throw new CarillonError(
     "foreign_host",

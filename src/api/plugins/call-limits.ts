@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
+import { type Authentication, readCredential } from "./authentication.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -18,22 +19,6 @@ export interface CallLimits {
   failedLogins?: number;
 }
 
-/** The origin of a call. */
-export interface Caller {
-  /** IP address. */
-  address: string;
-  /** The token of the call, not yet checked. */
-  credential: string | undefined;
-}
-
-/** Admits a call after `login` has accepted it. Throws the error of `login`, or `rate_limited`. */
-export type Admission = (
-  request: FastifyRequest,
-  reply: FastifyReply,
-  caller: Caller,
-  login: () => void | Promise<void>,
-) => Promise<void>;
-
 /** The averaging window (s): a burst of one second may be ten times as fast. */
 const WINDOW_S = 10;
 const LOGIN_WINDOW_MS = 60_000;
@@ -42,18 +27,20 @@ const REMEMBERED_LOGINS = 1_000;
 type Limiter = ReturnType<FastifyInstance["createRateLimit"]>;
 type Count = (request: FastifyRequest, key: string, increment: boolean) => ReturnType<Limiter>;
 
-/** Registers the counters, and returns the check of one call. */
-export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}): Promise<Admission> {
-  const { callsPerSecond = 1_000, failedLogins = 5 } = limits;
+/** Authenticates each call, and answers 429 `rate_limited` to calls beyond the limits. */
+export async function limitCalls(
+  app: FastifyInstance,
+  { callsPerSecond = 1_000, failedLogins = 5, authenticate }: CallLimits & { authenticate: Authentication },
+): Promise<void> {
   await app.register(rateLimit, { global: false });
   const countCall = counter(app, callsPerSecond * WINDOW_S, WINDOW_S * 1_000);
   const countFailure = counter(app, failedLogins, LOGIN_WINDOW_MS);
   const known = new Set<string>();
   const beginLogin = loginAttempts();
 
-  const enter: Admission = async (request, reply, { address, credential }, login) => {
-    const from = normalizeIP(address);
-    const key = `${from} ${digest(credential ?? "")}`;
+  async function logIn(request: FastifyRequest, reply: FastifyReply, token: string): Promise<void> {
+    const from = normalizeIP(request.clientAddress);
+    const key = `${from} ${digest(token)}`;
     const mayFail = async () => {
       // Wrong tokens of one client do not block others behind the same address that were admitted before.
       if (known.has(key)) return Number.POSITIVE_INFINITY;
@@ -64,7 +51,7 @@ export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}):
     };
     const end = known.has(key) ? undefined : await beginLogin(from, mayFail);
     try {
-      await login();
+      await authenticate(request, reply);
       remember(known, key);
     } catch (error) {
       if (isWrongToken(error)) {
@@ -75,23 +62,20 @@ export async function limitCalls(app: FastifyInstance, limits: CallLimits = {}):
     } finally {
       end?.();
     }
-  };
+  }
 
-  return async (request, reply, caller, login) => {
+  app.addHook("onRequest", async (request, reply) => {
     const { unlimited = false, public: isPublic = false } = request.routeOptions.config;
-    if (unlimited) return login();
-    const sent = isPublic ? undefined : caller.credential;
-    if (sent !== undefined) await enter(request, reply, caller, login);
-    const calls = await countCall(
-      request,
-      sent === undefined ? normalizeIP(caller.address) : digest(sent),
-      true,
-    );
+    if (unlimited) return authenticate(request, reply);
+    const token = isPublic ? undefined : readCredential(request);
+    if (token !== undefined) await logIn(request, reply, token);
+    const key = token === undefined ? normalizeIP(request.clientAddress) : digest(token);
+    const calls = await countCall(request, key, true);
     if (!calls.isAllowed && calls.isExceeded) {
       throw limited(reply, calls.ttlInSeconds, `The limit is ${callsPerSecond} calls per second`);
     }
-    if (sent === undefined) await login();
-  };
+    if (token === undefined) await authenticate(request, reply);
+  });
 }
 
 /** Creates a counter that takes its key from the caller. */

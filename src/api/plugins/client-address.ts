@@ -1,7 +1,7 @@
 /** Finds the IP address of the client, which behind a proxy comes from X-Forwarded-For. */
 
 import { isIP } from "node:net";
-import type { FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -10,15 +10,28 @@ declare module "fastify" {
   }
 }
 
+export interface ClientAddressOptions {
+  /** Whether the client address comes from X-Forwarded-For; default false. */
+  behindProxy?: boolean;
+}
+
 /** Some proxies write `192.0.2.1:5678`, `[2001:db8::1]:80` or `[2001:db8::1]`. */
 const WITH_PORT = /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/;
 
 /**
- * Returns the IP address of the client. Behind a proxy it is the last address of X-Forwarded-For: our own proxy wrote
+ * Sets `request.clientAddress`. Behind a proxy it is the last address of X-Forwarded-For: our own proxy wrote
  * that one, and the client may have written those before it. No other forwarded header is trusted; Fastify's
  * trustProxy would also take the host and the scheme.
  */
-export function addressOf({ headers, socket }: FastifyRequest, behindProxy: boolean): string {
+export function identifyClients(app: FastifyInstance, { behindProxy = false }: ClientAddressOptions): void {
+  app.decorateRequest("clientAddress", {
+    getter() {
+      return addressOf(this, behindProxy);
+    },
+  });
+}
+
+function addressOf({ headers, socket }: FastifyRequest, behindProxy: boolean): string {
   const peer = socket.remoteAddress ?? "unknown";
   if (!behindProxy) return peer;
   const last =

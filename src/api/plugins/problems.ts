@@ -1,6 +1,6 @@
 /** Answers every error as application/problem+json (RFC 9457), without internal details. */
 
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError } from "../../errors.ts";
@@ -19,22 +19,41 @@ interface FrameworkError extends Error {
   expose?: boolean;
 }
 
-/** Replaces Fastify's responses to errors and unknown routes. */
+/** A path that no route has. */
+const UNROUTABLE = "/unroutable";
+/** The errors of requests that were sent to this path. */
+const unroutable = new WeakMap<IncomingMessage, Error>();
+
+/** Replaces Fastify's responses to errors and unknown routes. Call it after all guards. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler(answerError);
+  app.addHook("onRequest", async ({ raw }) => {
+    const error = unroutable.get(raw);
+    if (error !== undefined) throw error;
+  });
   app.setNotFoundHandler((request, reply) => {
     throw unknownRoute(request, reply);
   });
 }
 
+/**
+ * Fastify's handler for a URL that its router cannot read. Fastify runs no hooks for such a request, so it goes through
+ * the router again, with another path: the guards check it like any other.
+ */
+export function answerUnroutable(error: Error, { raw, server }: FastifyRequest, reply: FastifyReply): void {
+  unroutable.set(raw, error);
+  Object.assign(raw, { originalUrl: raw.url, url: UNROUTABLE });
+  server.routing(raw, reply.raw);
+}
+
 /** Sends the response for one error. An error outside the catalogue is logged, and the response says only `internal`. */
-export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const failure = asCarillonError(error, request);
   if (failure.status >= 500) request.log.error({ err: error }, "a request failed");
   if ((failure.status === 503 || failure.status === 429) && !reply.hasHeader("retry-after")) {
     reply.header("retry-after", RETRY_AFTER_S);
   }
-  const problem = problemOf(failure, request.url.split("?", 1)[0]);
+  const problem = problemOf(failure, request.originalUrl.split("?", 1)[0]);
   return reply
     .code(failure.status)
     .type(PROBLEM_TYPE)

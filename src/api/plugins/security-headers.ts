@@ -1,6 +1,6 @@
-/** Gets the security headers of every response from helmet. */
+/** Sends the security headers of helmet with every response. */
 import helmet, { type FastifyHelmetOptions } from "@fastify/helmet";
-import Fastify from "fastify";
+import Fastify, { type FastifyInstance } from "fastify";
 
 export type SecurityHeaders = Readonly<Record<string, string>>;
 
@@ -28,7 +28,7 @@ const OPTIONS: FastifyHelmetOptions = {
 
 /**
  * Returns the headers, read once from a temporary application with helmet. Fastify calls no plugin for requests that the
- * HTTP parser refuses or whose URL it cannot decode, and their responses need the same headers.
+ * HTTP parser refuses, and their responses need the same headers.
  */
 export async function securityHeaders(): Promise<SecurityHeaders> {
   const scratch = Fastify();
@@ -37,4 +37,11 @@ export async function securityHeaders(): Promise<SecurityHeaders> {
   const answer = await scratch.inject("/");
   await scratch.close();
   return { ...answer.json<SecurityHeaders>(), "cache-control": "no-store" };
+}
+
+/** Adds the headers to the response of every request that Fastify receives. */
+export function sendSecurityHeaders(app: FastifyInstance, headers: SecurityHeaders): void {
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers(headers);
+  });
 }
