@@ -52,7 +52,7 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
     succeeded() {
       succeededAt = performance.now();
       if (lastError === undefined) return;
-      log.info({ part: name }, `${name} works again`);
+      log.info({ part: name }, `recovered: ${name}`);
       lastError = undefined;
       logged.clear();
     },

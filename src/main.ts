@@ -32,14 +32,14 @@ function stopOnSignals(service: Service): void {
       return;
     }
     firstAt = performance.now();
-    console.log("Stopping: running commands get their grace; once more ends them at once.");
+    console.log("Stopping. Running commands get time to finish; a second Ctrl-C ends them at once.");
     service.stop().then(() => process.exit(0), fail);
   };
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, stop);
 }
 
 function fail(error: unknown): never {
-  console.error(`Carillon cannot go on: ${explain(error)}`);
+  console.error(`Carillon stops because of an error: ${explain(error)}`);
   process.exit(1);
 }
 

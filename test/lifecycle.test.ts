@@ -28,7 +28,7 @@ it("logs an error once, counts each, and says when it is over", () => {
   expect(monitor.health()).toMatchObject({ errors: 4, lastError: undefined });
   monitor.failed(new Error("away"));
   expect(lines.filter(({ level }) => level === ERROR)).toHaveLength(3);
-  expect(lines.filter(({ msg }) => msg === "the part works again")).toHaveLength(1);
+  expect(lines.filter(({ msg }) => msg === "recovered: the part")).toHaveLength(1);
 });
 
 it("is late once it has had no success for too long", () => {

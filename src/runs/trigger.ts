@@ -164,7 +164,10 @@ function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "r
     case "skip":
       return { state: "skipped", messageId: null, reason: admission.reason };
     case "refuse":
-      throw new CarillonError("queue_full", `${MAX_WAITING} runs of this job wait already: try again later`);
+      throw new CarillonError(
+        "queue_full",
+        `${MAX_WAITING} runs of this job are already waiting: try again later`,
+      );
   }
 }
 

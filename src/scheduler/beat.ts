@@ -40,7 +40,10 @@ export function createBeat(
     if (latest !== undefined && latest > limit) await table.turnBack(now);
     latest = now;
     if (slotsUntil === null || slotsUntil <= limit) return slotsUntil ?? now;
-    log.warn({ now, slotsUntil }, "the database's clock was ahead; slots count from the present again");
+    log.warn(
+      { now, slotsUntil },
+      "the database's clock was ahead; slots are counted from the present time again",
+    );
     await db.transaction((tx) => turnBackProgress(tx, now));
     return now;
   };
@@ -59,7 +62,10 @@ export function createBeat(
     }
     if (isGap) {
       const rows = await recordGap(infra, { after: done, until: from }, options);
-      log.warn({ from: done, until: from, rows }, "no beat for a while: missed slots are recorded");
+      log.warn(
+        { from: done, until: from, rows },
+        "the scheduler did not run for a while; the slots it missed are recorded",
+      );
       await table.pass(from);
     }
     const { due, paused } = table.due(now);

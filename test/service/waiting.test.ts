@@ -85,7 +85,7 @@ it("starts one that recovery finds, though nobody noticed that a place became fr
   expect(await recovering.client.run(String(id), "20s")).toMatchObject({ state: "succeeded" });
 });
 
-it("skips a cron slot while a cron run waits already", { timeout: 30_000 }, async () => {
+it("skips a cron slot while another cron run is waiting", { timeout: 30_000 }, async () => {
   const { client } = service;
   await client.putJob("tick", { ...HELD, env: { N: "tick" }, cron: "* * * * * *" });
   const skipped = () => client.runs("job=tick&state=skipped");
@@ -94,7 +94,7 @@ it("skips a cron slot while a cron run waits already", { timeout: 30_000 }, asyn
   expect(run).toMatchObject({
     triggered_by: "cron",
     status: null,
-    reason: expect.stringContaining("waits already"),
+    reason: expect.stringContaining("is already waiting"),
   });
   expect(await client.runs("job=tick&state=running")).toHaveLength(1);
   expect(await client.runs("job=tick&state=queued")).toHaveLength(1);
@@ -112,6 +112,6 @@ it("skips what chains and cron make once 1,000 runs wait, where a caller would g
   const parent = await client.trigger("parent", undefined, "30s");
   expect(parent).toMatchObject({ state: "succeeded", triggered_runs: [{ name: "full", state: "skipped" }] });
   const child = await client.run(String(parent.triggered_runs[0]?.id));
-  expect(child.reason).toContain("1000 runs of this job wait already");
+  expect(child.reason).toContain("1000 runs of this job are already waiting");
   await client.call("DELETE", "/jobs/full");
 });

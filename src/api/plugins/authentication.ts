@@ -49,7 +49,7 @@ export function createAuthentication({ token, findGrant }: AuthenticationOptions
         return;
       }
       // At most as many lines as wrong tokens that the call limits allow from one address.
-      request.log.warn({ client: address }, "a token was refused");
+      request.log.warn({ client: address }, "a request had no valid token");
     }
     reply.header("www-authenticate", documentation ? ["Bearer", 'Basic realm="carillon"'] : "Bearer");
     const detail =

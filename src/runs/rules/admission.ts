@@ -24,13 +24,13 @@ export type Admission =
 export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, trigger: Trigger): Admission {
   // The newest run replaces whatever waits.
   if (policy !== "replace" && trigger === "cron" && occupancy.waitingCron > 0) {
-    return { admit: "skip", reason: "a cron run of this job waits already" };
+    return { admit: "skip", reason: "another cron run of this job is already waiting" };
   }
   if (occupancy.waiting >= MAX_WAITING) {
     const isAsked = trigger === "api" || trigger === "rerun";
     return isAsked
       ? { admit: "refuse" }
-      : { admit: "skip", reason: `${MAX_WAITING} runs of this job wait already` };
+      : { admit: "skip", reason: `${MAX_WAITING} runs of this job are already waiting` };
   }
   if (limit === null || occupancy.holding < limit) return { admit: "start" };
   switch (policy) {
