@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import type { Tls } from "./tls.ts";
 
 export interface ServerOptions {
-  /** Unset: plain HTTP. */
+  /** Default: plain HTTP. */
   tls?: Tls | undefined;
   /** Maximum number of open connections; default 1,000. */
   maxConnections?: number | undefined;

@@ -3,7 +3,7 @@ import { type Health, within } from "../lifecycle.ts";
 import type { Database } from "../postgres/client.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 
-/** The time limit (ms) for an answer of the database. */
+/** The time limit (ms) for a response of the database. */
 const PATIENCE_MS = 2_000;
 /** A scheduler is not ready when the oldest slot is overdue for longer than this (ms). */
 const LATE_SLOT_MS = 5_000;

@@ -112,7 +112,7 @@ it("shows at most 1,000 runs, those that lead to the run among them, and says th
   expect(shown.filter(({ self }) => self).map(({ id }) => id)).toEqual([last]);
   const drawn = await call("get", `/runs/${last}/tree`).set("accept", "text/plain");
   expect(drawn.text.trim().split("\n")).toHaveLength(1_001);
-  expect(drawn.text).toMatch(/there are more runs/);
+  expect(drawn.text).toMatch(/more runs are not shown/);
 });
 
 it("is a single run for one that nothing triggered, and 404 for one that is not there", async () => {

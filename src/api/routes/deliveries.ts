@@ -1,4 +1,4 @@
-/** The calls on deliveries: list them, read one with its tries, have one tried again. */
+/** The calls on deliveries: list them, read one with its tries, send one again. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { readDeliveries, readDelivery } from "../../deliveries/list.ts";
@@ -15,6 +15,7 @@ const PATH = "/api/v1/deliveries";
 const params = z.object({ id: z.uuid() });
 const tags = ["deliveries"];
 
+/** All calls on deliveries. */
 export const deliveryRoutes =
   (infra: Infra): FastifyPluginAsyncZod =>
   async (app) => {
@@ -59,7 +60,7 @@ export const deliveryRoutes =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Try a delivery again at once, with the same id and body",
+          summary: "Send a delivery again at once, with the same id and body",
           tags,
           params,
           response: { 202: deliveryDetailSchema, ...problems(400, 404, 413, 415) },

@@ -1,4 +1,4 @@
-/** The open calls: is it alive, is it ready, which version. */
+/** The calls without a token: liveness, readiness and version. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import packageJson from "../../../package.json" with { type: "json" };
@@ -15,19 +15,21 @@ const PartHealth = z.object({
   state: z
     .enum(["ok", "failing", "late"])
     .describe(
-      "`failing`: the latest error had no success after it. `late`: no success for too long; the process is not ready.",
+      "`failing`: there was no success since the latest error. `late`: there was no success for too long, and the process is not ready",
     ),
   last_success_ms: z.int().describe("Milliseconds since the last success, or since the start"),
   last_error_ms: z
     .int()
     .nullable()
-    .describe("Milliseconds since the last error; null: none yet. The log has the message"),
-  errors: z.int().describe("Errors since the start"),
+    .describe("Milliseconds since the last error; null: no error yet. The log contains the message"),
+  errors: z.int().describe("Number of errors since the start"),
 });
 const Ready = z
   .object({
     status: z.enum(["ready", "not ready"]),
-    not_ready: z.array(z.string()).describe("What is not ready, and why"),
+    not_ready: z
+      .array(z.string())
+      .describe("The parts that are not ready, with the reason; empty when the process is ready"),
     parts: z.array(PartHealth).describe("The long-running parts of this process"),
     scheduler: schedulerSchema,
   })
@@ -46,10 +48,12 @@ const Version = z
 
 const refusals = openProblems(429);
 const unready = {
-  description: "What is not ready, and why; or a problem while the service stops",
+  description:
+    "The process is not ready, and `not_ready` names the reasons; or a problem while the service stops",
   content: { "application/json": { schema: Ready }, ...refusals[503].content },
 };
 
+/** `/healthz`, `/readyz` and `/version`. */
 export const healthRoutes =
   (readiness: () => Promise<Readiness>): FastifyPluginAsyncZod =>
   async (app) => {
@@ -59,7 +63,11 @@ export const healthRoutes =
       "/healthz",
       {
         config: { ...config, unlimited: true },
-        schema: { summary: "Alive", tags, response: { 200: Healthy, ...openProblems() } },
+        schema: {
+          summary: "Tell whether the process is alive",
+          tags,
+          response: { 200: Healthy, ...openProblems() },
+        },
       },
       async () => ({ status: "ok" as const }),
     );
@@ -67,7 +75,11 @@ export const healthRoutes =
       "/readyz",
       {
         config,
-        schema: { summary: "Ready to work", tags, response: { ...refusals, 200: Ready, 503: unready } },
+        schema: {
+          summary: "Tell whether the process is ready to work: 200 or 503",
+          tags,
+          response: { ...refusals, 200: Ready, 503: unready },
+        },
       },
       async (_request, reply) => {
         const { notReady, parts, scheduler } = await readiness();
@@ -82,7 +94,10 @@ export const healthRoutes =
     );
     app.get(
       "/version",
-      { config, schema: { summary: "Version", tags, response: { 200: Version, ...refusals } } },
+      {
+        config,
+        schema: { summary: "Read the version of the service", tags, response: { 200: Version, ...refusals } },
+      },
       async () => ({ name: "carillon" as const, version: packageJson.version }),
     );
   };

@@ -15,12 +15,13 @@ import { secretRoutes } from "./secrets.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { triggerRoutes } from "./triggers.ts";
 
+/** Registers every route of the API. */
 export function routes(infra: Infra, settings: ApiSettings): FastifyPluginAsyncZod {
   const { db } = infra;
   return async (app) => {
     await app.register(rootRoutes(db));
     await app.register(healthRoutes(settings.readiness));
-    // Not for the two above: probes and browsers may add to a query what they like.
+    // Does not cover the routes above: probes and browsers may add anything to a query.
     refuseUnknownInput(app);
     await app.register(jobRoutes(infra, settings));
     await app.register(triggerRoutes(infra, settings));

@@ -31,9 +31,10 @@ const PATH = "/api/v1/jobs";
 const params = z.object({ name: nameSchema });
 const tags = ["jobs"];
 
-/** What the calls that save jobs read. */
+/** The settings of the calls that save jobs. */
 type SaveSettings = Pick<ApiSettings, "defaultTimezone" | "advice" | "reader" | "closing">;
 
+/** All calls that save or delete single jobs. */
 export const jobSaves =
   (infra: Infra, settings: SaveSettings): FastifyPluginAsyncZod =>
   async (app) => {
@@ -50,7 +51,7 @@ const jobCreation =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Save a new job; with run=true run it at once, and answer the run",
+          summary: "Create a job; with `run=true` also run it at once, and return the run",
           tags,
           querystring: createQuerySchema,
           body: jobSchema,
@@ -59,7 +60,10 @@ const jobCreation =
       },
       async ({ query: { run = false, ...query }, body: { name, ...document }, caller }, reply) => {
         if (run && document.enabled === false) {
-          throw new CarillonError("job_disabled", "a disabled job cannot run: leave run=true or enabled out");
+          throw new CarillonError(
+            "job_disabled",
+            "a disabled job cannot run: leave out run=true or enabled: false",
+          );
         }
         const job = await createJob(infra, caller, jobDefinition(name, document));
         if (!run) {
@@ -87,7 +91,7 @@ const jobChanges =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Save a job, new or not",
+          summary: "Create or replace a job",
           tags,
           params,
           querystring: saveQuerySchema,
@@ -107,7 +111,8 @@ const jobChanges =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Change fields of a job (RFC 7396: null removes one; schedule: null is `default`)",
+          summary:
+            "Change fields of a job (RFC 7396): `null` removes a field, and `schedule: null` moves the job to `default`",
           tags,
           params,
           querystring: saveQuerySchema,
@@ -116,7 +121,7 @@ const jobChanges =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
-        const saved = await editJob(infra, caller, name, (job) => patched(job, body), { dryRun });
+        const saved = await editJob(infra, caller, name, (job) => applyPatch(job, body), { dryRun });
         return answer(saved, jobWarnings(jobDocument(saved.job.definition), advice), dryRun);
       },
     );
@@ -143,19 +148,19 @@ async function savedView(db: Database, job: StoredJob, defaultTimezone: string, 
   return { ...jobView(job, defaultTimezone, await db.now()), warnings };
 }
 
-function patched({ definition }: StoredJob, patch: Record<string, unknown>) {
+function applyPatch({ definition }: StoredJob, patch: Record<string, unknown>) {
   const document = parseDocument(putJobSchema, patchJobDocument(jobDocument(definition), patch));
-  // Only a null takes the schedule away, and a job that names none belongs to the default one.
+  // Only null removes the schedule, and a job without a schedule belongs to the default one.
   return namedDefinition(definition.name, { schedule: DEFAULT_SCHEDULE, ...document });
 }
 
-/** The definition of a document whose name stands in the path already. */
+/** Returns the definition of a document. Throws invalid_document when its name differs from the path. */
 function namedDefinition(
   name: string,
-  { name: said, ...document }: JobDocument & { name?: string | undefined },
+  { name: given, ...document }: JobDocument & { name?: string | undefined },
 ) {
-  if (said === undefined || said === name) return jobDefinition(name, document);
-  throw invalidDocument([{ path: "name", message: `must be ${name} as in the path, or be left out` }]);
+  if (given === undefined || given === name) return jobDefinition(name, document);
+  throw invalidDocument([{ path: "name", message: `must be ${name}, as in the path, or be left out` }]);
 }
 
 function jobPath(name: string): string {

@@ -1,4 +1,4 @@
-/** The calls on jobs: read, pause, resume, and those of job-saves.ts. */
+/** The calls on jobs: read, pause and resume; job-saves.ts adds those that save. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
@@ -26,7 +26,7 @@ const MAX_REVISION = 2 ** 31 - 2;
 const params = z.object({ name: nameSchema });
 const tags = ["jobs"];
 
-/** All calls on jobs, but for the trigger. */
+/** All calls on jobs except the trigger. */
 export const jobRoutes =
   (
     infra: Infra,
@@ -73,7 +73,7 @@ const jobReads =
       {
         config: { scope: "read" },
         schema: {
-          summary: "Read a job; a PUT takes the answer as it is",
+          summary: "Read a job; a PUT accepts the response unchanged",
           tags,
           params,
           response: { 200: jobViewSchema, ...problems(400, 404) },
@@ -88,7 +88,7 @@ const jobReads =
       {
         config: { scope: "read" },
         schema: {
-          summary: "When a job is due next; never while it is paused or disabled",
+          summary: "List the next cron slots of a job; none while it is paused or disabled",
           tags,
           params,
           querystring: nextQuerySchema,
@@ -108,7 +108,7 @@ const revisionReads =
       {
         config: { scope: "read" },
         schema: {
-          summary: "List what a job has said, newest first",
+          summary: "List the revisions of a job, newest first",
           tags,
           params,
           querystring: pageQuerySchema,
@@ -132,7 +132,7 @@ const revisionReads =
       {
         config: { scope: "read" },
         schema: {
-          summary: "Read what a job has said",
+          summary: "Read a revision of a job",
           tags,
           params: params.extend({ number: z.coerce.number().int().min(1).max(MAX_REVISION) }),
           response: { 200: revisionSchema, ...problems(400, 404) },
@@ -145,8 +145,8 @@ const revisionReads =
 
 const pauseSchema = z
   .strictObject({
-    by: z.string().min(1).max(200).optional().describe("Who pauses it"),
-    reason: z.string().min(1).max(2_000).optional(),
+    by: z.string().min(1).max(200).optional().describe("Who pauses the job; text for readers"),
+    reason: z.string().min(1).max(2_000).optional().describe("Why; text for readers"),
   })
   .optional()
   .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
@@ -160,7 +160,7 @@ const jobPauses =
         config: { scope: "admin" },
         schema: {
           summary:
-            "Pause a job: its cron slots are missed, other triggers work; saving it does not lift that",
+            "Pause a job: it misses its cron slots, and other triggers work. Saving the job does not end the pause",
           tags: ["jobs"],
           params,
           body: pauseSchema,
@@ -176,7 +176,7 @@ const jobPauses =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "End the pause of a job; slots that have passed make no runs",
+          summary: "End the pause of a job; slots that have passed create no runs",
           tags: ["jobs"],
           params,
           response: { 200: jobViewSchema, ...problems(400, 404, 413, 415) },

@@ -1,4 +1,4 @@
-/** The calls that give an overview: what is due next, counts, and who changed what. */
+/** The calls that give an overview: the next slots, the counts and the audit log. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { readAudit } from "../../access/audit.ts";
@@ -13,6 +13,7 @@ import { agendaView } from "../views/job.ts";
 import { auditView, statsView } from "../views/overview.ts";
 import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
 
+/** `GET /audit`. */
 export const auditRoutes =
   (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
@@ -36,6 +37,7 @@ export const auditRoutes =
     );
   };
 
+/** `GET /next`. */
 export const nextRoutes =
   (db: Database, settings: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>
   async (app) => {
@@ -44,8 +46,7 @@ export const nextRoutes =
       {
         config: { scope: "read" },
         schema: {
-          summary:
-            "When jobs are due next, the earliest slot first; none of jobs that are paused or disabled",
+          summary: "List the next cron slots of all jobs, earliest first; paused and disabled jobs have none",
           tags: ["jobs"],
           querystring: agendaQuerySchema,
           response: { 200: agendaSchema, ...problems(400) },
@@ -56,6 +57,7 @@ export const nextRoutes =
     );
   };
 
+/** `GET /stats`. */
 export const statsRoutes =
   (db: Database, { numbers }: Pick<ApiSettings, "numbers">): FastifyPluginAsyncZod =>
   async (app) => {

@@ -1,4 +1,4 @@
-/** The answer at the root: which calls a caller would make next. */
+/** The response at the root, which shows the next useful calls. */
 
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -10,8 +10,8 @@ import { problems } from "../schemas/problem.ts";
 import { preferred } from "../views/accept.ts";
 
 const { version } = packageJson;
-/** Among so many jobs one is looked for that can be triggered. */
-const LOOKED_AT = 20;
+/** How many jobs are searched for one that can be triggered. */
+const SEARCHED_JOBS = 20;
 
 const links = (base: string) => ({
   jobs: `${base}/api/v1/jobs`,
@@ -28,11 +28,12 @@ const rootSchema = z
   .object({
     name: z.literal("carillon"),
     version: z.string(),
-    links: z.record(z.string(), z.url()).describe("Where to go on"),
+    links: z.record(z.string(), z.url()).describe("The URLs of the main calls by name"),
   })
   .meta({ id: "Root", example: { name: "carillon", version, links: links(EXAMPLE_BASE) } });
 const nextCallsSchema = z.string().meta({ example: nextCalls(EXAMPLE_BASE, { jobs: 0, activeRuns: 0 }) });
 
+/** `GET /`. */
 export const rootRoutes =
   (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
@@ -45,7 +46,7 @@ export const rootRoutes =
           tags: ["root"],
           response: {
             200: {
-              description: "How to go on",
+              description: "The next useful calls, as text or as links",
               content: {
                 "text/plain": { schema: nextCallsSchema },
                 "application/json": { schema: rootSchema },
@@ -60,7 +61,7 @@ export const rootRoutes =
         reply.header("vary", "accept");
         if (preferred({ headers }, ["text/plain", "application/json"]) === "application/json")
           return reply.send({ name: "carillon", version, links: links(base) });
-        const jobs = await readJobs(db, caller, { limit: LOOKED_AT });
+        const jobs = await readJobs(db, caller, { limit: SEARCHED_JOBS });
         const job = jobs.find(({ definition }) => definition.enabled)?.definition.name;
         return reply
           .type("text/plain; charset=utf-8")
@@ -69,11 +70,11 @@ export const rootRoutes =
     );
   };
 
-/** What the service has to do. */
+/** The counts that decide which calls to show. */
 interface State {
   jobs: number;
   activeRuns: number;
-  /** One that can be triggered. */
+  /** The name of a job that can be triggered. */
   job?: string | undefined;
 }
 
@@ -114,7 +115,7 @@ function count(number: number, what: string): string {
   return number === 0 ? `no ${what}` : `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
-/** A name as part of a URL between single quotes. */
+/** Encodes a name for a URL between single quotes. */
 function inQuotes(name: string): string {
   return encodeURIComponent(name).replaceAll("'", "%27");
 }

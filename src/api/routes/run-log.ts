@@ -1,4 +1,4 @@
-/** The call that reads what a run printed: as it is now, in part, or as it comes. */
+/** The call that reads the output of a run: all of it, a part, or a live stream. */
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -35,7 +35,7 @@ export const runLogRoutes =
       {
         config: { scope: ["read", "trigger"], long: true },
         schema: {
-          summary: "Read what a run printed, or follow it",
+          summary: "Read the output of a run, or follow it",
           tags: ["runs"],
           params: z.object({ id: z.uuid() }),
           querystring: logQuerySchema,
@@ -56,14 +56,14 @@ export const runLogRoutes =
         if (asEvents) {
           const from = headers["last-event-id"] ?? part.from;
           const events = eventStream(
-            guarded(authenticator, request, followLog(reader, id, { ...part, from }, settings)),
+            untilRevoked(authenticator, request, followLog(reader, id, { ...part, from }, settings)),
           );
           return sendTexts(reply.type(EVENTS), events, closing);
         }
         reply.type(TEXT);
         if (query.follow) {
-          const steps = guarded(authenticator, request, followLog(reader, id, part, settings));
-          // So that `curl` fails: in the middle of a run an exit code of 0 would be a lie.
+          const steps = untilRevoked(authenticator, request, followLog(reader, id, part, settings));
+          // Destroying the connection makes `curl` fail, because the output is not complete.
           const cutOff = () => void (closing.aborted && reply.raw.destroy());
           return sendTexts(reply, plainText(steps, cutOff), closing);
         }
@@ -77,8 +77,8 @@ export const runLogRoutes =
     );
   };
 
-/** The steps, until the caller's token is revoked or expires; the admin token does neither. */
-function guarded(
+/** Ends the steps when the caller's token is revoked or expires, which the admin token never does. */
+function untilRevoked(
   authenticator: Authenticator,
   request: FastifyRequest,
   steps: AsyncIterable<LogStep>,
@@ -96,13 +96,13 @@ async function answerRange(
   part: LogPart,
   range: ByteRange,
 ): Promise<FastifyReply> {
-  // Asked before the text: what has ended then does not grow any more.
+  // Read before the text: the output of a run that has ended no longer grows.
   const progress = await reader.progress(id);
   const hasEnded = progress === undefined || progress.ended;
   const { first, bytes, seen } = await cutRange(plainText(readLog(reader, id, part)), range, hasEnded);
   if (bytes.length === 0) {
     reply.header("content-range", `bytes */${seen}`);
-    throw new CarillonError("range_not_satisfiable", `There are ${seen} bytes; the first is 0`);
+    throw new CarillonError("range_not_satisfiable", `The output has ${seen} bytes; positions start at 0`);
   }
   const total = hasEnded ? seen : "*";
   reply.header("content-range", `bytes ${first}-${first + bytes.length - 1}/${total}`);

@@ -29,15 +29,15 @@ const PATH = "/api/v1/runs";
 const params = z.object({ id: z.uuid() });
 const tags = ["runs"];
 
-/** All calls on runs but those that make one. */
+/** All calls on runs except those that create one. */
 export const runRoutes =
   (infra: Infra, settings: Pick<ApiSettings, "reader" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
-    await app.register(listingRuns(infra.db));
+    await app.register(runLists(infra.db));
     await app.register(oneRun(infra, settings));
   };
 
-const listingRuns =
+const runLists =
   (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
     const response = { 200: runListSchema, ...problems(400, 404) };
@@ -54,7 +54,7 @@ const listingRuns =
       },
       async (request, reply) => {
         const { job: jobs, schedule: schedules, ...query } = request.query;
-        const runs = await listed(db, query, { jobs, schedules });
+        const runs = await readPage(db, query, { jobs, schedules });
         return answerPage(request, reply, runs, query.limit, runSummaryView);
       },
     );
@@ -72,14 +72,14 @@ const listingRuns =
         },
       },
       async (request, reply) => {
-        const runs = await listed(db, request.query, { jobs: [request.params.name] });
+        const runs = await readPage(db, request.query, { jobs: [request.params.name] });
         return answerPage(request, reply, runs, request.query.limit, runSummaryView);
       },
     );
   };
 
-/** One run more than the page has, if there are so many. */
-async function listed(db: Database, query: z.output<typeof jobRunsQuerySchema>, of: RunFilter) {
+/** Reads one run more than the page holds, so that answerPage can tell whether another page follows. */
+async function readPage(db: Database, query: z.output<typeof jobRunsQuerySchema>, of: RunFilter) {
   const filter = {
     ...of,
     ...(await rangeOf(query, db.now)),
@@ -118,7 +118,7 @@ const oneRun =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Cancel a run: one that runs gets SIGTERM and, 5 s later, SIGKILL",
+          summary: "Cancel a run; a running command gets SIGTERM, and SIGKILL 5 s later",
           tags,
           params,
           querystring: waitQuerySchema,
@@ -134,6 +134,7 @@ const oneRun =
 
 const MERMAID = "text/vnd.mermaid";
 
+/** `GET /runs/{id}/tree`. */
 export const runTreeRoutes =
   (db: Database): FastifyPluginAsyncZod =>
   async (app) => {
@@ -142,12 +143,12 @@ export const runTreeRoutes =
       {
         config: { scope: "read" },
         schema: {
-          summary: "Show the chain of a run, from the run that began it down",
+          summary: "Show the whole chain of a run, from its first run down",
           tags: ["runs"],
           params: z.object({ id: z.uuid() }),
           response: {
             200: {
-              description: "The chain, at most 1,000 runs of it",
+              description: "The chain, at most 1,000 runs",
               content: {
                 "application/json": { schema: runTreeSchema },
                 "text/plain": { schema: drawnTreeSchema },

@@ -1,4 +1,4 @@
-/** The calls on schedules: make the database equal to a document, change it, read it back, delete it. */
+/** The calls on schedules: replace one by a document, change, read and delete one. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
@@ -19,7 +19,7 @@ import { scheduleWarnings } from "../views/warnings.ts";
 
 const LIST = "/api/v1/schedules";
 const PATH = `${LIST}/:name`;
-/** A schedule may be a long file. */
+/** A schedule can be a long file, so its limit is higher than that of other bodies. */
 export const SCHEDULE_LIMIT_BYTES = 2 * 1024 * 1024;
 const params = z.object({ name: nameSchema });
 const tags = ["schedules"];
@@ -62,7 +62,7 @@ const scheduleReads =
       {
         config: { scope: "read" },
         schema: {
-          summary: "Read a schedule with its jobs; a PUT takes the answer as it is",
+          summary: "Read a schedule with its jobs; a PUT accepts the response unchanged",
           tags,
           params,
           response: { 200: scheduleViewSchema, ...problems(400, 404) },
@@ -82,7 +82,8 @@ const scheduleSaves =
         config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
-          summary: "Make a schedule equal to a document, such as a cheek file",
+          summary:
+            "Make a schedule equal to a document, such as a cheek file; this deletes jobs that the document lacks",
           tags,
           params,
           querystring: saveQuerySchema,
@@ -102,7 +103,7 @@ const scheduleSaves =
         config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
-          summary: "Change fields and jobs of a schedule (RFC 7396: null removes one)",
+          summary: "Change fields and jobs of a schedule (RFC 7396): `null` removes a field or a job",
           tags,
           params,
           querystring: saveQuerySchema,
@@ -111,9 +112,15 @@ const scheduleSaves =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }) => {
-        const { before, after } = await editSchedule(infra, caller, name, (state) => patched(state, body), {
-          dryRun,
-        });
+        const { before, after } = await editSchedule(
+          infra,
+          caller,
+          name,
+          (state) => applyPatch(state, body),
+          {
+            dryRun,
+          },
+        );
         const warnings = scheduleWarnings(scheduleDocument(after), advice);
         return scheduleChanges(before, after, { dryRun, warnings });
       },
@@ -137,7 +144,7 @@ const scheduleSaves =
     );
   };
 
-function patched(state: ScheduleState, patch: Record<string, unknown>) {
+function applyPatch(state: ScheduleState, patch: Record<string, unknown>) {
   const document = parseDocument(scheduleSchema, patchScheduleDocument(scheduleDocument(state), patch));
   return namedSchedule(state.schedule.name, document);
 }

@@ -1,4 +1,4 @@
-/** The calls on secrets: put one, list their names, delete one, encrypt them anew. */
+/** The calls on secrets: store one, list their names, delete one, encrypt all of them with a new key. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { deleteSecret, listSecrets, putSecret, rotateSecrets } from "../../access/secrets.ts";
@@ -13,6 +13,7 @@ const PATH = "/api/v1/secrets";
 const params = z.object({ name: secretNameSchema });
 const tags = ["secrets"];
 
+/** All calls on secrets. */
 export const secretRoutes =
   (db: Database, keys: Pick<ApiSettings, "secretKeys">): FastifyPluginAsyncZod =>
   async (app) => {
@@ -21,7 +22,7 @@ export const secretRoutes =
       {
         config: { scope: "read" },
         schema: {
-          summary: "List the secrets: their names, never their values",
+          summary: "List the names of the secrets; their values are never shown",
           tags,
           response: { 200: secretListSchema, ...problems(400) },
         },
@@ -34,7 +35,7 @@ export const secretRoutes =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Store a secret, in place of its value before; commands that start from now on get it",
+          summary: "Create or replace a secret; commands that start from now on get the new value",
           tags,
           params,
           body: putSecretSchema,
@@ -52,7 +53,7 @@ export const secretRoutes =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Delete a secret that no job and no schedule names",
+          summary: "Delete a secret that no job or schedule uses",
           tags,
           params,
           response: { 204: z.null(), ...problems(400, 404, 409, 413, 415) },
@@ -69,7 +70,7 @@ export const secretRoutes =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Encrypt all values anew with the first key of the key file",
+          summary: "Encrypt all values again with the first key of the key file",
           tags,
           response: { 200: rotationSchema, ...problems(400, 409, 413, 415) },
         },

@@ -1,4 +1,4 @@
-/** The calls on tokens: make one, list them, read one, revoke one. */
+/** The calls on tokens: create one, list them, read one, revoke one. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { createToken, deleteToken, readToken, readTokens } from "../../access/tokens.ts";
@@ -15,6 +15,7 @@ const params = z.object({ name: nameSchema });
 const tags = ["tokens"];
 const config = { scope: "admin" } as const;
 
+/** All calls on tokens. */
 export const tokenRoutes =
   (db: Database, settings: Pick<ApiSettings, "authenticator">): FastifyPluginAsyncZod =>
   async (app) => {
@@ -23,7 +24,7 @@ export const tokenRoutes =
       {
         config,
         schema: {
-          summary: "Make a token; the answer shows it, and nothing shows it again",
+          summary: "Create a token; only this response contains it",
           tags,
           body: newTokenSchema,
           response: { 201: madeTokenSchema, ...problems(400, 409, 413, 415, 422) },
@@ -62,7 +63,7 @@ export const tokenRoutes =
       {
         config,
         schema: {
-          summary: "Read what a token may do, and when it was last used",
+          summary: "Read the scopes, the expiry and the last use of a token",
           tags,
           params,
           response: { 200: tokenSchema, ...problems(400, 404) },
@@ -76,7 +77,7 @@ export const tokenRoutes =
       {
         config,
         schema: {
-          summary: "Revoke a token: at once on this node, within a second on others",
+          summary: "Revoke a token; it stops working at once on this node, and within a second on others",
           tags,
           params,
           response: { 204: z.null(), ...problems(400, 404, 413, 415) },

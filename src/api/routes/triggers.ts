@@ -1,4 +1,4 @@
-/** The calls that make a run: trigger a job, and run it once more. */
+/** The calls that create a run: trigger a job, and rerun a run. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Infra } from "../../infra.ts";
@@ -9,6 +9,7 @@ import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/
 import type { ApiSettings } from "../settings.ts";
 import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../views/run-answer.ts";
 
+/** `POST /jobs/{name}/trigger` and `POST /runs/{id}/rerun`. */
 export const triggerRoutes =
   (infra: Infra, settings: Pick<ApiSettings, "reader" | "closing">): FastifyPluginAsyncZod =>
   async (app) => {
@@ -17,7 +18,7 @@ export const triggerRoutes =
       {
         config: { scope: "trigger" },
         schema: {
-          summary: "Trigger a run",
+          summary: "Trigger a run of a job",
           tags: ["jobs"],
           params: z.object({ name: nameSchema }),
           headers: triggerHeadersSchema,
@@ -46,7 +47,7 @@ export const triggerRoutes =
       {
         config: { scope: "admin" },
         schema: {
-          summary: "Run the job of a run once more, as the job is now and with the same env",
+          summary: "Run the job of a run again, with the current revision of the job and the same `env`",
           tags: ["runs"],
           params: z.object({ id: z.uuid() }),
           querystring: runQuerySchema,

@@ -1,4 +1,4 @@
-/** The call that checks a document and saves nothing. */
+/** The call that validates a document without saving it. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import type { Caller } from "../../access/rules/grants.ts";
@@ -26,6 +26,7 @@ interface ValidDocument {
   warnings: Warning[];
 }
 
+/** `POST /jobs/validate`. */
 export const validateRoute =
   (
     infra: Infra,
@@ -38,7 +39,8 @@ export const validateRoute =
         config: { scope: "admin" },
         bodyLimit: SCHEDULE_LIMIT_BYTES,
         schema: {
-          summary: "Check a job or a whole schedule; answers 200 whether or not it is valid",
+          summary:
+            "Validate a job or a whole schedule without saving it; returns 200 even when it is invalid",
           tags: ["jobs"],
           querystring: validateQuerySchema,
           body: validateSchema,
@@ -55,7 +57,7 @@ export const validateRoute =
           const views = jobs.map((job) => [job.definition.name, jobView(job, defaultTimezone, now)]);
           return { valid: true, errors: [], warnings, jobs: Object.fromEntries(views) };
         } catch (error) {
-          return refused(error);
+          return invalidResult(error);
         }
       },
     );
@@ -79,7 +81,7 @@ async function trySchedule(
   return { jobs: after.jobs, warnings: scheduleWarnings(document, advice) };
 }
 
-function refused(error: unknown): z.input<typeof validationSchema> {
+function invalidResult(error: unknown): z.input<typeof validationSchema> {
   if (!(error instanceof CarillonError)) throw error;
   const errors = error.errors.length > 0 ? [...error.errors] : [{ path: "body", message: error.message }];
   return { valid: false, errors, warnings: [], jobs: {} };

@@ -1,9 +1,9 @@
-/** Which of the forms of an answer a caller prefers. */
+/** Chooses the media type of a response by the Accept header. */
 import accepts from "accepts";
 import type { FastifyRequest } from "fastify";
 
 /**
- * The offer that the Accept header ranks highest; the first one when the header is absent or accepts none of them.
+ * Returns the offer that the Accept header ranks highest; the first offer when the header is absent or accepts none.
  * @param offers media types without parameters; all of them are sent as UTF-8
  */
 export function preferred<T extends string>(

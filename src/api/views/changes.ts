@@ -1,4 +1,4 @@
-/** What a save did to jobs, or would do, field by field. */
+/** Describes the changes of a save or a dry run, field by field. */
 import type { z } from "zod";
 import type { StoredJob } from "../../jobs/find.ts";
 import { documentDiff } from "../../jobs/rules/changes.ts";
@@ -8,39 +8,40 @@ import type { changesSchema } from "../schemas/saves.ts";
 import { jobDocument } from "./job-document.ts";
 import { settingsDocument } from "./schedule.ts";
 
-interface SaveNotes {
+/** The parts of the response that do not depend on the change. */
+interface SaveReport {
   dryRun: boolean;
   warnings: Warning[];
 }
 
-/** The changes between a schedule as it was, where it was there, and as it is now. */
+/** Compares a schedule before and after a save; `before` is undefined for a new schedule. */
 export function scheduleChanges(
   before: ScheduleState | undefined,
   after: ScheduleState,
-  told: SaveNotes,
+  report: SaveReport,
 ): z.input<typeof changesSchema> {
   const settings = before === undefined ? {} : settingsDocument(before.schedule);
   return {
     name: after.schedule.name,
     ...jobChanges(before?.jobs ?? [], after.jobs),
     schedule_diff: documentDiff(settings, settingsDocument(after.schedule)),
-    dry_run: told.dryRun,
-    warnings: told.warnings,
+    dry_run: report.dryRun,
+    warnings: report.warnings,
   };
 }
 
-/** The changes to one job. */
+/** Compares one job before and after a save; `before` is undefined for a new job. */
 export function changesOfJob(
   before: StoredJob | undefined,
   after: StoredJob,
-  told: SaveNotes,
+  report: SaveReport,
 ): z.input<typeof changesSchema> {
   return {
     name: after.definition.schedule,
     ...jobChanges(before === undefined ? [] : [before], [after]),
     schedule_diff: [],
-    dry_run: told.dryRun,
-    warnings: told.warnings,
+    dry_run: report.dryRun,
+    warnings: report.warnings,
   };
 }
 

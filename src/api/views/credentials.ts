@@ -1,26 +1,26 @@
-/** Tokens and secrets as the API answers them, without their values. */
+/** Converts tokens and secrets to responses, without their values. */
 import type { z } from "zod";
 import type { Scope } from "../../access/rules/grants.ts";
 import type { ListedSecret } from "../../access/secrets.ts";
 import type { TokenRequest, TokenRow } from "../../access/tokens.ts";
 import type { newTokenSchema, secretSchema, tokenSchema } from "../schemas/credentials.ts";
 
-/** A secret on the wire. */
+/** Returns a secret without its value. */
 export function secretView({ name, createdAt, updatedAt }: ListedSecret): z.input<typeof secretSchema> {
   return { name, created_at: createdAt.toISOString(), updated_at: updatedAt.toISOString() };
 }
 
-/** The token that a document asks for. */
+/** Converts a request body to the token to create. */
 export function tokenRequest({
   expires_in: inMs,
   expires_at: at,
-  ...asked
+  ...request
 }: z.output<typeof newTokenSchema>): TokenRequest {
-  if (inMs !== undefined) return { ...asked, expiry: { inMs } };
-  return at === undefined ? asked : { ...asked, expiry: { at: new Date(at) } };
+  if (inMs !== undefined) return { ...request, expiry: { inMs } };
+  return at === undefined ? request : { ...request, expiry: { at: new Date(at) } };
 }
 
-/** A token on the wire, without what it is known by. */
+/** Returns a token without its value or hash. */
 export function tokenView(row: TokenRow): z.input<typeof tokenSchema> {
   return {
     name: row.name,

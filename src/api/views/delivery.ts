@@ -1,4 +1,4 @@
-/** Deliveries as the API answers them, alone and within their run. */
+/** Converts deliveries to responses, alone and within their run. */
 import type { z } from "zod";
 import type { DeliveryDetail } from "../../deliveries/list.ts";
 import type {
@@ -11,7 +11,7 @@ import type {
 type DeliveryRow = Omit<DeliveryDetail, "event" | "history">;
 type TryRow = DeliveryDetail["history"][number];
 
-/** A delivery within its run; `of` is the event that it tells of. */
+/** Returns a delivery as part of its run; `of` is the event that it reports. */
 export function deliveryView(
   of: Pick<DeliveryDetail["event"], "event" | "attempt">,
   delivery: DeliveryRow & { history: TryRow[] },
@@ -19,12 +19,12 @@ export function deliveryView(
   return { ...commonView(of, delivery), tries: delivery.history.map(tryView) };
 }
 
-/** A delivery by itself. */
+/** Returns a delivery on its own. */
 export function deliveryDetailView(delivery: DeliveryDetail): z.input<typeof deliveryDetailSchema> {
   return { ...deliveryView(delivery.event, delivery), ...runView(delivery) };
 }
 
-/** A delivery in a list: of its tries only the last one, which must be the last of `history`. */
+/** Returns a delivery in a list, with its last try only; that try must be the last of `history`. */
 export function deliverySummaryView(delivery: DeliveryDetail): z.input<typeof deliverySummarySchema> {
   const last = delivery.history.at(-1);
   return {

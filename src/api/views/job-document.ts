@@ -1,4 +1,4 @@
-/** Job documents and their events to definitions, and back. */
+/** Converts job documents and their events to definitions, and back. */
 import {
   ACTIONS,
   DEFAULT_CATCHUP_WINDOW_MS,
@@ -15,7 +15,7 @@ import { formatDuration } from "../../time/duration.ts";
 import { type EventsDocument, targetOf, type Webhook } from "../schemas/events.ts";
 import type { JobDocument } from "../schemas/job.ts";
 
-/** The definition that a document means. */
+/** Converts a job document to a definition, with all defaults. */
 export function jobDefinition(name: string, document: JobDocument): JobDefinition {
   const { command, cron = [], retry = {}, timezone, inherited_timezone: inherited } = document;
   const exclusive = document.disable_concurrent_execution === true;
@@ -58,7 +58,7 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
   };
 }
 
-/** Plain variables, and those whose value is a secret. */
+/** Separates plain variables from those whose value is a secret. */
 function environment(given: JobDocument["env"] = {}): Pick<JobDefinition, "env" | "secretEnv"> {
   const env: Record<string, string> = {};
   const secretEnv: Record<string, string> = {};
@@ -69,7 +69,7 @@ function environment(given: JobDocument["env"] = {}): Pick<JobDefinition, "env" 
   return { env, secretEnv };
 }
 
-/** The one document for a definition: no short forms, defaults written out; `jobDefinition` reads it back. */
+/** Converts a definition to its document, with long forms and explicit defaults. `jobDefinition` is the inverse. */
 export function jobDocument(d: JobDefinition) {
   return {
     name: d.name,
@@ -110,7 +110,7 @@ export function jobDocument(d: JobDefinition) {
   };
 }
 
-/** The actions of a document in a fixed order, each once. */
+/** Returns the actions of a document in a fixed order, without duplicates. */
 export function eventActions(document: EventsDocument): EventAction[] {
   return EVENTS.flatMap((event) =>
     ACTIONS.flatMap((action) => {
@@ -127,7 +127,7 @@ export function eventActions(document: EventsDocument): EventAction[] {
   );
 }
 
-/** The events of a document, as they were given. */
+/** Converts actions to the event fields of a document. */
 export function eventsView(actions: readonly EventAction[]): EventsDocument {
   const ofEvent = (event: EventAction["event"]) => {
     const own = actions.filter((one) => one.event === event);

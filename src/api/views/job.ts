@@ -1,4 +1,4 @@
-/** Jobs as the API answers them, with what follows from their documents. */
+/** Converts jobs to responses, with their next slots. */
 import type { z } from "zod";
 import type { StoredJob, StoredRevision } from "../../jobs/find.ts";
 import type { readNext } from "../../jobs/next.ts";
@@ -11,8 +11,8 @@ import { jobDocument } from "./job-document.ts";
 const NEXT_RUNS = 3;
 
 /**
- * A job on the wire.
- * @param now the next slots are counted from here
+ * Returns a job with its next slots.
+ * @param now the next slots are those after this instant
  */
 export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.input<typeof jobViewSchema> {
   const { definition, paused } = job;
@@ -31,7 +31,7 @@ export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.i
   };
 }
 
-/** The next slots of a job, in UTC and by the clocks of its zone. */
+/** Returns the next slots of a job, in UTC and in local time of its zone. */
 export function nextView(
   job: StoredJob,
   defaultTimezone: string,
@@ -50,12 +50,13 @@ function zoneOf({ definition, scheduleTimezone }: StoredJob, defaultTimezone: st
   return definition.timezone ?? scheduleTimezone ?? defaultTimezone;
 }
 
-/** None for a job that is disabled or paused. */
+/** Returns the next slots; a disabled or paused job has none. */
 function upcoming({ definition, paused }: StoredJob, zone: string, after: Date, count: number): Date[] {
   if (!definition.enabled || paused !== null) return [];
   return nextSlots({ crons: definition.cron.map(parseCron), zone, after, count });
 }
 
+/** Returns the next slots of all jobs. */
 export function agendaView({
   items,
   truncated,
@@ -72,7 +73,7 @@ export function agendaView({
   };
 }
 
-/** A revision on the wire. */
+/** Returns a revision with its document. */
 export function revisionView(revision: StoredRevision): z.input<typeof revisionSchema> {
   return {
     number: revision.number,

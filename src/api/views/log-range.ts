@@ -1,12 +1,12 @@
-/** Cuts a range of bytes out of a text that comes in parts (RFC 9110, section 14). */
+/** Cuts a range of bytes out of a text that arrives in parts (RFC 9110, section 14). */
 
-/** Both ends are part of it; or so many bytes at the end. */
+/** The first and last byte, both included; or the number of bytes at the end. */
 export type ByteRange = { first: number; last: number } | { suffix: number };
 
-/** A longer range is answered by its first bytes, or a longer suffix by its last: it is held in memory. */
+/** Maximum size of a response, which is held in memory: the first bytes of a longer range, the last of a longer suffix. */
 export const MAX_RANGE_BYTES = 8 * 1_048_576;
 
-/** The range that a header asks for; undefined: everything, as for several ranges, other units and what cannot be read. */
+/** Parses a Range header. Returns undefined (the whole text) for several ranges, other units and invalid headers. */
 export function parseRange(header: string | undefined): ByteRange | undefined {
   const [, first = "", last = ""] = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? "") ?? [];
   if (first === "") return last === "" ? undefined : { suffix: Number(last) };
@@ -14,17 +14,24 @@ export function parseRange(header: string | undefined): ByteRange | undefined {
   return range.first <= range.last ? range : undefined;
 }
 
-/** What there is of a range. */
-export interface Cut {
+/** The available bytes of a range. */
+export interface RangePart {
   first: number;
-  /** Empty: there is nothing in the range. */
+  /** Empty when the range is beyond the end. */
   bytes: Buffer;
-  /** Bytes that were looked at: all there are when the range is empty, or a suffix. */
+  /** Number of bytes read; the total when the range is a suffix or beyond the end, or with `toEnd`. */
   seen: number;
 }
 
-/** @param toEnd look at all there is, so as to know how many bytes there are */
-export async function cutRange(texts: AsyncIterable<string>, range: ByteRange, toEnd: boolean): Promise<Cut> {
+/**
+ * Reads texts until the end of the range.
+ * @param toEnd read to the end of the text, to learn its total number of bytes
+ */
+export async function cutRange(
+  texts: AsyncIterable<string>,
+  range: ByteRange,
+  toEnd: boolean,
+): Promise<RangePart> {
   const isSuffix = "suffix" in range;
   const first = isSuffix ? 0 : range.first;
   const suffix = isSuffix ? Math.min(range.suffix, MAX_RANGE_BYTES) : Number.POSITIVE_INFINITY;

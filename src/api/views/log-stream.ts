@@ -1,19 +1,19 @@
-/** Output on its way to a caller: as plain text or as server-sent events, no faster than the caller takes it. */
+/** Streams output to a caller as plain text or server-sent events, no faster than the caller reads it. */
 
 import { Readable } from "node:stream";
 import type { FastifyReply } from "fastify";
 import type { LogStep } from "../../logs/follow.ts";
 
-/** Without anything else to say, events are followed by a comment after so long, in ms: proxies keep the line. */
+/** A comment follows this long (ms) after the last event, so that proxies keep an idle connection open. */
 const HEARTBEAT_MS = 15_000;
-/** How soon a client that lost the line is to come back, in ms. */
+/** How long (ms) a disconnected client should wait before it reconnects. */
 const RETRY_MS = 1_000;
-/** For callers that take nothing while the service stops, in ms. */
+/** How long (ms) a stopping service waits for callers that read nothing. */
 const FAREWELL_MS = 1_000;
 
 /**
- * The text of steps. An empty one comes first, which sends the headers.
- * @param cutOff called when the steps stop before the end of the run, which a text cannot say
+ * Returns the text of steps. The first text is empty; it makes the server send the headers.
+ * @param cutOff called when the steps stop before the end of the run, which plain text cannot express
  */
 export async function* plainText(steps: AsyncIterable<LogStep>, cutOff?: () => void): AsyncGenerator<string> {
   yield "";
@@ -25,7 +25,7 @@ export async function* plainText(steps: AsyncIterable<LogStep>, cutOff?: () => v
   if (!hasEnded) cutOff?.();
 }
 
-/** Steps as events `output`, whose id is a place to read on from, and `end`. */
+/** Converts steps to the events `output`, whose id is the position to continue from, and `end`. */
 export async function* eventStream(
   steps: AsyncIterable<LogStep>,
   now: () => number = () => performance.now(),
@@ -53,7 +53,7 @@ function eventOf(step: LogStep): string {
   }
 }
 
-/** Sends texts as they come. When `closing` is aborted they are to end; a caller who does not take them is cut off. */
+/** Sends texts as they arrive. After `closing` is aborted, a caller that does not read them within 1 s is disconnected. */
 export function sendTexts(
   reply: FastifyReply,
   texts: AsyncGenerator<string>,
@@ -70,7 +70,7 @@ export function sendTexts(
     clearTimeout(farewell);
     closing.removeEventListener("abort", onClosing);
   });
-  // So that a caller who has vanished without a word is noticed.
+  // Keepalive probes detect callers that disappeared without closing the connection.
   raw.socket?.setKeepAlive(true, HEARTBEAT_MS);
   return reply.header("x-accel-buffering", "no").send(Readable.from(texts));
 }

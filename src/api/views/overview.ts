@@ -1,4 +1,4 @@
-/** Counts and entries of the audit as the API answers them. */
+/** Converts counts and audit entries to responses. */
 import type { z } from "zod";
 import type { AuditRow } from "../../access/audit.ts";
 import type { DeletionCount } from "../../runs/retain.ts";
@@ -7,14 +7,15 @@ import type { Stats } from "../../runs/stats.ts";
 import type { SchedulerNumbers } from "../../scheduler/overdue.ts";
 import type { entrySchema, schedulerSchema, statsSchema } from "../schemas/overview.ts";
 
-/** An entry on the wire. */
+/** Returns an audit entry. */
 export function auditView({ at, changes, ...entry }: AuditRow): z.input<typeof entrySchema> {
   return { ...entry, at: at.toISOString(), changes: changes as Record<string, unknown> };
 }
 
 /**
- * @param scheduler as this process sees it
- * @param deleted by this process's retention
+ * Returns the counts of runs, deliveries and jobs.
+ * @param scheduler the numbers that this process knows
+ * @param deleted the rows that the retention of this process has deleted
  */
 export function statsView(
   stats: Stats,
@@ -45,6 +46,7 @@ export function statsView(
   };
 }
 
+/** Returns the numbers of the scheduler in whole milliseconds. */
 export function schedulerView(numbers: SchedulerNumbers): z.input<typeof schedulerSchema> {
   const whole = (ms: number | null) => ms && Math.round(ms);
   return {

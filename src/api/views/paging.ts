@@ -1,18 +1,18 @@
-/** Pages of lists: the query, opaque cursors and the Link header. */
+/** Paginates lists: time ranges, opaque cursors and the Link header. */
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { CarillonError } from "../../errors.ts";
 import type { TimeRange } from "../../postgres/ids.ts";
 import type { Moment } from "../schemas/run-queries.ts";
 
-/** An opaque cursor that stands after the last item of a page. */
+/** Encodes the key of the last item of a page as an opaque cursor; null for undefined. */
 export function writeCursor(last: string | undefined): string | null {
   return last === undefined ? null : Buffer.from(JSON.stringify([last])).toString("base64url");
 }
 
 /**
- * What a cursor stands after. Throws malformed_cursor.
- * @param last what the last item of a page may be
+ * Decodes a cursor to the key of the last item before it. Throws malformed_cursor.
+ * @param last the schema of such a key
  */
 export function readCursor(cursor: string | undefined, last: z.ZodType<string>): string | undefined {
   if (cursor === undefined) return undefined;
@@ -21,12 +21,12 @@ export function readCursor(cursor: string | undefined, last: z.ZodType<string>):
   } catch {
     throw new CarillonError(
       "malformed_cursor",
-      "take next_cursor of the page before as it is, or leave cursor out",
+      "send next_cursor of the previous page unchanged, or leave cursor out",
     );
   }
 }
 
-/** `Link: <...>; rel="next"`, so that a loop needs no JSON. */
+/** Sets `Link: <...>; rel="next"`, so that clients can page without parsing JSON. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): void {
   if (cursor === null) return;
   const next = new URL(request.url, "http://localhost");
@@ -34,7 +34,7 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
   reply.header("link", `<${next.pathname}${next.search}>; rel="next"`);
 }
 
-/** A page of a list whose items are known by their ids; `rows` has one more than `limit` when there is a next page. */
+/** Returns a page of a list whose cursor is an id; `rows` has one more than `limit` when there is a next page. */
 export function answerPage<Row, View extends { id: string }>(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -48,7 +48,7 @@ export function answerPage<Row, View extends { id: string }>(
   return { items, next_cursor: next };
 }
 
-/** The instants that a query means; ages count back from `now`, which is only asked for when it is needed. */
+/** Converts the time range of a query to instants. It calls `now` only when the query contains an age. */
 export async function rangeOf(
   { since, until }: { since?: Moment | undefined; until?: Moment | undefined },
   now: () => Promise<Date>,
@@ -56,7 +56,7 @@ export async function rangeOf(
   const instant = async (moment: Moment | undefined): Promise<Date | undefined> => {
     if (moment === undefined) return undefined;
     const ms = "at" in moment ? moment.at.getTime() : (await now()).getTime() - moment.agoMs;
-    // Nothing is older, and Postgres knows no year 0.
+    // No row is older than 1970, and Postgres has no year 0.
     return new Date(Math.max(0, ms));
   };
   return { since: await instant(since), until: await instant(until) };

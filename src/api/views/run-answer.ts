@@ -1,4 +1,4 @@
-/** Answers one run, waiting for its end where the caller asks for it. */
+/** Responds with one run, and first waits for its end when the caller asks for it. */
 import type { FastifyReply } from "fastify";
 import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
@@ -17,41 +17,41 @@ const runAnswer = (description: string, headers = {}) => ({
   content: { "application/json": { schema: runSchema }, "text/plain": { schema: logSchema } },
 });
 
-/** What a call that reads a run answers: the run, or its log for `Accept: text/plain`. */
+/** The responses of a call that reads a run: the run, or its log for `Accept: text/plain`. */
 export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
 
-/** What a cancel answers. */
+/** The responses of a cancel. */
 export const CANCEL_ANSWERS = {
   ...RUN_ANSWERS,
-  202: runAnswer("The run, which has not ended yet: its worker is told to end it"),
+  202: runAnswer("The run, which has not ended yet; its worker has been asked to stop it"),
 };
 
-/** What a call that makes a run answers: 202 unless the caller has waited for its end. */
+/** The responses of a call that creates a run: 202 unless the caller has waited for its end. */
 export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
 
-/** The same for a call that takes an Idempotency-Key. */
+/** The same for a call that accepts an Idempotency-Key. */
 export const KEYED_ANSWERS = triggerAnswers({ ...LOCATION, ...REPLAYED });
 
 function triggerAnswers(headers: object) {
   return {
     200: runAnswer("The run, or its log as text", headers),
-    202: runAnswer("The run, which was not waited for or has not ended yet", headers),
+    202: runAnswer("The run, which has not ended yet; or the caller did not wait", headers),
   };
 }
 
-/** How to answer a run. */
+/** The options of a response with a run. */
 export interface RunAnswer {
-  /** Wait for the end so long, in ms. */
+  /** Maximum time (ms) to wait for the end; default 0. */
   wait?: number | undefined;
-  /** Answer 424 when it has ended without success. */
+  /** Respond with 424 when the run has ended without success. */
   fail?: boolean | undefined;
-  /** The status when nobody has waited for its end, or in vain. */
+  /** The status when the caller did not wait, or the run did not end in that time. */
   unfinished: 200 | 202;
 }
 
 /**
- * Answers the run with its X-Run headers: 200 when the caller has waited for its end, else `unfinished`. Closing the connection
- * cancels nothing. Throws run_not_found, run_failed.
+ * Sends the run with its X-Run headers. The status is 200 when the caller has waited for its end, else `unfinished`.
+ * Closing the connection does not cancel the run. Throws run_not_found, run_failed.
  */
 export async function answerRun(
   { db }: Pick<Infra, "db">,
@@ -73,7 +73,7 @@ export async function answerRun(
       `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
     );
   }
-  // Who did not wait is told that the trigger was taken, however quick the run was; and one that was skipped never ran.
+  // A caller that did not wait gets `unfinished` even when the run was quick. A skipped run never ran.
   const awaited = wait > 0 && isFinal(state) && state !== "skipped";
   reply.code(awaited ? 200 : unfinished).header("vary", "accept");
   const type = preferred(reply.request, ["application/json", "text/plain"]);

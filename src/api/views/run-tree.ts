@@ -1,12 +1,12 @@
-/** The chain of a run: as a tree, drawn as lines of text, and as a Mermaid flowchart. */
+/** Shows the chain of a run as a tree, as lines of text, and as a Mermaid flowchart. */
 import type { ChainRun } from "../../runs/tree.ts";
 import { formatDuration } from "../../time/duration.ts";
 import type { RunTree, TreeNode } from "../schemas/run.ts";
 
 /**
- * The tree of a chain.
- * @param runs each after the one that triggered it
- * @param self the run that was asked for
+ * Builds the tree of a chain.
+ * @param runs the runs, each after the one that triggered it
+ * @param self the id of the requested run
  */
 export function treeView(runs: readonly ChainRun[], self: string, truncated: boolean): RunTree {
   const nodes = new Map(runs.map((run) => [run.id, nodeView(run, self)]));
@@ -37,14 +37,14 @@ function nodeView({ startedAt, finishedAt, ...run }: ChainRun, self: string): Tr
   };
 }
 
-/** A run on a walk through its chain, parents first. */
+/** One step of a walk through a chain, parents first. */
 interface TreeStep {
   node: TreeNode;
-  /** Counts the runs of the walk from 0. */
+  /** The number of the run in the walk, from 0. */
   index: number;
   /** The index of the run that triggered it; undefined for the first. */
   parent: number | undefined;
-  /** For each run on the way down to it, the first one left out: whether it is the last child. */
+  /** One entry for each run on the path to this run, without the first: whether it is the last child. */
   isLast: readonly boolean[];
 }
 
@@ -64,10 +64,10 @@ function* walk(tree: TreeNode): Generator<TreeStep, void> {
   yield* below(tree, undefined, []);
 }
 
-/** One line for each run, as the program `tree` draws folders. */
+/** Draws one line for each run, like the program `tree`. */
 export function drawTree(tree: RunTree): string {
   const lines = [...walk(tree)].map(({ node, isLast }) => branch(isLast) + describe(node));
-  const cut = tree.truncated ? ["(there are more runs than are shown)"] : [];
+  const cut = tree.truncated ? ["(more runs are not shown)"] : [];
   return [...lines, ...cut, ""].join("\n");
 }
 
@@ -89,18 +89,18 @@ function outcome({ state, status, duration_ms }: TreeNode): string[] {
   ].flat();
 }
 
-/** A flowchart: a box for each run, and an arrow from the run that triggered it, named after the event. */
+/** Returns a flowchart with a box for each run, and an arrow with the event from the run that triggered it. */
 export function mermaidTree(tree: RunTree): string {
   const lines = [...walk(tree)].flatMap(({ node, index, parent }) => [
     `  r${index}["${escaped(node.name)}<br>${outcome(node).join(", ")}"]`,
     ...(parent === undefined ? [] : [`  r${parent} -->|${node.event}| r${index}`]),
     ...(node.self ? [`  style r${index} stroke-width:4px`] : []),
   ]);
-  const cut = tree.truncated ? ['  more["there are more runs than are shown"]'] : [];
+  const cut = tree.truncated ? ['  more["more runs are not shown"]'] : [];
   return `${["flowchart TD", ...lines, ...cut].join("\n")}\n`;
 }
 
-/** Text inside quotes: characters that Mermaid would read as markup become their codes. */
+/** Escapes the characters that Mermaid treats as markup, for text inside quotes. */
 function escaped(text: string): string {
   return text.replaceAll(/["&<>`#;]/g, (character) => `#${character.charCodeAt(0)};`);
 }

@@ -1,4 +1,4 @@
-/** Runs as the API answers them. */
+/** Converts runs to responses. */
 import type { z } from "zod";
 import { type EventBody, thawBody } from "../../deliveries/rules/payloads.ts";
 import type { FullRun, RunDetail, RunSummary } from "../../runs/read.ts";
@@ -6,18 +6,18 @@ import { endInBytes } from "../../text/cuts.ts";
 import type { ParentRun, runSchema, runSummarySchema } from "../schemas/run.ts";
 import { deliveryView } from "./delivery.ts";
 
-/** A run's own log within its JSON; the whole of it is at `/runs/{id}/log`. */
+/** Maximum size of `log` in a run; `/runs/{id}/log` returns the whole log. */
 const LOG_BYTES = 64 * 1024;
 
 type Summary = z.input<typeof runSummarySchema>;
 type Run = z.input<typeof runSchema>;
 
-/** A run in a list. */
+/** Returns a run in a list. */
 export function runSummaryView(run: RunSummary): Summary {
   return { ...commonView(run), ...parentView(run) };
 }
 
-/** A whole run. */
+/** Returns a run with all its fields. */
 export function runView({ run, log, omittedBytes }: FullRun): Run {
   const shown = endInBytes(log, LOG_BYTES);
   return {

@@ -1,4 +1,4 @@
-/** Schedules: documents to definitions, and back to what the API answers. */
+/** Converts schedule documents to definitions, and definitions to responses. */
 import type { z } from "zod";
 import { invalidDocument } from "../../errors.ts";
 import type { ScheduleDefinition } from "../../jobs/rules/definition.ts";
@@ -9,10 +9,10 @@ import type { scheduleListSchema, scheduleSchema, scheduleViewSchema } from "../
 import { jobView } from "./job.ts";
 import { eventActions, eventsView, jobDefinition, jobDocument } from "./job-document.ts";
 
-/** The definition that a document means under a name. Throws invalid_document when it says another name. */
+/** Converts a document to the definition of a schedule. Throws invalid_document when its name differs from `name`. */
 export function namedSchedule(name: string, document: z.output<typeof scheduleSchema>): ScheduleDefinition {
   if (document.name !== undefined && document.name !== name) {
-    throw invalidDocument([{ path: "name", message: `must be ${name} as in the path, or be left out` }]);
+    throw invalidDocument([{ path: "name", message: `must be ${name}, as in the path, or be left out` }]);
   }
   return {
     name,
@@ -23,7 +23,7 @@ export function namedSchedule(name: string, document: z.output<typeof scheduleSc
   };
 }
 
-/** What a schedule says beside its jobs. */
+/** Returns the document of a schedule without its jobs. */
 export function settingsDocument(schedule: StoredSchedule) {
   return {
     ...(schedule.tzLocation !== null && { tz_location: schedule.tzLocation }),
@@ -34,7 +34,7 @@ export function settingsDocument(schedule: StoredSchedule) {
   };
 }
 
-/** The one document for a schedule; `namedSchedule` reads it back. */
+/** Converts a schedule to its document; `namedSchedule` is the inverse. */
 export function scheduleDocument({ schedule, jobs }: ScheduleState) {
   const documents = jobs.map(({ definition }) => {
     const { name, schedule: _, ...document } = jobDocument(definition);
@@ -43,7 +43,7 @@ export function scheduleDocument({ schedule, jobs }: ScheduleState) {
   return { ...settingsDocument(schedule), jobs: Object.fromEntries(documents) };
 }
 
-/** A schedule on the wire. */
+/** Returns a schedule with its jobs. */
 export function scheduleView(
   { schedule, jobs }: ScheduleState,
   defaultTimezone: string,
@@ -58,7 +58,7 @@ export function scheduleView(
   };
 }
 
-/** A schedule in a list. */
+/** Returns a schedule in a list, with the number of its jobs. */
 export function listedView(schedule: ListedSchedule): z.input<typeof scheduleListSchema>["items"][number] {
   const { jobs: _, ...view } = scheduleView({ schedule, jobs: [] }, "UTC", schedule.createdAt);
   return { ...view, jobs: schedule.jobs };

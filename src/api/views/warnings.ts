@@ -1,49 +1,51 @@
-/** Non-fatal problems of a document, which a save reports. */
+/** Finds the non-fatal problems of a document, which a save reports. */
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import type { EventsDocument } from "../schemas/events.ts";
 import type { Warning } from "../schemas/fields.ts";
 
-/** What warnings need to know beside the document. */
+/** The facts, beside the document, that warnings depend on. */
 export interface Advice {
-  /** The zone that the clocks of this host show. */
+  /** The time zone of this host. */
   hostTimezone: string;
-  /** The zone of documents that name none. */
+  /** The time zone of documents that set none. */
   defaultTimezone: string;
-  /** Why a webhook to this URL would be blocked; undefined: nothing speaks against it. */
+  /** Returns why a webhook to this URL would be blocked; undefined when it would not. */
   refusal: (url: string) => string | undefined;
 }
 
-interface Warned extends EventsDocument {
+/** The fields of jobs and schedules that warnings read. */
+interface DocumentPart extends EventsDocument {
   encoding?: string | undefined;
 }
 
-/** The parts of a job document, parsed or not, that warnings look at. */
-interface WarnedJob extends Warned {
+/** The fields of a job document, parsed or not, that warnings read. */
+interface JobPart extends DocumentPart {
   command: string | string[];
   cron?: string | string[] | undefined;
   timezone?: string | undefined;
 }
 
-interface WarnedSchedule extends Warned {
+/** The fields of a schedule document that warnings read. */
+interface SchedulePart extends DocumentPart {
   tz_location?: string | undefined;
-  jobs: Record<string, WarnedJob>;
+  jobs: Record<string, JobPart>;
 }
 
 const UTC_NAMES = ["UTC", "UCT", "Etc/UTC", "Etc/UCT", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu", "Universal"];
-/** What sh does not hand on as it is; `~`, `#` and `NAME=` only where a word, or the command, begins. */
+/** Characters that sh interprets; `~` and `#` only at the start of a word, `NAME=` only at the start of the command. */
 const SHELL_SYNTAX = /[|&;<>()$`\\"'*?[\n]|(?<!\S)[~#]|^\s*\w+=/;
 const MAX_SHOWN = 200;
 
 /**
- * Of a job, or of what a schedule says beside its jobs.
- * @param prefix stands before the paths, such as `jobs.coffee.`
+ * Returns the warnings for a job, or for a schedule without its jobs.
+ * @param prefix added to the front of each path, such as `jobs.coffee.`
  */
-export function jobWarnings(job: Warned, { refusal }: Advice, prefix = ""): Warning[] {
+export function jobWarnings(job: DocumentPart, { refusal }: Advice, prefix = ""): Warning[] {
   return [...addressWarnings(job, refusal, prefix), ...encodingWarnings(job, prefix)];
 }
 
-/** Of a whole schedule, which may be a file that was made for cheek. */
-export function scheduleWarnings(schedule: WarnedSchedule, advice: Advice): Warning[] {
+/** Returns the warnings for a whole schedule, which may be a cheek file. */
+export function scheduleWarnings(schedule: SchedulePart, advice: Advice): Warning[] {
   return [
     ...zoneWarnings(schedule, advice),
     ...jobWarnings(schedule, advice),
@@ -67,29 +69,29 @@ function addressWarnings(events: EventsDocument, refusal: Advice["refusal"], pre
   );
 }
 
-function encodingWarnings({ encoding }: Warned, prefix: string): Warning[] {
+function encodingWarnings({ encoding }: DocumentPart, prefix: string): Warning[] {
   if (encoding === undefined || /^(utf-?8|ascii)$/i.test(encoding)) return [];
-  return [{ path: `${prefix}encoding`, message: `output is read as UTF-8 and not as ${encoding}` }];
+  return [{ path: `${prefix}encoding`, message: `output is always read as UTF-8, not as ${encoding}` }];
 }
 
-// cheek splits a string at its blanks and hands the parts on as they are.
-function shellWarnings({ command }: WarnedJob, prefix: string): Warning[] {
+// cheek splits a string at spaces and passes the parts on unchanged.
+function shellWarnings({ command }: JobPart, prefix: string): Warning[] {
   const found = typeof command === "string" ? SHELL_SYNTAX.exec(command)?.[0] : undefined;
   if (typeof command !== "string" || found === undefined) return [];
   const list = JSON.stringify(command.split(/\s+/).filter((part) => part !== ""));
   const instead = list.length > MAX_SHOWN ? "as a list" : `as ${list}`;
-  const message = `this string runs through /bin/sh, where ${JSON.stringify(found.trim())} has a meaning; where it should have none, write the command ${instead}`;
+  const message = `this string runs through /bin/sh, which interprets ${JSON.stringify(found.trim())}; to prevent that, write the command ${instead}`;
   return [{ path: `${prefix}command`, message }];
 }
 
 // cheek reads cron expressions in the zone of its host.
-function zoneWarnings(schedule: WarnedSchedule, { hostTimezone, defaultTimezone }: Advice): Warning[] {
+function zoneWarnings(schedule: SchedulePart, { hostTimezone, defaultTimezone }: Advice): Warning[] {
   const same = hostTimezone === defaultTimezone || [hostTimezone, defaultTimezone].every(isUtc);
   const concerns = Object.values(schedule.jobs).some(
     ({ cron = [], timezone }) => cron.length > 0 && timezone === undefined,
   );
   if (schedule.tz_location !== undefined || same || !concerns) return [];
-  const message = `without it cron expressions are read in ${defaultTimezone}, and this host is in ${hostTimezone}`;
+  const message = `not set: cron expressions use the time zone ${defaultTimezone}, but the time zone of this host is ${hostTimezone}`;
   return [{ path: "tz_location", message }];
 }
 
