@@ -37,7 +37,11 @@ export const deliveryRoutes =
         if (runId !== undefined) await readRunState(db, runId);
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
         const deliveries = await readDeliveries(db, request.caller, filter, page);
-        return answerPage(request, reply, deliveries, limit, deliverySummaryView);
+        return answerPage(request, reply, deliveries, {
+          limit,
+          key: ({ id }) => id,
+          view: deliverySummaryView,
+        });
       },
     );
 

@@ -1,7 +1,7 @@
 /** The calls that save and delete single jobs. */
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { CarillonError, invalidDocument } from "../../errors.ts";
+import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
 import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
@@ -11,7 +11,7 @@ import { triggerRun } from "../../runs/trigger-by-caller.ts";
 import { createJob, deleteJob, editJob, putJob, type SavedJob } from "../../schedules/save-job.ts";
 import { parseDocument } from "../plugins/validation.ts";
 import { nameSchema, type Warning } from "../schemas/fields.ts";
-import { type JobDocument, jobSchema, putJobSchema } from "../schemas/job.ts";
+import { jobSchema, putJobSchema } from "../schemas/job.ts";
 import { savedJobSchema } from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
 import {
@@ -20,11 +20,12 @@ import {
   savedOrChangesSchema,
   saveQuerySchema,
 } from "../schemas/saves.ts";
+import { TRIGGER_ANSWERS } from "../schemas/trigger.ts";
 import type { ApiSettings } from "../settings.ts";
 import { changesOfJob } from "../views/changes.ts";
 import { jobView } from "../views/job.ts";
-import { jobDefinition, jobDocument } from "../views/job-document.ts";
-import { answerRun, TRIGGER_ANSWERS } from "../views/run-answer.ts";
+import { jobDefinition, jobDocument, namedJob } from "../views/job-document.ts";
+import { answerRun } from "../views/run-answer.ts";
 import { jobWarnings } from "../views/warnings.ts";
 
 const PATH = "/api/v1/jobs";
@@ -100,7 +101,7 @@ const jobChanges =
         },
       },
       async ({ params: { name }, query: { dry_run: dryRun = false }, body, caller }, reply) => {
-        const saved = await putJob(infra, caller, namedDefinition(name, body), { dryRun });
+        const saved = await putJob(infra, caller, namedJob(name, body), { dryRun });
         if (saved.before === undefined && !dryRun) reply.code(201).header("location", jobPath(name));
         return answer(saved, jobWarnings(body, advice), dryRun);
       },
@@ -151,16 +152,7 @@ async function savedView(db: Database, job: StoredJob, defaultTimezone: string, 
 function applyPatch({ definition }: StoredJob, patch: Record<string, unknown>) {
   const document = parseDocument(putJobSchema, patchJobDocument(jobDocument(definition), patch));
   // Only null removes the schedule, and a job without a schedule belongs to the default one.
-  return namedDefinition(definition.name, { schedule: DEFAULT_SCHEDULE, ...document });
-}
-
-/** Returns the definition of a document. Throws invalid_document when its name differs from the path. */
-function namedDefinition(
-  name: string,
-  { name: given, ...document }: JobDocument & { name?: string | undefined },
-) {
-  if (given === undefined || given === name) return jobDefinition(name, document);
-  throw invalidDocument([{ path: "name", message: `must be ${name}, as in the path, or be left out` }]);
+  return namedJob(definition.name, { schedule: DEFAULT_SCHEDULE, ...document });
 }
 
 function jobPath(name: string): string {

@@ -11,13 +11,14 @@ import {
   jobViewSchema,
   nextQuerySchema,
   nextSchema,
+  pauseSchema,
   revisionListSchema,
   revisionSchema,
 } from "../schemas/job-answers.ts";
 import { problems } from "../schemas/problem.ts";
 import type { ApiSettings } from "../settings.ts";
 import { jobView, nextView, revisionView } from "../views/job.ts";
-import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
 import { jobSaves } from "./job-saves.ts";
 import { validateRoute } from "./validate.ts";
 
@@ -61,10 +62,11 @@ const jobReads =
           limit: limit + 1,
         });
         const now = await db.now();
-        const items = jobs.slice(0, limit).map((job) => jobView(job, defaultTimezone, now));
-        const next = jobs.length > limit ? writeCursor(items.at(-1)?.name) : null;
-        linkNext(request, reply, next);
-        return { items, next_cursor: next };
+        return answerPage(request, reply, jobs, {
+          limit,
+          key: ({ definition }) => definition.name,
+          view: (job) => jobView(job, defaultTimezone, now),
+        });
       },
     );
 
@@ -120,10 +122,11 @@ const revisionReads =
         const last = readCursor(cursor, z.string().regex(/^\d{1,9}$/));
         const page = { before: last === undefined ? undefined : Number(last), limit: limit + 1 };
         const revisions = await readRevisions(db, request.caller, request.params.name, page);
-        const items = revisions.slice(0, limit).map(revisionView);
-        const next = revisions.length > limit ? writeCursor(items.at(-1)?.number.toString()) : null;
-        linkNext(request, reply, next);
-        return { items, next_cursor: next };
+        return answerPage(request, reply, revisions, {
+          limit,
+          key: ({ number }) => String(number),
+          view: revisionView,
+        });
       },
     );
 
@@ -142,14 +145,6 @@ const revisionReads =
         revisionView(await readRevision(db, caller, name, number)),
     );
   };
-
-const pauseSchema = z
-  .strictObject({
-    by: z.string().min(1).max(200).optional().describe("Who pauses the job; text for readers"),
-    reason: z.string().min(1).max(2_000).optional().describe("Why; text for readers"),
-  })
-  .optional()
-  .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
 
 const jobPauses =
   (infra: Infra, { defaultTimezone }: Pick<ApiSettings, "defaultTimezone">): FastifyPluginAsyncZod =>

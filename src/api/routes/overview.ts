@@ -32,7 +32,8 @@ export const auditRoutes =
         const { limit, cursor, actor, action, target, ...range } = request.query;
         const filter = { actor, action, target, ...(await rangeOf(range, db.now)) };
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        return answerPage(request, reply, await readAudit(db, filter, page), limit, auditView);
+        const entries = await readAudit(db, filter, page);
+        return answerPage(request, reply, entries, { limit, key: ({ id }) => id, view: auditView });
       },
     );
   };

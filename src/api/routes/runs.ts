@@ -5,29 +5,25 @@ import type { Infra } from "../../infra.ts";
 import type { Database } from "../../postgres/client.ts";
 import { cancelRun } from "../../runs/cancel.ts";
 import { type RunFilter, readRuns } from "../../runs/list.ts";
-import { requireRun } from "../../runs/read.ts";
+import { type RunSummary, requireRun } from "../../runs/read.ts";
 import { readTree } from "../../runs/tree.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import {
-  drawnTreeSchema,
-  mermaidTreeSchema,
-  runListSchema,
-  runQuerySchema,
-  runTreeSchema,
-  waitQuerySchema,
-} from "../schemas/run.ts";
+import { drawnTreeSchema, mermaidTreeSchema, runListSchema, runTreeSchema } from "../schemas/run.ts";
 import { jobRunsQuerySchema, runListQuerySchema } from "../schemas/run-queries.ts";
+import { CANCEL_ANSWERS, RUN_ANSWERS, runQuerySchema, waitQuerySchema } from "../schemas/trigger.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "../views/accept.ts";
 import { answerPage, rangeOf, readCursor } from "../views/paging.ts";
 import { runSummaryView } from "../views/run.ts";
-import { answerRun, CANCEL_ANSWERS, RUN_ANSWERS } from "../views/run-answer.ts";
+import { answerRun } from "../views/run-answer.ts";
 import { drawTree, mermaidTree, treeView } from "../views/run-tree.ts";
 
 const PATH = "/api/v1/runs";
 const params = z.object({ id: z.uuid() });
 const tags = ["runs"];
+/** How lists of runs become pages. */
+const LISTED = { key: ({ id }: RunSummary) => id, view: runSummaryView };
 
 /** All calls on runs except those that create one. */
 export const runRoutes =
@@ -55,7 +51,7 @@ const runLists =
       async (request, reply) => {
         const { job: jobs, schedule: schedules, ...query } = request.query;
         const runs = await readPage(db, query, { jobs, schedules });
-        return answerPage(request, reply, runs, query.limit, runSummaryView);
+        return answerPage(request, reply, runs, { limit: query.limit, ...LISTED });
       },
     );
 
@@ -73,7 +69,7 @@ const runLists =
       },
       async (request, reply) => {
         const runs = await readPage(db, request.query, { jobs: [request.params.name] });
-        return answerPage(request, reply, runs, request.query.limit, runSummaryView);
+        return answerPage(request, reply, runs, { limit: request.query.limit, ...LISTED });
       },
     );
   };

@@ -13,7 +13,7 @@ import { changesSchema, saveQuerySchema, schedulePatchSchema } from "../schemas/
 import { scheduleListSchema, scheduleSchema, scheduleViewSchema } from "../schemas/schedule.ts";
 import type { ApiSettings } from "../settings.ts";
 import { scheduleChanges } from "../views/changes.ts";
-import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
 import { listedView, namedSchedule, scheduleDocument, scheduleView } from "../views/schedule.ts";
 import { scheduleWarnings } from "../views/warnings.ts";
 
@@ -50,10 +50,7 @@ const scheduleReads =
         const { limit, cursor } = request.query;
         const page = { after: readCursor(cursor, nameSchema), limit: limit + 1 };
         const schedules = await readSchedules(db, request.caller, page);
-        const items = schedules.slice(0, limit).map(listedView);
-        const next = schedules.length > limit ? writeCursor(items.at(-1)?.name) : null;
-        linkNext(request, reply, next);
-        return { items, next_cursor: next };
+        return answerPage(request, reply, schedules, { limit, key: ({ name }) => name, view: listedView });
       },
     );
 

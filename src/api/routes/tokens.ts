@@ -8,7 +8,7 @@ import { nameSchema, pageQuerySchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
 import type { ApiSettings } from "../settings.ts";
 import { tokenRequest, tokenView } from "../views/credentials.ts";
-import { linkNext, readCursor, writeCursor } from "../views/paging.ts";
+import { answerPage, readCursor } from "../views/paging.ts";
 
 const PATH = "/api/v1/tokens";
 const params = z.object({ name: nameSchema });
@@ -51,10 +51,7 @@ export const tokenRoutes =
       async (request, reply) => {
         const { limit, cursor } = request.query;
         const rows = await readTokens(db, { after: readCursor(cursor, nameSchema), limit: limit + 1 });
-        const items = rows.slice(0, limit).map(tokenView);
-        const next = rows.length > limit ? writeCursor(items.at(-1)?.name) : null;
-        linkNext(request, reply, next);
-        return { items, next_cursor: next };
+        return answerPage(request, reply, rows, { limit, key: ({ name }) => name, view: tokenView });
       },
     );
 

@@ -5,9 +5,15 @@ import type { Infra } from "../../infra.ts";
 import { rerun, triggerRun } from "../../runs/trigger-by-caller.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
-import { runQuerySchema, triggerHeadersSchema, triggerSchema } from "../schemas/run.ts";
+import {
+  KEYED_ANSWERS,
+  runQuerySchema,
+  TRIGGER_ANSWERS,
+  triggerHeadersSchema,
+  triggerSchema,
+} from "../schemas/trigger.ts";
 import type { ApiSettings } from "../settings.ts";
-import { answerRun, KEYED_ANSWERS, TRIGGER_ANSWERS } from "../views/run-answer.ts";
+import { answerRun } from "../views/run-answer.ts";
 
 /** `POST /jobs/{name}/trigger` and `POST /runs/{id}/rerun`. */
 export const triggerRoutes =

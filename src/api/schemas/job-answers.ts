@@ -1,50 +1,12 @@
-/** The responses of calls on jobs, and their query parameters. */
+/** The responses of calls on jobs, and what these calls accept beside job documents. */
 import { z } from "zod";
-import { eventFields } from "./events.ts";
 import { JOB_VIEW } from "./examples.ts";
 import { durationSchema, warningsSchema, wholeNumberSchema } from "./fields.ts";
+import { documentFields } from "./job.ts";
 
 const NEXT_COUNT = 5;
 const MAX_NEXT_COUNT = 100;
 const time = z.iso.datetime();
-
-const documentFields = {
-  name: z.string(),
-  schedule: z.string(),
-  command: z.union([z.string(), z.array(z.string())]),
-  cron: z.union([z.string(), z.array(z.string())]).optional(),
-  timezone: z.string().describe("The IANA time zone that applies to `cron`"),
-  inherited_timezone: z
-    .string()
-    .optional()
-    .describe("Equal to `timezone`; present when the job sets none and inherits it"),
-  env: z.record(z.string(), z.union([z.string(), z.object({ secret: z.string() })])),
-  params: z.array(z.string()).optional(),
-  working_directory: z.string().optional(),
-  user: z.string().optional(),
-  retries: z.int(),
-  retry: z.object({
-    limit: z.int(),
-    delay: z.string(),
-    backoff: z.enum(["constant", "exponential"]),
-    max_delay: z.string().optional(),
-    jitter: z.number(),
-    exit_codes: z.array(z.int()),
-  }),
-  timeout: z.string().optional(),
-  concurrency: z.object({ limit: z.int(), policy: z.enum(["queue", "skip", "replace"]) }).optional(),
-  missed_runs: z.enum(["skip", "last", "all"]),
-  catchup_window: z.string(),
-  jitter: z.string().optional(),
-  pool: z.string(),
-  log_limit: z.string(),
-  log_retention_period: z.string().optional(),
-  allow_cycle: z.boolean().optional(),
-  enabled: z.boolean(),
-  description: z.string().optional(),
-  labels: z.record(z.string(), z.string()),
-  ...eventFields,
-};
 
 export const jobViewSchema = z
   .object({
@@ -72,6 +34,15 @@ export const savedJobSchema = z
 export const jobListSchema = z
   .object({ items: z.array(jobViewSchema), next_cursor: z.string().nullable() })
   .meta({ id: "JobList", example: { items: [JOB_VIEW], next_cursor: null } });
+
+/** The body of a pause; optional. */
+export const pauseSchema = z
+  .strictObject({
+    by: z.string().min(1).max(200).optional().describe("Who pauses the job; text for readers"),
+    reason: z.string().min(1).max(2_000).optional().describe("Why; text for readers"),
+  })
+  .optional()
+  .meta({ id: "Pause", example: { by: "ann", reason: "the machine is being descaled" } });
 
 export const nextQuerySchema = z.strictObject({
   count: wholeNumberSchema(1, MAX_NEXT_COUNT).default(NEXT_COUNT).describe("Number of slots"),

@@ -1,4 +1,4 @@
-/** The job document that the API accepts. */
+/** The job document: its fields in requests, and in responses. */
 import { z } from "zod";
 import { MAX_RETRIES, MAX_TIMEOUT_MS } from "../../jobs/rules/definition.ts";
 import { eventFields } from "./events.ts";
@@ -157,6 +157,45 @@ const jobFields = {
   next_runs: readOnlySchema,
   paused: readOnlySchema,
   warnings: readOnlySchema,
+};
+
+/** The fields of a job document in responses: no short forms, and defaults are written out. */
+export const documentFields = {
+  name: z.string(),
+  schedule: z.string(),
+  command: z.union([z.string(), z.array(z.string())]),
+  cron: z.union([z.string(), z.array(z.string())]).optional(),
+  timezone: z.string().describe("The IANA time zone that applies to `cron`"),
+  inherited_timezone: z
+    .string()
+    .optional()
+    .describe("Equal to `timezone`; present when the job sets none and inherits it"),
+  env: z.record(z.string(), z.union([z.string(), z.object({ secret: z.string() })])),
+  params: z.array(z.string()).optional(),
+  working_directory: z.string().optional(),
+  user: z.string().optional(),
+  retries: z.int(),
+  retry: z.object({
+    limit: z.int(),
+    delay: z.string(),
+    backoff: z.enum(["constant", "exponential"]),
+    max_delay: z.string().optional(),
+    jitter: z.number(),
+    exit_codes: z.array(z.int()),
+  }),
+  timeout: z.string().optional(),
+  concurrency: z.object({ limit: z.int(), policy: z.enum(["queue", "skip", "replace"]) }).optional(),
+  missed_runs: z.enum(["skip", "last", "all"]),
+  catchup_window: z.string(),
+  jitter: z.string().optional(),
+  pool: z.string(),
+  log_limit: z.string(),
+  log_retention_period: z.string().optional(),
+  allow_cycle: z.boolean().optional(),
+  enabled: z.boolean(),
+  description: z.string().optional(),
+  labels: z.record(z.string(), z.string()),
+  ...eventFields,
 };
 
 interface ShortForms {

@@ -1,63 +1,12 @@
-/** A run as the API returns it, and the input of triggers. */
+/** Runs as the API returns them: in full, in lists and as the tree of a chain. */
 import { z } from "zod";
 import { EVENTS } from "../../jobs/rules/definition.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../runs/rules/states.ts";
 import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY, RUN_TREE, RUN_TREE_DRAWN, RUN_TREE_MERMAID } from "./examples.ts";
-import { durationSchema, envSchema, flagSchema } from "./fields.ts";
 
-const MAX_WAIT_MS = 55_000;
 const time = z.iso.datetime();
 const attemptStates = Object.keys(ATTEMPT_TRANSITIONS) as AttemptState[];
-
-/** The body of a trigger; optional. */
-export const triggerSchema = z
-  .strictObject({
-    triggered_by: z
-      .string()
-      .min(1)
-      .max(200)
-      .optional()
-      .describe("A label of the caller; runs and notifications show it. Default: `api`"),
-    env: envSchema
-      .optional()
-      .describe("Variables that are added to `env` of the job; they override its values"),
-    events: z.boolean().optional().describe("`false`: the run fires no actions; default: true"),
-  })
-  .optional()
-  .meta({ id: "Trigger", example: { triggered_by: "CoffeeRequestButton", env: { CUP: "small" } } });
-
-/** The query of a call that can wait for the end of a run. */
-export const waitQuerySchema = z.strictObject({
-  wait: durationSchema(MAX_WAIT_MS, "55s")
-    .optional()
-    .describe("Respond when the run has ended, or after this time; at most 55s. Default: at once"),
-});
-
-/** The query of a call that returns one run. */
-export const runQuerySchema = waitQuerySchema
-  .extend({
-    fail: flagSchema
-      .optional()
-      .describe(
-        "`true`: respond with 424 when the run ends in another state than `succeeded`. Requires `wait`",
-      ),
-  })
-  .refine(({ fail, wait }) => !fail || wait !== undefined, {
-    path: ["fail"],
-    error: "requires wait, such as ?wait=30s&fail=true",
-  });
-
-/** The request headers of a trigger. */
-export const triggerHeadersSchema = z.looseObject({
-  "idempotency-key": z
-    .string()
-    .regex(/^[\x21-\x7e]{1,255}$/, { error: "must be 1 to 255 visible ASCII characters, and given once" })
-    .optional()
-    .describe(
-      "A repeated trigger with the same key returns the same run, for 24 h; another trigger with this key gets 422",
-    ),
-});
 
 /** The output of a command. */
 export const logSchema = z.string().meta({ example: RUN.log });

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { flagSchema, nameSchema, warningsSchema } from "./fields.ts";
 import { savedJobSchema } from "./job-answers.ts";
-import { runQuerySchema } from "./run.ts";
+import { runQuerySchema } from "./trigger.ts";
 
 const fieldChangesSchema = z.array(
   z.object({

@@ -1,4 +1,5 @@
 /** Converts job documents and their events to definitions, and back. */
+import { invalidDocument } from "../../errors.ts";
 import {
   ACTIONS,
   DEFAULT_CATCHUP_WINDOW_MS,
@@ -56,6 +57,15 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
     labels: document.labels ?? {},
     actions: eventActions(document),
   };
+}
+
+/** Converts a document to the definition of a job. Throws invalid_document when its name differs from `name`. */
+export function namedJob(
+  name: string,
+  { name: given, ...document }: JobDocument & { name?: string | undefined },
+): JobDefinition {
+  if (given === undefined || given === name) return jobDefinition(name, document);
+  throw invalidDocument([{ path: "name", message: `must be ${name}, as in the path, or be left out` }]);
 }
 
 /** Separates plain variables from those whose value is a secret. */

@@ -5,19 +5,14 @@ import { CarillonError } from "../../errors.ts";
 import type { TimeRange } from "../../postgres/ids.ts";
 import type { Moment } from "../schemas/run-queries.ts";
 
-/** Encodes the key of the last item of a page as an opaque cursor; null for undefined. */
-export function writeCursor(last: string | undefined): string | null {
-  return last === undefined ? null : Buffer.from(JSON.stringify([last])).toString("base64url");
-}
-
 /**
- * Decodes a cursor to the key of the last item before it. Throws malformed_cursor.
- * @param last the schema of such a key
+ * Decodes an opaque cursor to the key of the last item before it. Throws malformed_cursor.
+ * @param key the schema of such a key
  */
-export function readCursor(cursor: string | undefined, last: z.ZodType<string>): string | undefined {
+export function readCursor(cursor: string | undefined, key: z.ZodType<string>): string | undefined {
   if (cursor === undefined) return undefined;
   try {
-    return z.tuple([last]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
+    return z.tuple([key]).parse(JSON.parse(Buffer.from(cursor, "base64url").toString()))[0];
   } catch {
     throw new CarillonError(
       "malformed_cursor",
@@ -26,26 +21,38 @@ export function readCursor(cursor: string | undefined, last: z.ZodType<string>):
   }
 }
 
-/** Sets `Link: <...>; rel="next"`, so that clients can page without parsing JSON. */
-export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): void {
-  if (cursor === null) return;
-  const next = new URL(request.url, "http://localhost");
-  next.searchParams.set("cursor", cursor);
-  reply.header("link", `<${next.pathname}${next.search}>; rel="next"`);
+function writeCursor(key: string): string {
+  return Buffer.from(JSON.stringify([key])).toString("base64url");
 }
 
-/** Returns a page of a list whose cursor is an id; `rows` has one more than `limit` when there is a next page. */
-export function answerPage<Row, View extends { id: string }>(
+/** How a list becomes pages. */
+interface PageOptions<Row, View> {
+  /** Maximum number of items of a page. */
+  limit: number;
+  /** The unique field that the list is sorted by; a cursor contains its value. */
+  key: (row: Row) => string;
+  view: (row: Row) => View;
+}
+
+/**
+ * Returns a page, and sets `Link: <...>; rel="next"` when another page follows, so that clients can page without parsing JSON.
+ * @param rows one more than `limit` when another page follows
+ */
+export function answerPage<Row, View>(
   request: FastifyRequest,
   reply: FastifyReply,
   rows: readonly Row[],
-  limit: number,
-  view: (row: Row) => View,
+  { limit, key, view }: PageOptions<Row, View>,
 ): { items: View[]; next_cursor: string | null } {
-  const items = rows.slice(0, limit).map(view);
-  const next = rows.length > limit ? writeCursor(items.at(-1)?.id) : null;
-  linkNext(request, reply, next);
-  return { items, next_cursor: next };
+  const shown = rows.slice(0, limit);
+  const last = rows.length > limit ? shown.at(-1) : undefined;
+  const next = last === undefined ? null : writeCursor(key(last));
+  if (next !== null) {
+    const path = new URL(request.url, "http://localhost");
+    path.searchParams.set("cursor", next);
+    reply.header("link", `<${path.pathname}${path.search}>; rel="next"`);
+  }
+  return { items: shown.map(view), next_cursor: next };
 }
 
 /** Converts the time range of a query to instants. It calls `now` only when the query contains an age. */

@@ -5,39 +5,9 @@ import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
 import { readRun, waitForRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
-import { LOCATION, REPLAYED, RUN_HEADERS } from "../schemas/answer-headers.ts";
-import { logSchema, runSchema } from "../schemas/run.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
 import { runView } from "./run.ts";
-
-const runAnswer = (description: string, headers = {}) => ({
-  description,
-  headers: { ...RUN_HEADERS, ...headers },
-  content: { "application/json": { schema: runSchema }, "text/plain": { schema: logSchema } },
-});
-
-/** The responses of a call that reads a run: the run, or its log for `Accept: text/plain`. */
-export const RUN_ANSWERS = { 200: runAnswer("The run, or its log as text") };
-
-/** The responses of a cancel. */
-export const CANCEL_ANSWERS = {
-  ...RUN_ANSWERS,
-  202: runAnswer("The run, which has not ended yet; its worker has been asked to stop it"),
-};
-
-/** The responses of a call that creates a run: 202 unless the caller has waited for its end. */
-export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
-
-/** The same for a call that accepts an Idempotency-Key. */
-export const KEYED_ANSWERS = triggerAnswers({ ...LOCATION, ...REPLAYED });
-
-function triggerAnswers(headers: object) {
-  return {
-    200: runAnswer("The run, or its log as text", headers),
-    202: runAnswer("The run, which has not ended yet; or the caller did not wait", headers),
-  };
-}
 
 /** The options of a response with a run. */
 export interface RunAnswer {
