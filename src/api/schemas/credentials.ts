@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { SCOPES } from "../../access/rules/grants.ts";
 import { MIN_SECRET_BYTES } from "../../text/redaction.ts";
-import { durationSchema, nameSchema } from "./fields.ts";
+import { durationSchema, nameSchema, pageSchema } from "./fields.ts";
 
 const MAX_SECRET_BYTES = 16_384;
 const bytes = (text: string) => Buffer.byteLength(text);
@@ -62,7 +62,7 @@ export const newTokenSchema = z
       .max(SCOPES.length)
       .refine((scopes) => new Set(scopes).size === scopes.length, { error: "a scope is listed twice" })
       .describe(
-        "`read`: read everything except the values of secrets. `trigger`: trigger jobs and read their runs. `admin`: everything",
+        "`read`: read everything except the values of secrets, of `env` and of webhook URLs and headers. `trigger`: trigger jobs and read their runs. `admin`: everything",
       ),
     jobs: z
       .array(nameSchema)
@@ -128,6 +128,7 @@ export const madeTokenSchema = z
     },
   });
 
-export const tokenListSchema = z
-  .object({ items: z.array(tokenSchema), next_cursor: z.string().nullable() })
-  .meta({ id: "TokenList", example: { items: [TOKEN_EXAMPLE], next_cursor: null } });
+export const tokenListSchema = pageSchema(tokenSchema).meta({
+  id: "TokenList",
+  example: { items: [TOKEN_EXAMPLE], next_cursor: null },
+});

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
 import { DELIVERY, DELIVERY_SUMMARY } from "./examples.ts";
+import { pageSchema } from "./fields.ts";
 
 const time = z.iso.datetime();
 
@@ -10,18 +11,27 @@ export const DELIVERY_STATES = ["pending", "delivered", "failed", "blocked"] as 
 
 export const trySchema = z.object({
   started_at: time,
-  duration_ms: z.int(),
+  duration_ms: z.int().describe("Milliseconds until the response, or until the try failed"),
   status: z.int().nullable().describe("HTTP status of the response; null: there was no response"),
   error: z.string().nullable().describe("Why the try failed; null: it succeeded"),
-  response: z.string().nullable().describe("The first 2 KiB of the response body"),
+  response: z
+    .string()
+    .nullable()
+    .describe(
+      "The first 2 KiB of the response body; null: no response, or the caller lacks the scope `read`",
+    ),
 });
 
 const commonFields = {
   id: z.uuid().describe("The same for all tries; the body contains it as `delivery_id`"),
-  event: z.enum(EVENTS),
+  event: z.enum(EVENTS).describe("The event that created the delivery"),
   attempt: z.int().describe("The attempt that fired the event; 0 = first"),
   action: z.enum(ACTIONS),
-  url: z.string(),
+  url: z
+    .string()
+    .describe(
+      "Callers without the scope `admin` see no path and no query. `secret:NAME`: the URL is a secret",
+    ),
   state: z
     .enum(DELIVERY_STATES)
     .describe(
@@ -51,6 +61,7 @@ export const deliverySummarySchema = z
   })
   .meta({ id: "DeliverySummary", example: DELIVERY_SUMMARY });
 
-export const deliveryListSchema = z
-  .object({ items: z.array(deliverySummarySchema), next_cursor: z.string().nullable() })
-  .meta({ id: "DeliveryList", example: { items: [DELIVERY_SUMMARY], next_cursor: null } });
+export const deliveryListSchema = pageSchema(deliverySummarySchema).meta({
+  id: "DeliveryList",
+  example: { items: [DELIVERY_SUMMARY], next_cursor: null },
+});

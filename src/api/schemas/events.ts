@@ -64,7 +64,9 @@ function webhooksSchema<Secret extends typeof signingSchema | typeof unsignedSch
       z.union([
         webhookUrlSchema,
         z.strictObject({
-          url: z.union([webhookUrlSchema, z.strictObject({ secret: secretNameSchema })]),
+          url: z
+            .union([webhookUrlSchema, z.strictObject({ secret: secretNameSchema })])
+            .describe("The URL, or the name of a secret that contains it"),
           headers: headersSchema.optional(),
           secret,
         }),

@@ -165,8 +165,21 @@ export const pageQuerySchema = z.strictObject({
     .describe("`next_cursor` of the previous page; default: the first page"),
 });
 
+/** A page of a list. */
+export function pageSchema<Item extends z.ZodType>(item: Item) {
+  return z.object({
+    items: z.array(item),
+    next_cursor: z.string().nullable().describe("Send it as `cursor` to get the next page; null: last page"),
+  });
+}
+
 export const warningsSchema = z
-  .array(z.object({ path: z.string(), message: z.string() }))
+  .array(
+    z.object({
+      path: z.string().describe("The field, such as `on_error.notify_webhook.0`"),
+      message: z.string(),
+    }),
+  )
   .describe("Problems that did not stop the call: where they are and what they mean");
 
 export type Warning = z.output<typeof warningsSchema>[number];

@@ -1,7 +1,7 @@
 /** The responses of calls on jobs, and what these calls accept beside job documents. */
 import { z } from "zod";
 import { JOB_VIEW } from "./examples.ts";
-import { durationSchema, warningsSchema, wholeNumberSchema } from "./fields.ts";
+import { durationSchema, pageSchema, warningsSchema, wholeNumberSchema } from "./fields.ts";
 import { documentFields } from "./job.ts";
 
 const NEXT_COUNT = 5;
@@ -24,16 +24,22 @@ export const jobViewSchema = z
       .array(time)
       .describe("The next cron slots in UTC; empty while the job is paused or disabled"),
   })
-  .meta({ id: "JobView", example: JOB_VIEW });
+  .meta({
+    id: "JobView",
+    description:
+      "The job document in its long form, with all defaults. Its fields mean the same as in a request",
+    example: JOB_VIEW,
+  });
 
 /** The response to a save. */
 export const savedJobSchema = z
   .object({ ...jobViewSchema.shape, warnings: warningsSchema })
   .meta({ id: "SavedJob", example: { ...JOB_VIEW, warnings: [] } });
 
-export const jobListSchema = z
-  .object({ items: z.array(jobViewSchema), next_cursor: z.string().nullable() })
-  .meta({ id: "JobList", example: { items: [JOB_VIEW], next_cursor: null } });
+export const jobListSchema = pageSchema(jobViewSchema).meta({
+  id: "JobList",
+  example: { items: [JOB_VIEW], next_cursor: null },
+});
 
 /** The body of a pause; optional. */
 export const pauseSchema = z
@@ -130,6 +136,7 @@ export const revisionSchema = z
   })
   .meta({ id: "JobRevision", example: { ...REVISION, document } });
 
-export const revisionListSchema = z
-  .object({ items: z.array(revisionSchema), next_cursor: z.string().nullable() })
-  .meta({ id: "JobRevisionList", example: { items: [{ ...REVISION, document }], next_cursor: null } });
+export const revisionListSchema = pageSchema(revisionSchema).meta({
+  id: "JobRevisionList",
+  example: { items: [{ ...REVISION, document }], next_cursor: null },
+});

@@ -31,7 +31,7 @@ const retrySchema = z.strictObject({
     .min(0)
     .max(MAX_RETRIES)
     .optional()
-    .describe("Maximum number of attempts after the first; default: 0"),
+    .describe(`Maximum number of attempts after the first; default: 0, at most ${MAX_RETRIES}`),
   delay: durationSchema(MAX_DELAY_MS, "7d")
     .optional()
     .describe("Time before the next attempt; default: 5s, at most 7d"),
@@ -52,12 +52,18 @@ const retrySchema = z.strictObject({
     .array(z.int().min(1).max(255))
     .max(255)
     .optional()
-    .describe("Only these exit codes are retried; default or empty: all of them"),
+    .describe(
+      "Only failures with these exit codes are retried; default or empty: all of them. Timeouts, lost attempts and commands that could not start are retried in any case",
+    ),
 });
 
 const concurrencySchema = z
   .strictObject({
-    limit: z.int().min(1).max(MAX_LIMIT).describe("Maximum number of runs of the job at the same time"),
+    limit: z
+      .int()
+      .min(1)
+      .max(MAX_LIMIT)
+      .describe(`Maximum number of runs of the job at the same time, from 1 to ${MAX_LIMIT}`),
     policy: z
       .enum(["queue", "skip", "replace"])
       .optional()
@@ -76,7 +82,9 @@ const jobFields = {
   cron: z
     .union([cronSchema, z.array(cronSchema).max(50)])
     .optional()
-    .describe("A cron expression or a list of them; default: the job never runs on its own"),
+    .describe(
+      "A cron expression or a list of at most 50: 5 fields, 6 with leading seconds, or a word such as `@daily`. Default: the job never runs on its own",
+    ),
   timezone: timezoneSchema
     .optional()
     .describe("IANA time zone of `cron`; default: `tz_location` of the schedule, else DEFAULT_TIMEZONE"),
@@ -99,7 +107,12 @@ const jobFields = {
     .describe(
       "The account that runs the command; works only when the service runs as root. Default: the account of the service",
     ),
-  retries: z.int().min(0).max(MAX_RETRIES).optional().describe("Short for `retry: { limit }`; default: 0"),
+  retries: z
+    .int()
+    .min(0)
+    .max(MAX_RETRIES)
+    .optional()
+    .describe(`Short for \`retry: { limit }\`; default: 0, at most ${MAX_RETRIES}`),
   retry: retrySchema.optional().describe("When and how often failed attempts are retried"),
   timeout: durationSchema(MAX_TIMEOUT_MS, "23h")
     .refine((ms) => ms > 0, { error: "must be longer than 0s" })
@@ -114,7 +127,7 @@ const jobFields = {
     .enum(["skip", "last", "all"])
     .optional()
     .describe(
-      "What happens to slots that passed while no scheduler was running. `skip` (default): each is recorded as `missed`. `last`: the newest runs late. `all`: each runs late",
+      "What happens to slots that passed while no scheduler was running. `skip` (default): each is recorded as `missed`. `last`: the newest runs late, the others are recorded. `all`: each runs late. At most the newest 100 are recorded or run",
     ),
   catchup_window: durationSchema(MAX_CATCHUP_MS, "30d")
     .optional()
@@ -170,7 +183,9 @@ export const documentFields = {
     .string()
     .optional()
     .describe("Equal to `timezone`; present when the job sets none and inherits it"),
-  env: z.record(z.string(), z.union([z.string(), z.object({ secret: z.string() })])),
+  env: z
+    .record(z.string(), z.union([z.string(), z.object({ secret: z.string() })]))
+    .describe("Callers without the scope `admin` see the names; the values are `[redacted]`"),
   params: z.array(z.string()).optional(),
   working_directory: z.string().optional(),
   user: z.string().optional(),

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { RUN_STATES } from "../../runs/rules/states.ts";
 import { DELIVERY_STATES } from "./delivery.ts";
 import { STATS } from "./examples.ts";
-import { pageQuerySchema } from "./fields.ts";
+import { pageQuerySchema, pageSchema } from "./fields.ts";
 import { rangeFields } from "./run-queries.ts";
 
 const EXAMPLE = {
@@ -37,9 +37,10 @@ export const entrySchema = z
   })
   .meta({ id: "AuditEntry", example: EXAMPLE });
 
-export const auditListSchema = z
-  .object({ items: z.array(entrySchema), next_cursor: z.string().nullable() })
-  .meta({ id: "AuditList", example: { items: [EXAMPLE], next_cursor: null } });
+export const auditListSchema = pageSchema(entrySchema).meta({
+  id: "AuditList",
+  example: { items: [EXAMPLE], next_cursor: null },
+});
 
 const count = z.int().min(0);
 const age = z.int().min(0).nullable();

@@ -4,6 +4,7 @@ import { EVENTS } from "../../jobs/rules/definition.ts";
 import { ATTEMPT_TRANSITIONS, type AttemptState, RUN_STATES } from "../../runs/rules/states.ts";
 import { deliverySchema } from "./delivery.ts";
 import { RUN, RUN_SUMMARY, RUN_TREE, RUN_TREE_DRAWN, RUN_TREE_MERMAID } from "./examples.ts";
+import { pageSchema } from "./fields.ts";
 
 const time = z.iso.datetime();
 const attemptStates = Object.keys(ATTEMPT_TRANSITIONS) as AttemptState[];
@@ -32,7 +33,7 @@ const parentFields = {
 const triggerView = z.object({
   type: z.enum(["cron", "api", "job", "rerun", "catch_up"]),
   run_id: z.uuid().optional().describe("The run that triggered this one, or that this one repeats"),
-  event: z.enum(EVENTS).optional().describe("The event of that run"),
+  event: z.enum(EVENTS).optional().describe("The event of that run; absent for a rerun"),
 });
 
 const summaryFields = {
@@ -56,7 +57,7 @@ const summaryFields = {
   trigger: triggerView,
   scheduled_for: time.nullable().describe("The cron slot; null: another trigger"),
   started_at: time.nullable().describe("Start of the first attempt"),
-  finished_at: time.nullable(),
+  finished_at: time.nullable().describe("null: the run has not ended"),
   duration_ms: z
     .int()
     .nullable()
@@ -82,19 +83,23 @@ export const runSummarySchema = z
   .object({ ...summaryFields, triggered_by_job_run: z.object(parentFields).optional() })
   .meta({ id: "RunSummary", example: RUN_SUMMARY });
 
-export const runListSchema = z
-  .object({ items: z.array(runSummarySchema), next_cursor: z.string().nullable() })
-  .meta({ id: "RunList", example: { items: [RUN_SUMMARY], next_cursor: null } });
+export const runListSchema = pageSchema(runSummarySchema).meta({
+  id: "RunList",
+  example: { items: [RUN_SUMMARY], next_cursor: null },
+});
 
 const attemptSchema = z.object({
   attempt: z.int().describe("0 = first"),
   state: z.enum(attemptStates),
-  status: z.int().nullable().describe("Exit code; null: still running"),
+  status: z
+    .int()
+    .nullable()
+    .describe("Exit code; null: still running, or handed back by a worker that stopped"),
   reason: z.string().nullable().describe("Why the attempt ended, where the exit code does not say it"),
   worker: z.string().describe("The worker that ran the attempt"),
   started_at: time,
   finished_at: time.nullable(),
-  duration_ms: z.int().nullable(),
+  duration_ms: z.int().nullable().describe("Milliseconds; null: the attempt has not ended"),
 });
 
 /** The run that triggered another run, as it was at that time, with its own parents up the chain. */
@@ -120,7 +125,11 @@ const parentSchema = nearParentSchema
 export const runSchema = z
   .object({
     ...summaryFields,
-    env: z.record(z.string(), z.string()).describe("Variables that the trigger added to `env` of the job"),
+    env: z
+      .record(z.string(), z.string())
+      .describe(
+        "Variables that the trigger added to `env` of the job. Callers without the scope `admin` see the names; the values are `[redacted]`",
+      ),
     attempts: z.array(attemptSchema),
     deliveries: z.array(deliverySchema),
     log: z.string().describe("Output of the latest attempt, at most its last 64 KiB"),
@@ -139,7 +148,7 @@ const fields = {
     .nullable()
     .describe("The event of the parent run that triggered this run; null for the first run"),
   triggered_at: z.iso.datetime(),
-  duration_ms: z.int().nullable(),
+  duration_ms: z.int().nullable().describe("Milliseconds from the start of the first attempt to the end"),
   self: z.boolean().describe("Whether this is the requested run"),
 };
 

@@ -2,7 +2,14 @@
 import { z } from "zod";
 import { eventFields } from "./events.ts";
 import { SCHEDULE, SCHEDULE_LISTED, SCHEDULE_VIEW } from "./examples.ts";
-import { encodingSchema, nameSchema, readOnlySchema, retentionSchema, timezoneSchema } from "./fields.ts";
+import {
+  encodingSchema,
+  nameSchema,
+  pageSchema,
+  readOnlySchema,
+  retentionSchema,
+  timezoneSchema,
+} from "./fields.ts";
 import { jobInScheduleSchema } from "./job.ts";
 import { jobViewSchema } from "./job-answers.ts";
 
@@ -48,9 +55,6 @@ export const scheduleViewSchema = z
   })
   .meta({ id: "ScheduleView", example: SCHEDULE_VIEW });
 
-export const scheduleListSchema = z
-  .object({
-    items: z.array(z.object({ ...settingsFields, jobs: z.int().describe("Number of jobs"), ...times })),
-    next_cursor: z.string().nullable(),
-  })
-  .meta({ id: "ScheduleList", example: { items: [SCHEDULE_LISTED], next_cursor: null } });
+export const scheduleListSchema = pageSchema(
+  z.object({ ...settingsFields, jobs: z.int().describe("Number of jobs"), ...times }),
+).meta({ id: "ScheduleList", example: { items: [SCHEDULE_LISTED], next_cursor: null } });
