@@ -7,21 +7,24 @@ import { type Prisma, PrismaClient } from "./generated/client.ts";
 import { pendingMigrations } from "./migrations.ts";
 import { sessionConfig } from "./session.ts";
 
-/** What a transaction hands to its work: inside, nothing else may be awaited. */
+/** The client inside a transaction. Work in a transaction awaits nothing but queries on it. */
 export type Tx = Prisma.TransactionClient;
 
 export interface Database {
   prisma: PrismaClient;
-  /** Runs `work` in one transaction: all of it is committed, or nothing when it throws. */
+  /**
+   * Runs `work` in one transaction and rolls back when `work` throws. `work` runs again after a deadlock or a
+   * serialization conflict, up to four times in all.
+   */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
-   * The same for work that waits for one lock with all others of its kind: within this process they take turns, so
-   * that those that wait hold no connection.
+   * Like `transaction`, but calls within this process run one after another. For work that waits for one shared lock:
+   * a call that waits for its turn holds no connection.
    */
   transactionInTurn<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  /** The database's clock, which decides what is due. */
+  /** The time of the database's clock, which decides what is due. */
   now(): Promise<Date>;
-  /** Migrations of this release that the database lacks. */
+  /** The names of this release's migrations that the database lacks. */
   pendingMigrations(): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -29,7 +32,7 @@ export interface Database {
 const CONFLICT_TRIES = 4;
 
 /**
- * Connects lazily; the first query fails when nothing answers.
+ * Opens a pool of connections. Connects with the first query, which fails when the database does not answer.
  * @param options `silenceMs` as in `sessionConfig`
  */
 export function openDatabase(
@@ -37,7 +40,7 @@ export function openDatabase(
   { maxConnections = 10, silenceMs }: { maxConnections?: number; silenceMs?: number } = {},
 ): Database {
   const pool = new pg.Pool({ ...sessionConfig(connectionString, silenceMs), max: maxConnections });
-  // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
+  // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
   const transaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
@@ -47,9 +50,9 @@ export function openDatabase(
     prisma,
     transaction,
     transactionInTurn(work) {
-      const mine = turn.then(() => transaction(work));
-      turn = mine.catch(() => undefined);
-      return mine;
+      const result = turn.then(() => transaction(work));
+      turn = result.catch(() => undefined);
+      return result;
     },
     now: () => databaseNow(prisma),
     pendingMigrations: () => pendingMigrations(pool),
@@ -57,7 +60,7 @@ export function openDatabase(
   };
 }
 
-/** Work in a transaction is database work alone, so all of it can be done again. */
+/** Repeats a transaction after a conflict. This is safe because its work does nothing but queries. */
 async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -68,9 +71,9 @@ async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The database's clock; the same instant throughout one transaction. */
+/** Returns the time of the database's clock. It stays the same throughout one transaction. */
 export async function databaseNow(tx: Tx): Promise<Date> {
   const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT now() AS now`;
-  if (row === undefined) throw new Error("the database did not tell its time");
+  if (row === undefined) throw new Error("the database returned no time");
   return row.now;
 }

@@ -1,7 +1,7 @@
-/** Tells failures that pass, a database that is away or transactions in each other's way, from wrong queries. */
+/** Recognises transient database errors: the database is unreachable, or two transactions conflicted. */
 
-/** Prisma's codes for a database that cannot be reached, lets nobody in, breaks off or has no connection left. */
-const PRISMA_CODES = new Set([
+/** Prisma's codes: unreachable, login refused, connection broken, or no free connection. */
+const PRISMA_AWAY_CODES = new Set([
   "P1000",
   "P1001",
   "P1002",
@@ -14,31 +14,31 @@ const PRISMA_CODES = new Set([
   "P2037",
 ]);
 /**
- * Postgres' classes of the same: connection, authorization, catalog, resources, operator intervention, and the limits of
- * session.ts (25P03 idle in a transaction, 55P03 lock, 57014 statement); and Node's for sockets.
+ * Postgres' code classes for the same (connection, authorization, catalog, resources, operator intervention), the
+ * timeouts set in session.ts (25P03 idle in a transaction, 55P03 lock, 57014 statement), and Node's socket errors.
  */
-const OTHER_CODES =
+const OTHER_AWAY_CODES =
   /^(08|28|3D|53|57P|25P03|55P03|57014)|^(ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
 
-/** Prisma's code for a deadlock or a conflict, and Postgres' own two. */
+/** Prisma's code for a deadlock or write conflict, and Postgres' two codes for it. */
 const CONFLICT_CODES = new Set(["P2034", "40P01", "40001"]);
 
-/** What the driver says, without a code, when no connection became free or could be made in time, or one broke off. */
-const DRIVER_FAILURES =
+/** Messages of driver errors that have no code: no connection in time, or a broken connection. */
+const DRIVER_MESSAGES =
   /timeout exceeded when trying to connect|Connection terminated|connection error and is not queryable/;
 
-/** Whether an error, or what caused it, means that the database is away or has no connection for us. */
+/** Whether an error, or one of its causes, means that the database is unreachable or has no free connection. */
 export function isDatabaseAway(error: unknown): boolean {
-  if (error instanceof Error && DRIVER_FAILURES.test(error.message)) return true;
-  return codesOf(error).some((code) => PRISMA_CODES.has(code) || OTHER_CODES.test(code));
+  if (error instanceof Error && DRIVER_MESSAGES.test(error.message)) return true;
+  return codesOf(error).some((code) => PRISMA_AWAY_CODES.has(code) || OTHER_AWAY_CODES.test(code));
 }
 
-/** Whether Postgres ended a transaction because of another one: done again, it may go through. */
+/** Whether Postgres aborted a transaction because it conflicted with another one, so that a retry may succeed. */
 export function isConflict(error: unknown): boolean {
   return codesOf(error).some((code) => CONFLICT_CODES.has(code));
 }
 
-/** The codes of an error and of its causes. */
+/** Returns the codes of an error and of its causes. */
 function codesOf(error: unknown): string[] {
   const codes: string[] = [];
   for (let cause = error, depth = 0; cause !== null && typeof cause === "object" && depth < 6; depth++) {

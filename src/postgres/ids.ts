@@ -1,21 +1,24 @@
-/** Ids that sort by time (UUIDv7), and bounds of time as bounds of ids. */
+/** Makes ids that sort by time (UUIDv7), and turns a time range into a range of ids. */
 import { v7 as uuidv7 } from "uuid";
 
-/** A new id; later ones sort after earlier ones. */
+/** Returns a new id. It sorts after the ids made before it. */
 export function newId(): string {
   return uuidv7();
 }
 
-/** From `since` on, and before `until`. */
+/** Times t with since <= t < until; an unset bound is open. */
 export interface TimeRange {
   since?: Date | undefined;
   until?: Date | undefined;
 }
 
-/** Ids carry the clock of the node that made them, and times that of the database: they may differ by so much. */
+/** How far (ms) the clock of a node, which ids carry, may differ from the database's clock. */
 const SLACK_MS = 24 * 3_600_000;
 
-/** Ids (UUIDv7, which begin with their time) that rows of a time range can have; the times are still to be checked. */
+/**
+ * Returns the range of ids that rows of a time range can have, since an id begins with its time. The range is wider
+ * than the times by the slack of the clocks, so the query must compare the times too.
+ */
 export function idRange({ since, until }: TimeRange): { from: string | undefined; to: string | undefined } {
   return {
     from: since && lowestId(since.getTime() - SLACK_MS),

@@ -1,18 +1,18 @@
-/** Brings a database to this release's tables, and records that in the form that Prisma's own tools read. */
+/** Applies this release's migrations to a database and records them in the table that Prisma's own tools use. */
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import pg from "pg";
 import { OperatorError } from "../errors.ts";
-import { migrationConfig, readingUrl } from "./session.ts";
+import { migrationConfig, withReadableUrl } from "./session.ts";
 
 const DIRECTORY = path.join(import.meta.dirname, "../../prisma/migrations");
 
-// The key that `prisma migrate deploy` locks, so that it and we wait for each other too.
+// The key of Prisma's own advisory lock: `prisma migrate deploy` and Carillon wait for each other.
 const LOCK_KEY = 72707369;
 
-// Column for column what Prisma creates.
+// The columns are the same as in the table that Prisma creates.
 const HISTORY_TABLE = `
   CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     id VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -25,7 +25,7 @@ const HISTORY_TABLE = `
     applied_steps_count INTEGER NOT NULL DEFAULT 0
   )`;
 
-/** One folder of prisma/migrations: its name, which orders it, and the text of its migration.sql. */
+/** One folder of prisma/migrations: its name, which gives the order, and the text of its migration.sql. */
 export interface Migration {
   name: string;
   sql: string;
@@ -37,7 +37,7 @@ interface HistoryRow {
   finished_at: Date | null;
 }
 
-/** The migrations of this release, oldest first. */
+/** Returns the migrations of this release, oldest first. */
 export function readMigrations(): Migration[] {
   return readdirSync(DIRECTORY)
     .sort()
@@ -47,19 +47,20 @@ export function readMigrations(): Migration[] {
 }
 
 /**
- * Applies what the database does not have yet, each migration in a transaction of its own. Of several
- * processes that start together one applies and the others wait for it.
+ * Applies the migrations that the database lacks, each in its own transaction. When several processes start together,
+ * one applies them and the others wait for it.
  *
- * @returns the names applied by this call, oldest first
- * @throws Error that names the migration, if it fails (its changes are rolled back, earlier ones stay), was
- *   changed after it had been applied, was left unfinished by another tool, or comes from a newer release
+ * @returns the names of the migrations that this call applied, oldest first
+ * @throws OperatorError when the database does not answer, or naming a migration that failed (it is rolled back,
+ *   earlier ones stay), was changed after it was applied, was left unfinished by another tool, or belongs to a newer
+ *   release
  */
 export async function applyMigrations(
   connectionString: string,
   migrations: readonly Migration[] = readMigrations(),
 ): Promise<string[]> {
-  const client = readingUrl(() => new pg.Client(migrationConfig(connectionString)));
-  // A lost connection also rejects the query under way; without a listener it would end the process.
+  const client = withReadableUrl(() => new pg.Client(migrationConfig(connectionString)));
+  // A lost connection rejects the current query, which is enough. Without a listener it would also end the process.
   client.on("error", () => undefined);
   await client.connect().catch((cause: Error) => {
     const where = `${client.host}:${client.port}`;
@@ -73,7 +74,7 @@ export async function applyMigrations(
     await client.query(HISTORY_TABLE);
     const history = await readHistory(client);
     checkHistory(history, migrations);
-    const pending = notIn(history, migrations);
+    const pending = missingFrom(history, migrations);
     for (const migration of pending) await apply(client, migration);
     return pending.map(({ name }) => name);
   } finally {
@@ -82,8 +83,8 @@ export async function applyMigrations(
 }
 
 /**
- * The names of this release's migrations that the database lacks, oldest first. A newer release's are no
- * concern here: nodes of this one may go on while the others are replaced.
+ * Returns the names of this release's migrations that the database lacks, oldest first. Migrations of a newer release
+ * are ignored: nodes of this release keep running while a rolling upgrade replaces them.
  */
 export async function pendingMigrations(
   database: pg.Pool,
@@ -93,7 +94,7 @@ export async function pendingMigrations(
     `SELECT to_regclass('"_prisma_migrations"') IS NOT NULL AS present`,
   );
   const history = rows[0]?.present ? await readHistory(database) : [];
-  return notIn(history, migrations).map(({ name }) => name);
+  return missingFrom(history, migrations).map(({ name }) => name);
 }
 
 async function readHistory(database: pg.Client | pg.Pool): Promise<HistoryRow[]> {
@@ -110,24 +111,24 @@ function checkHistory(history: readonly HistoryRow[], migrations: readonly Migra
     const migration = known.get(name);
     if (migration === undefined) {
       throw new OperatorError(
-        `The database has migration ${name}, which this release does not know: a newer release has used it. ` +
-          "Start that release, or give this one a database of its own.",
+        `The database has migration ${name}, which this release does not know: a newer release has used the ` +
+          "database. Start the newer release, or give this one its own database.",
       );
     }
     if (finished_at === null) {
       throw new OperatorError(
-        `Migration ${name} was begun by another tool and not finished: resolve it there first.`,
+        `Another tool started migration ${name} and did not finish it: resolve it with that tool first.`,
       );
     }
     if (checksum !== checksumOf(migration)) {
       throw new OperatorError(
-        `Migration ${name} was changed after it had been applied: restore its migration.sql.`,
+        `Migration ${name} was changed after it was applied: restore its migration.sql.`,
       );
     }
   }
 }
 
-function notIn(history: readonly HistoryRow[], migrations: readonly Migration[]): Migration[] {
+function missingFrom(history: readonly HistoryRow[], migrations: readonly Migration[]): Migration[] {
   const finished = new Set(
     history.filter((row) => row.finished_at !== null).map((row) => row.migration_name),
   );

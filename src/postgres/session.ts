@@ -1,34 +1,33 @@
-/** How every session on the database is opened: in UTC, and with a limit on everything that may hang. */
+/** The settings of every database session: UTC, and a time limit on every operation that may hang. */
 import { Socket } from "node:net";
 import { OperatorError } from "../errors.ts";
 
 /**
- * Limits that Postgres itself keeps. Without them a node that stops inside a transaction blocks all others, and the
- * locks of one that vanished from the network stay for two hours.
+ * Limits that the server enforces. Without them a node that freezes inside a transaction blocks all other nodes, and
+ * the locks of a node that vanished from the network stay for two hours.
  */
 const SERVER_SETTINGS: Readonly<Record<string, string>> = {
-  // The driver adapter sends times without an offset: they are right only where the session's zone is UTC.
+  // The driver adapter sends times without an offset, so they are correct only in a UTC session.
   TimeZone: "UTC",
   idle_in_transaction_session_timeout: "10s",
   lock_timeout: "10s",
   statement_timeout: "12s",
-  // The server gives up a connection whose client is silent, after 10 s plus 3 probes; ignored on a unix socket.
+  // The server closes a connection whose client is silent for 10 s and then misses 3 probes. No effect on a unix socket.
   tcp_keepalives_idle: "10",
   tcp_keepalives_interval: "5",
   tcp_keepalives_count: "3",
 };
 
-/** Migrations may take long, and wait for another node that migrates. */
+/** Limits that do not apply to migrations: they may take long, and may wait for another node's migrations. */
 const UNLIMITED = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"];
 
-/** In ms. */
 const CONNECT_MS = 5_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** Longer than `statement_timeout`, so that a slow statement ends with Postgres' own error. */
 const SILENCE_MS = 15_000;
 const MIGRATION_SILENCE_MS = 15 * 60_000;
 
-/** What `pg` is given for one connection, or for each of a pool. */
+/** Options of `pg` for a client or a pool. */
 export interface SessionConfig {
   connectionString: string;
   options: string;
@@ -40,16 +39,16 @@ export interface SessionConfig {
 }
 
 /**
- * The settings of one connection, or of a pool's.
- * @param silenceMs the connection is closed when the server sends nothing for so long. A network that forgets a
- *   connection reports nothing: the kernel would resend for a quarter of an hour, and a driver that only gives up the
- *   query would put the dead connection back into its pool.
+ * Returns the options of a client or of a pool.
+ * @param silenceMs a connection without traffic for this long (ms) is closed. When a network drops a connection
+ *   silently, the kernel resends for a quarter of an hour. A query timeout of the driver would not help: it puts the
+ *   dead connection back into the pool.
  */
 export function sessionConfig(connectionString: string, silenceMs = SILENCE_MS): SessionConfig {
   return config(connectionString, SERVER_SETTINGS, silenceMs);
 }
 
-/** The settings of the connection that migrates: it may work and wait for minutes. */
+/** Returns the options of the client that applies migrations, which may work and wait for minutes. */
 export function migrationConfig(connectionString: string): SessionConfig {
   const settings = Object.entries(SERVER_SETTINGS).filter(([name]) => !UNLIMITED.includes(name));
   return config(connectionString, Object.fromEntries(settings), MIGRATION_SILENCE_MS);
@@ -66,7 +65,7 @@ function config(
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(" "),
     connectionTimeoutMillis: CONNECT_MS,
-    // A pool closes a connection that nobody uses before its silence would be taken for an error.
+    // The pool closes an unused connection before its silence would count as an error.
     idleTimeoutMillis: silenceMs / 2,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
@@ -74,7 +73,7 @@ function config(
   };
 }
 
-/** A socket that closes itself, with the error ETIMEDOUT, when nothing has passed for a while. */
+/** Returns a socket that closes itself with the error ETIMEDOUT after `silenceMs` without traffic. */
 function limitedSocket(silenceMs: number): Socket {
   const socket = new Socket();
   return socket.setTimeout(silenceMs, () => {
@@ -83,13 +82,16 @@ function limitedSocket(silenceMs: number): Socket {
   });
 }
 
-/** Throws an OperatorError that names DATABASE_URL, and never its password, when `make` cannot read it. */
-export function readingUrl<Made>(make: () => Made): Made {
+/**
+ * Creates a client or a pool from DATABASE_URL.
+ * @throws OperatorError that names DATABASE_URL but not its password, when `create` cannot read the URL
+ */
+export function withReadableUrl<T>(create: () => T): T {
   try {
-    return make();
+    return create();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // The parser's own messages name no value, but those of files do: sslrootcert, sslcert and sslkey.
+    // A file error may be shown: it names only the file of sslrootcert, sslcert or sslkey. A parser's error may not.
     const why = code === "ENOENT" || code === "EACCES" ? message : "it is not a valid connection URL";
     throw new OperatorError(`DATABASE_URL cannot be used: ${why}.`, { cause: error });
   }

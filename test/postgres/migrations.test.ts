@@ -1,4 +1,4 @@
-/** Holds the migrations to their promises: once, in order, whole, honest about what they find, and as Prisma does it. */
+/** Tests of the migrations: applied once, in order, all or nothing, and recorded as Prisma records them. */
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { missingMigration } from "../../scripts/database/migration.ts";
@@ -43,7 +43,7 @@ describe("applyMigrations", () => {
     ]);
   });
 
-  it("lets one of several processes apply and the others find it done", async () => {
+  it("applies each migration once when several processes start together", async () => {
     await using database = await emptyDatabase();
     const applied = await Promise.all(
       Array.from({ length: 4 }, () => applyMigrations(database.connectionString)),
@@ -51,7 +51,7 @@ describe("applyMigrations", () => {
     expect(applied.flat()).toEqual(NAMES);
   });
 
-  it("rolls a failing migration back, names it and keeps those before it", async () => {
+  it("rolls back a failing migration, names it and keeps the earlier ones", async () => {
     await using database = await emptyDatabase();
     const failing = { name: SECOND.name, sql: `${SECOND.sql} SELECT 1 / 0;` };
     await expect(applyMigrations(database.connectionString, [FIRST, failing])).rejects.toThrow(
@@ -61,7 +61,7 @@ describe("applyMigrations", () => {
     expect(await applyMigrations(database.connectionString, [FIRST, SECOND])).toEqual([SECOND.name]);
   });
 
-  it("keeps no change of a migration that it cannot record", async () => {
+  it("rolls back a migration that it cannot record", async () => {
     await using database = await emptyDatabase();
     const unrecordable = { name: "n".repeat(256), sql: SECOND.sql };
     await expect(applyMigrations(database.connectionString, [FIRST, unrecordable])).rejects.toThrow(
@@ -70,7 +70,7 @@ describe("applyMigrations", () => {
     expect(await tables(database.connectionString)).toEqual(["first"]);
   });
 
-  it("refuses a migration that was changed after it had been applied", async () => {
+  it("refuses a migration that was changed after it was applied", async () => {
     await using database = await emptyDatabase();
     await applyMigrations(database.connectionString, [FIRST]);
     const changed = { name: FIRST.name, sql: `${FIRST.sql} -- changed` };
@@ -88,7 +88,7 @@ describe("applyMigrations", () => {
     );
   });
 
-  it("refuses a migration that another tool left unfinished, until it is marked as rolled back", async () => {
+  it("refuses a migration that another tool left unfinished until it is marked as rolled back", async () => {
     await using database = await emptyDatabase();
     await applyMigrations(database.connectionString, [FIRST]);
     await execute(
@@ -96,7 +96,7 @@ describe("applyMigrations", () => {
       `INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('x', 'x', '${SECOND.name}')`,
     );
     await expect(applyMigrations(database.connectionString, [FIRST, SECOND])).rejects.toThrow(
-      `Migration ${SECOND.name} was begun by another tool`,
+      `Another tool started migration ${SECOND.name}`,
     );
     await execute(
       database.connectionString,
@@ -121,14 +121,14 @@ describe("applyMigrations", () => {
     );
     expect(row?.["at"]).toEqual(new Date("2026-07-01T12:00:00Z"));
     const [started, finished] = [Number(row?.["started_at"]), Number(row?.["finished_at"])];
-    // The clock of a server elsewhere may differ by seconds; a wrong zone would differ by an hour.
+    // The clock of a remote server may differ by seconds. A wrong zone would differ by an hour.
     expect(Math.abs(started - before)).toBeLessThan(600_000);
     expect(finished).toBeGreaterThanOrEqual(started);
   });
 });
 
 describe("pendingMigrations", () => {
-  it("lists what the database lacks, and does not mind a newer release", async () => {
+  it("lists the migrations that the database lacks, and ignores those of a newer release", async () => {
     await using database = await emptyDatabase();
     const pool = new pg.Pool({ connectionString: database.connectionString });
     try {
@@ -144,17 +144,17 @@ describe("pendingMigrations", () => {
 });
 
 describe("the migrations of this release", () => {
-  it("lead to schema.prisma", async () => {
+  it("produce the tables of schema.prisma", async () => {
     await using database = await emptyDatabase();
     expect(await missingMigration(database.connectionString)).toBe("");
   });
 
-  it("would be missed if they were not there", async () => {
+  it("are reported as missing when they are absent", async () => {
     await using database = await emptyDatabase();
     expect(await missingMigration(database.connectionString, [])).toContain('CREATE TABLE "job"');
   });
 
-  it("leave nothing to do for Prisma's own deploy", async () => {
+  it("leave nothing to do for `prisma migrate deploy`", async () => {
     await using database = await emptyDatabase();
     await applyMigrations(database.connectionString);
     const filters = { externalTables: [], externalEnums: [] };
@@ -181,7 +181,7 @@ describe("the migrations of this release", () => {
     });
   });
 
-  it("keep a name for one job that is not deleted", async () => {
+  it("allow one job of a name beside deleted jobs of the same name", async () => {
     await using database = await freshDatabase();
     const insert = (deletedAt: string): Promise<unknown> =>
       execute(
@@ -197,7 +197,7 @@ describe("the migrations of this release", () => {
 });
 
 describe("freshDatabase", () => {
-  it("copies the template for several tests at once, with pg-boss' schema", async () => {
+  it("copies the template, pg-boss' schema included, for several tests at once", async () => {
     const databases = await Promise.all(Array.from({ length: 3 }, () => freshDatabase()));
     for (const { connectionString, drop } of databases) {
       expect(await execute(connectionString, "SELECT * FROM pgboss.version")).toHaveLength(1);

@@ -1,9 +1,9 @@
-/** Tests of the limits that every session on the database has. */
+/** Tests of the time limits of every database session. */
 import pg from "pg";
 import { expect, it } from "vitest";
 import { openDatabase } from "../../src/postgres/client.ts";
 import { isDatabaseAway } from "../../src/postgres/failures.ts";
-import { migrationConfig, readingUrl, sessionConfig } from "../../src/postgres/session.ts";
+import { migrationConfig, sessionConfig, withReadableUrl } from "../../src/postgres/session.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { emptyDatabase } from "../support/database.ts";
 
@@ -17,7 +17,7 @@ async function settings(config: pg.ClientConfig): Promise<Record<string, string>
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
 }
 
-it("limits statements, locks and idle transactions, but not those of a migration", async () => {
+it("limits statements, locks and idle transactions, except in a migration", async () => {
   await using database = await emptyDatabase();
   const { connectionString } = database;
   expect(await settings(sessionConfig(connectionString))).toMatchObject({
@@ -34,7 +34,7 @@ it("limits statements, locks and idle transactions, but not those of a migration
   });
 });
 
-it("replaces connections that the network has forgotten, those inside a transaction too", async () => {
+it("replaces connections that the network silently dropped, also inside a transaction", async () => {
   await using database = await emptyDatabase();
   await using proxy = await startCutProxy(database.connectionString);
   const db = openDatabase(proxy.connectionString, { maxConnections: 2, silenceMs: 300 });
@@ -55,15 +55,15 @@ it("replaces connections that the network has forgotten, those inside a transact
     expect(refusal.status).toBe("rejected");
     expect(isDatabaseAway((refusal as PromiseRejectedResult).reason)).toBe(true);
   }
-  // No dead connection has come back into the pool.
+  // The pool holds no dead connection.
   const transactions = Array.from({ length: 4 }, () => db.transaction((tx) => tx.$queryRaw`SELECT 1 AS one`));
   expect(await Promise.all(transactions)).toEqual(Array(4).fill([{ one: 1 }]));
   await db.close();
 });
 
-it("reports a URL that cannot be used by the name of its variable and without the password", () => {
+it("reports an unusable URL with the name of its variable and without the password", () => {
   const url = "postgres://u:hush@h/db?sslrootcert=/nowhere/ca.pem";
-  const read = () => readingUrl(() => new pg.Client(sessionConfig(url)));
+  const read = () => withReadableUrl(() => new pg.Client(sessionConfig(url)));
   expect(read).toThrow(/^DATABASE_URL cannot be used: .*\/nowhere\/ca\.pem/);
   expect(read).not.toThrow(/hush/);
 });

@@ -1,4 +1,4 @@
-/** Lets one service at a time have a data folder. */
+/** The lock of a data folder: one service at a time uses it. */
 
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
@@ -7,11 +7,11 @@ import path from "node:path";
 import { OperatorError } from "../../errors.ts";
 
 /**
- * Takes the lock: a unix socket in the data folder that is listened on, so that the kernel drops it with its holder.
+ * Takes the lock by listening on a unix socket in the data folder. The kernel releases it when the process ends.
  *
- * @param link a short path to the data folder; its own may be too long for a socket
- * @param dataDir only named in the error
- * @throws if another service holds it
+ * @param link a short path to the data folder, whose own path may be too long for a socket
+ * @param dataDir the path that the error names
+ * @throws OperatorError when another service holds the lock
  */
 export async function lockData(link: string, dataDir: string): Promise<AsyncDisposable> {
   const address = path.join(link, "service.sock");
@@ -22,14 +22,14 @@ export async function lockData(link: string, dataDir: string): Promise<AsyncDisp
   }
   if (server === undefined) {
     throw new OperatorError(
-      `Another Carillon is running on ${dataDir}. Stop it, or give this one a DATA_DIR of its own; ` +
-        "to run several on the same data, set DATABASE_URL.",
+      `Another Carillon is running on ${dataDir}. Stop it, or give this one its own DATA_DIR. ` +
+        "To run several on the same data, set DATABASE_URL.",
     );
   }
   return server.unref();
 }
 
-/** @returns nothing if there is a socket already, be it dead or alive */
+/** Listens on a socket. Returns undefined when its file exists already, whether or not somebody listens on it. */
 async function listen(address: string): Promise<Server | undefined> {
   const server = createServer((visitor) => visitor.destroy());
   try {
@@ -41,6 +41,7 @@ async function listen(address: string): Promise<Server | undefined> {
   }
 }
 
+/** Whether a process listens on the socket. */
 async function isHeld(address: string): Promise<boolean> {
   const visitor = connect(address);
   try {

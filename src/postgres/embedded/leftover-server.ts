@@ -1,4 +1,4 @@
-/** Ends what a killed service left running on the files of the embedded Postgres. */
+/** Stops the Postgres processes that a killed service left running on the cluster. */
 
 import { execFile } from "node:child_process";
 import { readdir, readlink } from "node:fs/promises";
@@ -11,22 +11,24 @@ const STOP_MS = 60_000;
 const POLL_MS = 20;
 
 /**
- * Stops the server on the files, and sessions that outlived theirs. The caller holds the lock of the data folder:
- * whatever runs there has no service.
+ * Stops the server on the cluster, and sessions whose server has died. The caller holds the lock of the data folder, so
+ * no service uses these processes.
  *
- * @returns the process id that postmaster.pid still names though no server has it
- * @throws if something goes on for a minute
+ * @returns the process id in a leftover postmaster.pid, which belongs to no server
+ * @throws OperatorError when a process still runs after a minute
  */
 export async function stopLeftover(cluster: string): Promise<number | undefined> {
   const deadline = Date.now() + STOP_MS;
   for (;;) {
-    const named = Number((await readPidFile(cluster))?.[0]) || undefined;
-    const running = await processesOn(cluster, named);
-    if (running.length === 0) return named;
+    const serverPid = Number((await readPidFile(cluster))?.[0]) || undefined;
+    const running = await processesOn(cluster, serverPid);
+    if (running.length === 0) return serverPid;
     if (Date.now() > deadline)
-      throw new OperatorError(`Postgres processes on ${cluster} do not stop: end ${running}`);
-    const server = running.find((pid) => pid === named);
-    // A server takes its sessions with it. Without one they have nobody to save anything for.
+      throw new OperatorError(
+        `Postgres processes on ${cluster} do not stop. End them: ${running.join(", ")}`,
+      );
+    const server = running.find((pid) => pid === serverPid);
+    // A server ends its own sessions. Sessions without a server have nothing to save, so they quit at once.
     if (server !== undefined) signal(server, "SIGINT");
     else for (const pid of running) signal(pid, "SIGQUIT");
     await delay(POLL_MS);
@@ -37,19 +39,20 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // else it is gone already
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // ESRCH: it has already exited
   }
 }
 
-/** What of Postgres runs on the files. An id alone tells nothing: after a reboot it may be anybody's. */
-async function processesOn(cluster: string, named: number | undefined): Promise<number[]> {
-  if (process.platform !== "linux") return named && (await wasStartedOn(named, cluster)) ? [named] : [];
+/** Returns the Postgres processes on the cluster. The id alone is no proof: after a reboot it may be another process. */
+async function processesOn(cluster: string, serverPid: number | undefined): Promise<number[]> {
+  if (process.platform !== "linux")
+    return serverPid && (await wasStartedOn(serverPid, cluster)) ? [serverPid] : [];
   const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0);
   const found = await Promise.all(pids.map((pid) => runsIn(pid, cluster)));
   return pids.filter((_, index) => found[index]);
 }
 
-/** Postgres lives in its folder; the shell of somebody who looks around in there is not meant. */
+/** Whether a process is a Postgres whose working directory is the cluster. A shell in that folder does not count. */
 async function runsIn(pid: number, cluster: string): Promise<boolean> {
   try {
     const [folder, program] = await Promise.all(
@@ -57,11 +60,11 @@ async function runsIn(pid: number, cluster: string): Promise<boolean> {
     );
     return folder === cluster && /\/postgres( \(deleted\))?$/.test(program ?? "");
   } catch {
-    return false; // ended meanwhile, or another user's, hence not ours
+    return false; // it has exited, or belongs to another user and so is not ours
   }
 }
 
-/** The same for systems that do not tell where a process is. */
+/** The same for systems without /proc: looks for the cluster in the command line. */
 async function wasStartedOn(pid: number, cluster: string): Promise<boolean> {
   const ps = promisify(execFile)("ps", ["-o", "command=", "-p", String(pid)]);
   return ps.then(

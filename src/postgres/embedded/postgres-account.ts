@@ -1,4 +1,4 @@
-/** Decides as whom the embedded Postgres runs, which refuses to run as root. */
+/** Chooses the account that the embedded Postgres runs as, since Postgres refuses to run as root. */
 import { chmod, chown, readFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -7,19 +7,19 @@ import { type Account, runProgram } from "./program.ts";
 
 type User = Pick<Account, "uid" | "gid">;
 
-// What Linux agrees on where /etc/passwd does not tell.
+// The usual ids on Linux, used when /etc/passwd has no entry.
 const NOBODY: User = { uid: 65534, gid: 65534 };
 
 /**
- * The service's own account. For root it is another user who gets at the programs and the data, else root itself
- * in a user namespace, where it goes by another name.
+ * Returns the service's own account. For root, returns another user who can reach the programs and the data, or else
+ * root in a user namespace, where it has another user id.
  *
- * @param dataDir a real path; its mode is set so that nobody but the service and that user gets in
- * @throws an error that says what to do when root finds neither
+ * @param dataDir a path without symbolic links; its mode is set so that only the service and that user can enter
+ * @throws OperatorError that says what to do when root can use neither
  */
 export async function chooseAccount(dataDir: string, postgres: string): Promise<Account> {
   const own = { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, switchUser: false };
-  const wrapper = await tether(own);
+  const wrapper = await parentDeathWrapper(own);
   if (own.uid !== 0) {
     await chmod(dataDir, 0o700);
     return { ...own, wrapper };
@@ -29,30 +29,30 @@ export async function chooseAccount(dataDir: string, postgres: string): Promise<
   const nobody = users.get("nobody") ?? NOBODY;
   for (const user of [...(await ownersAround(dataDir, users)), nobody]) {
     const account = { ...user, switchUser: true, wrapper };
-    await admit(user, dataDir);
-    if (await reaches(account, dataDir, postgres)) return account;
+    await allowEntry(user, dataDir);
+    if (await canReach(account, dataDir, postgres)) return account;
   }
 
   await chmod(dataDir, 0o700);
-  // Not any number will do: initdb wants the user to have a name.
+  // The id must have a name in /etc/passwd: initdb requires one.
   const names = [`--map-user=${nobody.uid}`, `--map-group=${nobody.gid}`];
   const renamed = { ...own, wrapper: ["unshare", "--user", ...names, "--", ...wrapper] };
-  if (await reaches(renamed, dataDir, postgres)) return renamed;
+  if (await canReach(renamed, dataDir, postgres)) return renamed;
   throw new OperatorError(
-    `Postgres refuses to run as root, and no other user gets at ${dataDir}, ${tmpdir()} and ` +
+    `Postgres refuses to run as root, and no other user can reach ${dataDir}, ${tmpdir()} and ` +
       `${postgres}. Start Carillon as an ordinary user, or open the folders above them (chmod a+x), ` +
-      "or set DATABASE_URL to a Postgres of your own.",
+      "or set DATABASE_URL to your own Postgres.",
   );
 }
 
-/** The command that ends a program when its parent dies, however that happens; empty where there is none. */
-async function tether(own: Omit<Account, "wrapper">): Promise<string[]> {
+/** Returns the command prefix that ends a program when its parent dies; empty where the system has no such command. */
+async function parentDeathWrapper(own: Omit<Account, "wrapper">): Promise<string[]> {
   const wrapper = ["setpriv", "--pdeathsig", "INT", "--"];
   return (await succeeds({ ...own, wrapper }, "true", [])) ? wrapper : [];
 }
 
-/** Whether an account can enter the data folder and that of the socket, and run the program. */
-function reaches(account: Account, dataDir: string, postgres: string): Promise<boolean> {
+/** Whether an account can enter the data folder and the temporary folder, and run the program. */
+function canReach(account: Account, dataDir: string, postgres: string): Promise<boolean> {
   const script = 'cd "$0" && cd "$1" && exec "$2" --version';
   return succeeds(account, "sh", ["-c", script, dataDir, tmpdir(), postgres]);
 }
@@ -64,14 +64,14 @@ function succeeds(account: Account, program: string, args: string[]): Promise<bo
   );
 }
 
-/** Lets a user pass through a folder that is another's. */
-async function admit(user: User, folder: string): Promise<void> {
+/** Lets a user enter a folder that belongs to another user. */
+async function allowEntry(user: User, folder: string): Promise<void> {
   const { uid } = await stat(folder);
   if (uid !== user.uid) await chown(folder, uid, user.gid);
   await chmod(folder, uid === user.uid ? 0o700 : 0o710);
 }
 
-/** Who owns the folder and the one above it, without root. */
+/** Returns the owners of the folder and of its parent folder, except root. */
 async function ownersAround(folder: string, users: Map<string, User>): Promise<User[]> {
   const owners = await Promise.all(
     [folder, path.dirname(folder)].map(async (each) => (await stat(each)).uid),

@@ -1,19 +1,19 @@
-/** Starts the programs of the embedded Postgres as the account that was chosen for them. */
+/** Runs the programs of the embedded Postgres under a given account. */
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 
-/** As whom a program runs, and who owns what it writes. */
+/** The account that a program runs under. It owns the files that the program writes. */
 export interface Account {
   uid: number;
   gid: number;
-  /** Whether the program has to be switched to that user: it is not the one who starts it. */
+  /** Whether the account differs from the service's own, so that the program must change its user. */
   switchUser: boolean;
-  /** The command that the program is started through. */
+  /** The command that starts the program, as a prefix of its command line; may be empty. */
   wrapper: readonly string[];
 }
 
-// Nothing of the service's own: it holds secrets, and Postgres would heed PGPORT and the like.
+// Nothing is inherited from the service: its environment holds secrets, and PGPORT and the like would affect Postgres.
 const ENVIRONMENT = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   LC_ALL: "C",
@@ -21,9 +21,9 @@ const ENVIRONMENT = {
 };
 
 /**
- * Runs a program to its end.
+ * Runs a program and waits until it ends.
  *
- * @throws an error with what the program wrote to stderr if it fails
+ * @throws Error with the program's stderr when it fails
  */
 export async function runProgram(account: Account, program: string, args: readonly string[]): Promise<void> {
   const { file, rest, options } = command(account, program, args);
@@ -31,9 +31,9 @@ export async function runProgram(account: Account, program: string, args: readon
 }
 
 /**
- * Starts a program that goes on.
+ * Starts a program and returns while it runs.
  *
- * @param env what its environment holds besides the usual
+ * @param env additional environment variables
  */
 export function startProgram(
   account: Account,
@@ -46,7 +46,7 @@ export function startProgram(
     ...options,
     env: { ...options.env, ...env },
     stdio: ["ignore", "ignore", "pipe"],
-    // A group of its own: Ctrl-C in a terminal must reach the service only, which needs the program to the last.
+    // Its own process group: Ctrl-C in a terminal must reach only the service, which needs the program until it stops.
     detached: true,
   });
 }

@@ -1,4 +1,4 @@
-/** Runs the server of the embedded Postgres. */
+/** Starts the server process of the embedded Postgres, waits until it is ready, and creates the database. */
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -10,27 +10,29 @@ import { type Account, startProgram } from "./program.ts";
 import { PORT } from "./socket-folder.ts";
 
 const POLL_MS = 10;
-const LAST_WORDS = 10;
+/** How many log lines the error of an exit quotes. */
+const LAST_LINES = 10;
+/** The line of postmaster.pid that holds the server's status, counted from 0. */
 const STATUS_LINE = 7;
 
-/** What to start, and where. */
+/** Options of `startServer`; `postgres` is the path of the program. */
 export interface ServerOptions {
   account: Account;
   postgres: string;
   cluster: string;
   socketFolder: string;
-  /** The process id in postmaster.pid that is no server's. */
+  /** The process id in a leftover postmaster.pid, which belongs to no server. */
   stalePid: number | undefined;
   onLog: (line: string) => void;
 }
 
-/** A server that was started; it may not take connections yet. */
+/** A server process, which may not accept connections yet. */
 export interface Server {
   pid: number | undefined;
-  /** Asks for a fast shutdown: sessions are ended, the data is written. */
+  /** Requests a fast shutdown: the server ends its sessions and writes its data. */
   interrupt(): void;
-  /** Resolves when the process is gone, with an error that says how, and the last it said. */
-  gone: Promise<Error>;
+  /** Resolves when the process has exited, with an error that names the exit code and quotes the last log lines. */
+  exited: Promise<Error>;
 }
 
 /** Starts the server without waiting for it. */
@@ -50,50 +52,51 @@ export function startServer(options: ServerOptions): Server {
     options.cluster,
     ...Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`]),
   ];
-  // Postgres does not start while the id in postmaster.pid is somebody's, whoever that is; but its parent's parent,
-  // for which it takes this, does not count. To remove the file would also lift its guard against its own old children.
+  // Postgres refuses to start while any process has the id in postmaster.pid. It makes an exception for its own
+  // grandparent, so the stale id is passed off as that. Removing the file instead would disable Postgres' check for
+  // surviving children of the old server.
   const env = options.stalePid === undefined ? {} : { PG_GRANDPARENT_PID: String(options.stalePid) };
   const child = startProgram(options.account, options.postgres, args, env);
 
-  const lastWords: string[] = [];
+  const lastLines: string[] = [];
   createInterface({ input: child.stderr }).on("line", (line) => {
     options.onLog(line);
-    lastWords.push(line);
-    if (lastWords.length > LAST_WORDS) lastWords.shift();
+    lastLines.push(line);
+    if (lastLines.length > LAST_LINES) lastLines.shift();
   });
   const describe = (how: unknown): Error =>
-    new OperatorError([`The embedded Postgres ended (${how})`, ...lastWords].join("\n"));
-  const gone = once(child, "close").then(
+    new OperatorError([`The embedded Postgres ended (${how})`, ...lastLines].join("\n"));
+  const exited = once(child, "close").then(
     ([code, signal]) => describe(signal ?? `exit code ${code}`),
     describe,
   );
-  return { pid: child.pid, interrupt: () => child.kill("SIGINT"), gone };
+  return { pid: child.pid, interrupt: () => child.kill("SIGINT"), exited };
 }
 
-/** The address of a database of the server, in a form that libpq and node-postgres agree on. */
+/** Returns the address of a database of the server, in a form that both libpq and node-postgres read. */
 export function connectionString(socketFolder: string, database: string): string {
-  // Without port and sslmode, PGPORT and PGSSLMODE of the service's environment would decide.
+  // The port and sslmode are explicit, so that PGPORT and PGSSLMODE in the service's environment have no effect.
   const host = encodeURIComponent(socketFolder);
   return `postgresql://${NAME}@localhost/${database}?host=${host}&port=${PORT}&sslmode=disable`;
 }
 
 /**
- * Waits until the server takes connections, for as long as a recovery takes.
+ * Waits until the server accepts connections. There is no time limit: a crash recovery may take long.
  *
- * @throws if the server ends before
+ * @throws OperatorError when the server exits first
  */
-export async function untilReady(server: Server, cluster: string): Promise<void> {
-  const ended = server.gone.then((error) => Promise.reject(error));
-  while (!(await Promise.race([isReady(server, cluster), ended]))) await delay(POLL_MS);
+export async function waitUntilReady(server: Server, cluster: string): Promise<void> {
+  const exited = server.exited.then((error) => Promise.reject(error));
+  while (!(await Promise.race([isReady(server, cluster), exited]))) await delay(POLL_MS);
 }
 
-/** Reads it from postmaster.pid, as pg_ctl does: attempts to connect would fill the log with refusals. */
+/** Reads the status from postmaster.pid, as pg_ctl does. Trying to connect would fill the log with refusals. */
 async function isReady({ pid }: Server, cluster: string): Promise<boolean> {
   const lines = (await readPidFile(cluster)) ?? [];
   return lines[0] === String(pid) && lines[STATUS_LINE]?.trim() === "ready";
 }
 
-/** Creates the database, if it is not there, on a server that is ready. */
+/** Creates the database when it does not exist. The server must be ready. */
 export async function ensureDatabase(socketFolder: string): Promise<void> {
   const client = new pg.Client(sessionConfig(connectionString(socketFolder, "postgres")));
   try {

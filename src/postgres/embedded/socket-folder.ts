@@ -1,4 +1,4 @@
-/** Keeps the folder of the embedded Postgres' unix socket. */
+/** Creates the folder of the embedded Postgres' unix socket. */
 import { createHash } from "node:crypto";
 import { chmod, chown, lstat, mkdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,18 +6,18 @@ import path from "node:path";
 import { OperatorError } from "../../errors.ts";
 import type { Account } from "./program.ts";
 
-/** The port: a part of the socket's name, and nothing else. */
+/** The port. It is only a part of the socket's name, because the server opens no TCP port. */
 export const PORT = 5432;
 
-// What the kernels leave of sun_path on macOS; Linux has four bytes more.
+// The longest path of a unix socket on macOS. Linux allows four bytes more.
 const MAX_PATH_BYTES = 103;
 
 /**
- * Makes the folder, which is short enough for a socket's path however long that of the data is, and in it the link
- * `data` to `dataDir`. Only the account gets in, and root.
+ * Creates the folder and, in it, the symbolic link `data` to `dataDir`. The folder's path is short enough for a socket,
+ * however long the path of the data is. Only the account and root can enter.
  *
- * @param dataDir a real path
- * @throws if somebody else already made a folder of this name
+ * @param dataDir a path without symbolic links
+ * @throws OperatorError when a folder of this name belongs to another user
  */
 export async function prepareSocketFolder(dataDir: string, account: Account): Promise<string> {
   const name = `carillon-${createHash("sha256").update(dataDir).digest("hex").slice(0, 16)}`;
@@ -26,11 +26,9 @@ export async function prepareSocketFolder(dataDir: string, account: Account): Pr
 
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await lstat(folder);
-  // Whoever else has it could put a server of his own behind the socket.
+  // Another owner of the folder could put their own server behind the socket.
   if (!found.isDirectory() || ![process.geteuid?.(), account.uid].includes(found.uid)) {
-    throw new OperatorError(
-      `${folder} belongs to somebody else: remove it, or set TMPDIR to a folder of your own`,
-    );
+    throw new OperatorError(`${folder} belongs to another user: remove it, or set TMPDIR to your own folder`);
   }
   await chmod(folder, 0o700);
   if (found.uid !== account.uid) await chown(folder, account.uid, account.gid);

@@ -1,4 +1,4 @@
-/** The embedded Postgres: starts, restarts, and what may be left of an earlier one. */
+/** Tests of the embedded Postgres: starts, restarts, and leftovers of an earlier service. */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ import {
   startEmbeddedPostgres,
 } from "../../../src/postgres/embedded/embedded-postgres.ts";
 import { chooseAccount } from "../../../src/postgres/embedded/postgres-account.ts";
-import { startServer, untilReady } from "../../../src/postgres/embedded/server.ts";
+import { startServer, waitUntilReady } from "../../../src/postgres/embedded/server.ts";
 import { prepareSocketFolder } from "../../../src/postgres/embedded/socket-folder.ts";
 
 // A start takes about a second, on a busy machine several.
@@ -65,13 +65,13 @@ async function query(connectionString: string, sql: string): Promise<unknown[]> 
 
 async function session(connectionString: string): Promise<pg.Client & AsyncDisposable> {
   const client = new pg.Client({ connectionString });
-  client.on("error", () => undefined); // the end of the server; "end" follows
+  client.on("error", () => undefined); // emitted when the server ends, before "end"
   await client.connect();
   return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
 }
 
-/** Starts the server in a service of its own, and commits a row. */
-async function startElsewhere() {
+/** Starts the server in another service process, and commits a row. */
+async function startInOtherProcess() {
   const module = new URL("../../../src/postgres/embedded/embedded-postgres.ts", import.meta.url).href;
   const script = `import { startEmbeddedPostgres } from ${JSON.stringify(module)};
     console.log((await startEmbeddedPostgres({ dataDir: process.argv[1] })).connectionString);`;
@@ -93,14 +93,14 @@ async function serverPid(): Promise<number> {
   return Number.parseInt(await readFile(path.join(dataDir, "postgres", "postmaster.pid"), "utf8"), 10);
 }
 
-test("answers in UTC and from nowhere but its socket", async () => {
+test("works in UTC and listens only on its socket", async () => {
   const { connectionString } = await start();
   const settings = ["TimeZone", "listen_addresses", "fsync", "server_encoding"];
   const sql = `SELECT current_database(), ${settings.map((name) => `current_setting('${name}')`)}`;
   expect(await query(connectionString, sql)).toEqual(["carillon", "UTC", "", "on", "UTF8"]);
 });
 
-test("keeps its data over a restart", async () => {
+test("keeps its data after a restart", async () => {
   const first = await start();
   await query(first.connectionString, "CREATE TABLE restarted AS SELECT 1 AS one");
   await first.stop();
@@ -108,32 +108,32 @@ test("keeps its data over a restart", async () => {
   expect(await query(second.connectionString, "SELECT one FROM restarted")).toEqual([1]);
 });
 
-test("stopping twice is stopping", async () => {
+test("may be stopped twice", async () => {
   const postgres = await start();
   await Promise.all([postgres.stop(), postgres.stop()]);
   await expect(query(postgres.connectionString, "SELECT 1")).rejects.toThrow("ENOENT");
 });
 
-test("refuses a second service on the same data, and leaves the first alone", async () => {
+test("refuses a second service on the same data without disturbing the first", async () => {
   const { connectionString } = await start();
   await expect(start()).rejects.toThrow(`Another Carillon is running on ${dataDir}`);
   expect(await query(connectionString, "SELECT 1")).toEqual([1]);
 });
 
-test("refuses it also where its temporary directory is another", async () => {
+test("refuses a second service that has another temporary directory", async () => {
   await start();
   await useTemporaryDirectory("another");
   await expect(start()).rejects.toThrow("Another Carillon");
 });
 
-test("of two that start at once one wins", async () => {
+test("starts only one of two services that start at the same time", async () => {
   const results = await Promise.allSettled([start(), start()]);
   expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
 });
 
-test("ends with a service that is killed, and starts again with all that was committed", async ({ skip }) => {
-  if (!hasSetpriv) skip("there is no setpriv");
-  const { service, connectionString, row } = await startElsewhere();
+test("ends when its service is killed, and keeps committed rows", async ({ skip }) => {
+  if (!hasSetpriv) skip("setpriv is not installed");
+  const { service, connectionString, row } = await startInOtherProcess();
   const client = await session(connectionString);
   const ended = new Promise<void>((resolve) => client.once("end", resolve));
   service.kill("SIGKILL");
@@ -142,15 +142,15 @@ test("ends with a service that is killed, and starts again with all that was com
   expect(await query(again.connectionString, "SELECT row FROM kept")).toContain(row);
 });
 
-test("starts after the service and the server were killed, which left a session", async () => {
-  const { service, connectionString, row } = await startElsewhere();
+test("starts after service and server were killed and a session process survived", async () => {
+  const { service, connectionString, row } = await startInOtherProcess();
   await using busy = await session(connectionString);
   const computing = once(busy, "notice");
   const loop = "WHILE clock_timestamp() < now() + interval '1 minute' LOOP END LOOP";
   const sessionEnds = busy.query(`DO $$ BEGIN RAISE NOTICE 'here'; ${loop}; END $$`).catch(String);
   await computing;
   const pid = await serverPid();
-  service.kill("SIGSTOP"); // it must not see its server die
+  service.kill("SIGSTOP"); // so that it does not notice the death of its server
   process.kill(pid, "SIGKILL");
   const dead = once(service, "exit");
   service.kill("SIGKILL");
@@ -167,36 +167,36 @@ test("stops the server that a dead service left running", async () => {
   const cluster = await ensureCluster(dataDir, account, initdb);
   const onLog = () => undefined;
   const leftover = startServer({ account, postgres, cluster, socketFolder, stalePid: undefined, onLog });
-  await untilReady(leftover, cluster);
+  await waitUntilReady(leftover, cluster);
   const { connectionString } = await start();
-  expect(String(await leftover.gone)).toContain("database system is shut down");
+  expect(String(await leftover.exited)).toContain("database system is shut down");
   expect(await query(connectionString, "SELECT 1")).toEqual([1]);
 });
 
-test("is not kept from starting by a postmaster.pid that names a stranger", async () => {
-  // Where Postgres runs under our own user id, so that it could signal the stranger.
+test("starts although postmaster.pid names an unrelated process", async () => {
+  // In a closed folder Postgres runs under our own user id, so it could signal the unrelated process.
   const options = { dataDir: path.join(folder, "strange", "data") };
   await mkdir(path.dirname(options.dataDir), { mode: 0o700 });
   const first = await start(options);
   const file = path.join(options.dataDir, "postgres", "postmaster.pid");
   const content = await readFile(file, "utf8");
   await first.stop();
-  const stranger = spawn("cat");
-  cleanUp.defer(() => void stranger.kill());
-  await writeFile(file, content.replace(/^\d+/, String(stranger.pid)));
+  const unrelated = spawn("cat");
+  cleanUp.defer(() => void unrelated.kill());
+  await writeFile(file, content.replace(/^\d+/, String(unrelated.pid)));
   const second = await start(options);
   expect(await query(second.connectionString, "SELECT 1")).toEqual([1]);
-  expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+  expect(unrelated.exitCode ?? unrelated.signalCode).toBeNull();
 });
 
-test("begins anew where a first start was interrupted", async () => {
+test("starts over when the first start was interrupted", async () => {
   const interrupted = path.join(folder, "interrupted");
   await mkdir(path.join(interrupted, "initdb-1", "base"), { recursive: true });
   await start({ dataDir: interrupted });
   expect((await readdir(interrupted)).sort()).toEqual(["postgres", "service.sock"]);
 });
 
-test("says when the server ends by itself", async () => {
+test("calls onExit when the server ends by itself", async () => {
   const exited = Promise.withResolvers<Error>();
   await start({ onExit: exited.resolve });
   const pid = await serverPid();
@@ -204,7 +204,7 @@ test("says when the server ends by itself", async () => {
   expect((await exited.promise).message).toContain("received fast shutdown request");
 });
 
-test("a start that fails says why, and frees the data", async () => {
+test("reports why a start fails, and releases the data folder", async () => {
   const first = await start();
   await first.stop();
   const setting = path.join(dataDir, "postgres", "postgresql.auto.conf");
@@ -214,18 +214,18 @@ test("a start that fails says why, and frees the data", async () => {
   await start();
 });
 
-test("says what to do where no package holds the programs", async () => {
+test("says what to do on a platform without Postgres programs", async () => {
   await expect(findBinaries("plan9-mips")).rejects.toThrow("Set DATABASE_URL");
 });
 
-test("keeps out of a temporary directory whose path is too long for a socket", async () => {
+test("uses /tmp when the path of the temporary directory is too long for a socket", async () => {
   await useTemporaryDirectory("long".repeat(20));
   const { connectionString } = await start();
   const socketFolder = new URL(connectionString).searchParams.get("host") ?? "";
   expect(path.dirname(socketFolder)).toBe("/tmp");
 });
 
-test("refuses a socket folder of somebody else", async ({ skip }) => {
+test("refuses a socket folder of another user", async ({ skip }) => {
   if (!isRoot) skip("only root can give a folder away");
   const first = await start();
   await first.stop();
@@ -233,18 +233,21 @@ test("refuses a socket folder of somebody else", async ({ skip }) => {
   await mkdir(socketFolder);
   await chown(socketFolder, 54321, 54321);
   cleanUp.defer(() => rm(socketFolder, { recursive: true }));
-  await expect(start()).rejects.toThrow("belongs to somebody else");
+  await expect(start()).rejects.toThrow("belongs to another user");
 });
 
-test.for(["open", "closed"])("root starts it in a folder that is %s", async (kind, { skip }) => {
-  if (!isRoot) skip("this is not root");
-  const parent = path.join(folder, kind);
-  await mkdir(parent, { mode: kind === "open" ? 0o755 : 0o700 });
-  const { connectionString } = await start({ dataDir: path.join(parent, "data") });
-  expect(await query(connectionString, "SELECT 1")).toEqual([1]);
-});
+test.for(["open", "closed"])(
+  "starts as root in a folder that is %s to other users",
+  async (kind, { skip }) => {
+    if (!isRoot) skip("this is not root");
+    const parent = path.join(folder, kind);
+    await mkdir(parent, { mode: kind === "open" ? 0o755 : 0o700 });
+    const { connectionString } = await start({ dataDir: path.join(parent, "data") });
+    expect(await query(connectionString, "SELECT 1")).toEqual([1]);
+  },
+);
 
-test("root is told what to do where nobody gets at the data", async ({ skip }) => {
+test("tells root what to do when no user can reach the data", async ({ skip }) => {
   if (!isRoot) skip("this is not root");
   const foreign = path.join(folder, "foreign");
   await mkdir(foreign, { mode: 0o700 });
