@@ -12,7 +12,7 @@ const SERVER_SETTINGS: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: "10s",
   lock_timeout: "10s",
   statement_timeout: "12s",
-  // The server closes a connection whose client is silent for 10 s and then misses 3 probes. No effect on a unix socket.
+  // The server closes a connection whose client is silent for 10 s and misses 3 probes. Unix sockets ignore this.
   tcp_keepalives_idle: "10",
   tcp_keepalives_interval: "5",
   tcp_keepalives_count: "3",

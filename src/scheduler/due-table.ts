@@ -1,4 +1,4 @@
-/** When each cron job is due next: small, in memory, and equal to the database within a beat. */
+/** Keeps in memory when each cron job is due next; follows the database within one beat. */
 
 import { setImmediate as letOthersRun } from "node:timers/promises";
 import type { CronJob } from "../jobs/cron-jobs.ts";
@@ -8,34 +8,35 @@ import { type Cron, parseCron } from "../time/cron.ts";
 import { dueSlots, nextSlots } from "../time/slots.ts";
 import type { PausedSlots } from "./missed-slots.ts";
 
-/** When jobs with equal expressions in one zone are due: many jobs have the same. */
+/** The slots of a set of cron expressions in one zone. Jobs with equal expressions share one timetable. */
 interface Timetable {
   crons: Cron[];
   zone: string;
-  /** The first slot after a time; the answer to the latest question is kept. */
+  /** Returns the first slot after a time; caches its latest answer. */
   nextAfter(after: number): number;
 }
 
-/** Times are in ms since the epoch. */
+/** One cron job. Times are in ms since the epoch. */
 interface Entry {
   revisionId: string;
   timetable: Timetable;
   paused: CronJob["paused"];
-  /** Slots up to here have been handed out. */
+  /** Slots up to this time are done. */
   after: number;
+  /** The next slot. */
   next: number;
-  /** Slots of what the job said before that had come, but had not been handed out. */
+  /** Slots of the job's earlier revisions or pauses that were due but not done when the job changed. */
   leftover: Omit<DueSlot, "jobId">[];
-  /** No beat of ours has seen to it yet; what other schedulers have done may not have been for it. */
-  fresh: boolean;
+  /** No beat of this process has handled this revision yet, and other schedulers may not have known it. */
+  isNew: boolean;
 }
 
-/** So long (ms) the table keeps the event loop for itself. */
+/** How long (ms) the table may block the event loop. */
 const TURN_MS = 5;
 
 /**
- * A save may become visible so much later (ms) than the time that it bears, which is longer than a transaction may
- * take: the slots of a job that has just changed count from its change, even those that a beat has passed since.
+ * A save may become visible this much later (ms) than its own timestamp; no transaction lasts longer. The slots of a
+ * job that was saved this recently count from its save, even where beats have passed since.
  */
 const SAVE_MS = 60_000;
 
@@ -44,22 +45,26 @@ export interface DueSlots {
   paused: PausedSlots[];
 }
 
+/** The methods may yield to the event loop, so a call must not start before the previous one has ended. */
 export interface DueTable {
-  /** Follows the database: what is new begins when it was written, but not before `done` nor after `now`. */
+  /**
+   * Takes over the jobs of the database. A changed job's slots begin after `done`, or after its save if that is recent,
+   * but never after `now`.
+   */
   load(jobs: readonly CronJob[], done: Date, now: Date): Promise<void>;
-  /** The slots that have come up to `now` and are not behind us yet. */
+  /** Returns the slots up to `now` that are not done. */
   due(now: Date): DueSlots;
-  /** Puts everything up to `until` behind us, once it has its rows. */
-  pass(until: Date): Promise<void>;
-  /** Leaves out what other schedulers have done. */
-  skip(done: Date): Promise<void>;
-  /** Goes back to `now`, for a clock that had been ahead. */
+  /** Marks all slots up to `until` as done; they must have their rows. */
+  markDone(until: Date): Promise<void>;
+  /** Skips slots up to `done`, which other schedulers have handled. */
+  skipTo(done: Date): Promise<void>;
+  /** Turns all jobs back to `now`, after the clock had been ahead. */
   turnBack(now: Date): Promise<void>;
 }
 
 /**
- * What takes long is done in turns with others on the event loop; a call must not begin before the one before has ended.
- * @param defaultTimezone the zone of jobs and schedules that name none
+ * Creates an empty table.
+ * @param defaultTimezone the zone of jobs whose schedule names none either
  */
 export function createDueTable(defaultTimezone: string): DueTable {
   let entries = new Map<string, Entry>();
@@ -67,12 +72,12 @@ export function createDueTable(defaultTimezone: string): DueTable {
   return {
     async load(jobs, done, now) {
       const [loaded, used] = [new Map<string, Entry>(), new Map<string, Timetable>()];
-      await inTurns(jobs, (job) => {
+      await forEachYielding(jobs, (job) => {
         const zone = job.timezone ?? job.scheduleTimezone ?? defaultTimezone;
         const key = JSON.stringify([zone, job.cron]);
         const timetable = used.get(key) ?? timetables.get(key) ?? createTimetable(job.cron, zone);
         used.set(key, timetable);
-        loaded.set(job.id, entryOf(job, timetable, beginOf(job, done, now), entries.get(job.id)));
+        loaded.set(job.id, entryOf(job, timetable, startOf(job, done, now), entries.get(job.id)));
       });
       [entries, timetables] = [loaded, used];
     },
@@ -87,27 +92,28 @@ export function createDueTable(defaultTimezone: string): DueTable {
       }
       return slots;
     },
-    pass(until) {
-      return inTurns(entries.values(), (entry) => {
+    markDone(until) {
+      return forEachYielding(entries.values(), (entry) => {
         entry.leftover = [];
-        entry.fresh = false;
+        entry.isNew = false;
         if (entry.next <= until.getTime()) moveTo(entry, until.getTime());
       });
     },
-    skip(done) {
-      return inTurns(entries.values(), (entry) => {
-        if (!entry.fresh && entry.next <= done.getTime()) moveTo(entry, done.getTime());
+    skipTo(done) {
+      return forEachYielding(entries.values(), (entry) => {
+        if (!entry.isNew && entry.next <= done.getTime()) moveTo(entry, done.getTime());
       });
     },
     turnBack(now) {
-      return inTurns(entries.values(), (entry) => {
+      return forEachYielding(entries.values(), (entry) => {
         if (entry.after > now.getTime()) moveTo(entry, now.getTime());
       });
     },
   };
 }
 
-async function inTurns<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
+/** Calls `work` for each item, and yields to the event loop from time to time. */
+async function forEachYielding<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
   let since = performance.now();
   for (const item of items) {
     work(item);
@@ -133,9 +139,10 @@ function createTimetable(cron: readonly string[], zone: string): Timetable {
   };
 }
 
-function beginOf({ since }: CronJob, done: Date, now: Date): number {
-  const isNew = since.getTime() > done.getTime() - SAVE_MS;
-  return Math.min(now.getTime(), isNew ? since.getTime() : done.getTime());
+/** The time after which a changed job's slots begin. */
+function startOf({ since }: CronJob, done: Date, now: Date): number {
+  const isRecent = since.getTime() > done.getTime() - SAVE_MS;
+  return Math.min(now.getTime(), isRecent ? since.getTime() : done.getTime());
 }
 
 function slotsUpTo({ timetable, next }: Entry, until: number): Date[] {
@@ -151,10 +158,10 @@ function entryOf(job: CronJob, timetable: Timetable, after: number, before: Entr
   const isSame = before?.revisionId === revisionId && before.timetable === timetable;
   if (isSame && before.paused?.at.getTime() === paused?.at.getTime()) return before;
   const leftover = before === undefined ? [] : [...before.leftover, ...leftoverOf(before, after)];
-  return { revisionId, timetable, paused, after, next: timetable.nextAfter(after), leftover, fresh: true };
+  return { revisionId, timetable, paused, after, next: timetable.nextAfter(after), leftover, isNew: true };
 }
 
-/** A slot that came in a pause makes no run, though the pause is over. */
+/** Slots that were due before the job changed. Those of a pause stay missed, even when the pause has ended. */
 function leftoverOf(before: Entry, until: number): Entry["leftover"] {
   const missed = before.paused === null ? {} : { missed: pausedReason(before.paused) };
   return slotsUpTo(before, until).map((scheduledFor) => ({ scheduledFor, ...missed }));

@@ -1,4 +1,4 @@
-/** Looks after slots that make no run of their own: those of a gap between beats, and those of paused jobs. */
+/** Records slots that did not become runs in time: those of a gap between beats, and those of paused jobs. */
 import { setImmediate as letOthersRun } from "node:timers/promises";
 import type { Infra } from "../infra.ts";
 import { type CronJob, cronJobs, type RevisionInForce, revisionsInForce } from "../jobs/cron-jobs.ts";
@@ -17,8 +17,8 @@ import { parseCron } from "../time/cron.ts";
 import { newestSlots } from "../time/slots.ts";
 import { lockProgress } from "./progress.ts";
 
-/** How many slots of each job have been recorded as missed since it was paused. */
-async function missedInPause(
+/** Counts, for each paused job, the slots recorded as missed since its pause. */
+async function countMissedInPause(
   tx: Tx,
   paused: readonly { jobId: string; pausedAt: Date }[],
 ): Promise<Map<string, number>> {
@@ -31,8 +31,8 @@ async function missedInPause(
   return new Map(counts.map(({ jobId, count }) => [jobId, count]));
 }
 
-/** Those of these slots shortly before which, or at which, a run of the same job has been made up for. */
-async function caughtUpNear(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
+/** Finds the slots whose job already has a catch-up run for the same slot or for one up to `nearMs` earlier. */
+async function slotsNearCatchUp(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
   const [jobIds, times] = [slots.map((s) => s.jobId), slots.map((s) => s.scheduledFor?.toISOString())];
   const near = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
     SELECT DISTINCT slot.job_id AS "jobId", slot.scheduled_for AS "scheduledFor"
@@ -42,21 +42,25 @@ async function caughtUpNear(tx: Tx, slots: readonly Slot[], nearMs: number): Pro
   return new Set(near.map(slotKey));
 }
 
-/** A time in which no scheduler made runs: its slots are those with after < slot <= until. */
+/** A time in which no scheduler ran. Its slots are those with after < slot <= until. */
 export interface Gap {
   after: Date;
   until: Date;
 }
 
+/** `isLast`: the job's policy is `last`, which catches up with one run. */
 type Row = PassedSlot & { jobId: string; isLast: boolean };
 
-/** Rows in one transaction: it must not outlast its time limit. */
+/** How many rows one transaction inserts; more might exceed its time limit. */
 const ROWS_AT_ONCE = 500;
 const JOBS_AT_ONCE = 200;
-/** Two schedulers that look after one gap may see its end so far apart (ms). */
+/** How much (ms) the ends of one gap may differ between two schedulers that record it. */
 const SAME_GAP_MS = 60_000;
 
-/** Makes a row of each slot of a gap, or makes its run, as its job says; answers how many rows are new. */
+/**
+ * Records each slot of a gap as a missed run, or creates a catch-up run for it, as the job's `missed_runs` says.
+ * @returns how many rows are new
+ */
 export async function recordGap(
   infra: Infra,
   gap: Gap,
@@ -70,12 +74,12 @@ export async function recordGap(
   for (let first = 0; first < jobs.length; first += JOBS_AT_ONCE) {
     const some = jobs.slice(first, first + JOBS_AT_ONCE);
     const changed = some.filter((job) => job.since > gap.after).map((job) => job.id);
-    const said = Map.groupBy(
+    const revisions = Map.groupBy(
       changed.length === 0 ? [] : await revisionsInForce(prisma, changed, gap.after),
       (revision) => revision.jobId,
     );
     for (const job of some) {
-      const stretches = stretchesOf(job, said.get(job.id), gap);
+      const stretches = stretchesOf(job, revisions.get(job.id), gap);
       const zoneOf = (timezone: string | null) => timezone ?? job.scheduleTimezone ?? defaultTimezone;
       rows.push(
         ...rowsOf(
@@ -92,6 +96,7 @@ export async function recordGap(
   return recorded + (await recordRows(infra, rows));
 }
 
+/** A part of a gap in which a job had the same cron expressions. */
 interface Stretch {
   cron: readonly string[];
   timezone: string | null;
@@ -99,11 +104,14 @@ interface Stretch {
   until: Date;
 }
 
-/** Which expressions a job followed when, within the gap and its own window. */
-function stretchesOf(job: CronJob, said: readonly RevisionInForce[] | undefined, gap: Gap): Stretch[] {
+/**
+ * Splits the gap, as far as the job's catch-up window reaches, by the revisions of the job.
+ * @param revisions those in force during the gap; undefined: the job has not changed since the gap began
+ */
+function stretchesOf(job: CronJob, revisions: readonly RevisionInForce[] | undefined, gap: Gap): Stretch[] {
   const begin = Math.max(gap.after.getTime(), gap.until.getTime() - job.catchupWindowMs);
-  if (said === undefined) return [{ ...job, after: new Date(begin), until: gap.until }];
-  return said.map(({ cron, timezone, from, until }) => ({
+  if (revisions === undefined) return [{ ...job, after: new Date(begin), until: gap.until }];
+  return revisions.map(({ cron, timezone, from, until }) => ({
     cron,
     timezone,
     after: new Date(Math.max(begin, from.getTime())),
@@ -111,7 +119,7 @@ function stretchesOf(job: CronJob, said: readonly RevisionInForce[] | undefined,
   }));
 }
 
-/** Finds the slots of stretches; many jobs have the same. */
+/** Creates a function that finds the slots of a stretch. It caches them, because many jobs have equal stretches. */
 function createSlotFinder(): (stretch: Stretch, zone: string) => PassedSlots {
   const found = new Map<string, PassedSlots>();
   return ({ cron, after, until }, zone) => {
@@ -131,34 +139,34 @@ function rowsOf({ id, missedRuns: policy, since, paused }: CronJob, passed: read
 async function recordRows({ db, queue }: Infra, rows: readonly Row[]): Promise<number> {
   if (rows.length === 0) return 0;
   return db.transaction(async (tx) => {
-    // Where two schedulers look after the same gap, the second one sees what the first one made.
+    // When two schedulers record the same gap, the second one waits here and then sees the rows of the first.
     await lockProgress(tx);
     const triggeredAt = await databaseNow(tx);
     const last = rows.filter((row) => row.catchUp && row.isLast);
-    const done = await caughtUpNear(tx, last, SAME_GAP_MS);
+    const done = await slotsNearCatchUp(tx, last, SAME_GAP_MS);
     const requests = rows.map(({ jobId, scheduledFor, catchUp, reason, isLast }) => {
-      const asked = { jobId, scheduledFor, triggeredAt, reason };
-      if (catchUp && !(isLast && done.has(slotKey(asked)))) {
-        return { ...asked, trigger: "catch_up", triggeredBy: "catch_up" } as const;
+      const slot = { jobId, scheduledFor, triggeredAt, reason };
+      if (catchUp && !(isLast && done.has(slotKey(slot)))) {
+        return { ...slot, trigger: "catch_up", triggeredBy: "catch_up" } as const;
       }
-      return { ...asked, trigger: "cron", triggeredBy: "cron", missed: reason ?? NOBODY_UP } as const;
+      return { ...slot, trigger: "cron", triggeredBy: "cron", missed: reason ?? NOBODY_UP } as const;
     });
     return (await createRuns(queue, tx, requests)).length;
   });
 }
 
-/** Slots that have come of a job that is paused. */
+/** The due slots of a paused job. */
 export interface PausedSlots {
   jobId: string;
   paused: NonNullable<CronJob["paused"]>;
   slots: readonly Date[];
 }
 
-/** The slots of paused jobs that are to be recorded as missed. */
+/** Returns the slots of paused jobs that are to be recorded as missed. */
 export async function missedByPause(db: Database, all: readonly PausedSlots[]): Promise<DueSlot[]> {
   if (all.length === 0) return [];
   const pauses = all.map(({ jobId, paused }) => ({ jobId, pausedAt: paused.at }));
-  const recorded = await missedInPause(db.prisma, pauses);
+  const recorded = await countMissedInPause(db.prisma, pauses);
   return all.flatMap(({ jobId, paused, slots }) =>
     decidePaused(slots, pausedReason(paused), recorded.get(jobId) ?? 0).map(({ scheduledFor, reason }) => ({
       jobId,

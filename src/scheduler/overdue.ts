@@ -1,15 +1,15 @@
-/** Tells whether slots are made in time, from any process: by the beats of its own, and by how far all have come. */
+/** Measures whether the schedulers keep up: by this process's own beats, and by the progress of all schedulers. */
 import { cronJobs } from "../jobs/cron-jobs.ts";
 import type { Database } from "../postgres/client.ts";
 import { parseCron } from "../time/cron.ts";
 import { dueSlots, nextSlots } from "../time/slots.ts";
 import { readClock } from "./progress.ts";
 
-/** In ms; null where it is not known, or there is none. */
+/** Times in ms. The first two are null when this process is no scheduler; the last is null when no slot is overdue. */
 export interface SchedulerNumbers {
-  /** Since this process's last beat that went well. */
+  /** Time since this process's last successful beat. */
   sinceLastBeat: number | null;
-  /** How late its latest beat began. */
+  /** How late this process's latest beat began. */
   beatLateness: number | null;
   /** How long the oldest slot without a row, of any job, has been due. */
   oldestOverdue: number | null;
@@ -21,16 +21,19 @@ interface Beats {
   beatLateness(): number;
 }
 
-/** Schedulers that are up are never further behind (ms): nothing has to be looked for. */
+/** While the progress is less than this behind (ms), a scheduler is running and no slot is overdue. */
 const IN_TIME_MS = 2_000;
 
-/** @param beats undefined where this process is no scheduler */
+/**
+ * Creates a function that measures the numbers.
+ * @param beats undefined when this process is no scheduler
+ */
 export function watchScheduler(
   db: Database,
   beats: Beats | undefined,
   { defaultTimezone }: { defaultTimezone: string },
 ): () => Promise<SchedulerNumbers> {
-  // What stands still is looked at once: anybody may ask, as often as they like.
+  // The next slot is cached while progress and definitions stay the same: anybody may call this, and often.
   let known: { progress: string; next: Date | undefined } | undefined;
   const oldestOverdue = async (): Promise<number | null> => {
     const { now, version, slotsUntil } = await readClock(db.prisma);
@@ -48,7 +51,7 @@ export function watchScheduler(
   });
 }
 
-/** The first slot of any job after `slotsUntil`. */
+/** Returns the first slot, of any job that is not paused, after `slotsUntil`. */
 async function nextSlot(db: Database, slotsUntil: Date, defaultTimezone: string): Promise<Date | undefined> {
   let first: Date | undefined;
   for (const job of await cronJobs(db.prisma)) {

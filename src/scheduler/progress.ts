@@ -1,30 +1,31 @@
-/** Queries of how far the schedulers have come: the time up to which every slot has its row. */
+/** Queries of the schedulers' progress: the time up to which every slot has its row. */
 import type { Tx } from "../postgres/client.ts";
 
-/** What a beat goes by. */
-export interface Clock {
-  /** The database's. */
+/** The database's time, and what a beat compares it with. */
+export interface ClockReading {
+  /** The time of the database's clock. */
   now: Date;
   /** Grows with every save of a definition. */
   version: bigint;
-  /** Every slot up to here has its row; null: no scheduler has ever been up. */
+  /** Every slot up to this time has its row; null: no scheduler has ever run. */
   slotsUntil: Date | null;
 }
 
-export async function readClock(tx: Tx): Promise<Clock> {
-  const [row] = await tx.$queryRaw<Clock[]>`
+/** Reads the database's clock, the version of the definitions and the progress in one query. */
+export async function readClock(tx: Tx): Promise<ClockReading> {
+  const [row] = await tx.$queryRaw<ClockReading[]>`
     SELECT now() AS now, coalesce((SELECT version FROM definition_version), 0) AS version,
       (SELECT slots_until FROM scheduler_progress) AS "slotsUntil"`;
-  if (row === undefined) throw new Error("the database did not tell its time");
+  if (row === undefined) throw new Error("the database returned no time");
   return row;
 }
 
-/** Lets one scheduler at a time look after what was missed, until its transaction ends. */
+/** Locks the progress until the transaction ends, so that one scheduler at a time records missed slots. */
 export async function lockProgress(tx: Tx): Promise<void> {
   await tx.$queryRaw`SELECT id FROM scheduler_progress FOR UPDATE`;
 }
 
-/** Every slot up to `until` has its row; a scheduler that is behind another takes nothing back. */
+/** Records that every slot up to `until` has its row. A scheduler that lags behind another one never moves it back. */
 export async function advanceProgress(tx: Tx, until: Date): Promise<void> {
   await tx.$executeRaw`
     INSERT INTO scheduler_progress (id, slots_until) VALUES (1, ${until})
@@ -33,8 +34,8 @@ export async function advanceProgress(tx: Tx, until: Date): Promise<void> {
 }
 
 /**
- * Takes progress back to the present when the clock had been ahead, together with the slots that were recorded as
- * missed though they have not come yet.
+ * Moves the progress back to the present after the clock had been ahead, and deletes the missed runs of slots that lie
+ * in the future again.
  */
 export async function turnBackProgress(tx: Tx, now: Date): Promise<void> {
   await tx.schedulerProgress.updateMany({ where: { slotsUntil: { gt: now } }, data: { slotsUntil: now } });

@@ -1,23 +1,23 @@
-/** Keeps the beat: once at the start, and then at each second of the database's clock. */
+/** The scheduler part: does one beat at the start, and one at each second of the database's clock. */
 import type { Logger } from "pino";
 import type { Infra } from "../infra.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import { createBeat } from "./beat.ts";
 
 export interface Scheduler extends Part {
-  /** Milliseconds since the last beat that went well. */
+  /** Milliseconds since the last successful beat. */
   sinceLastBeat(): number;
   /** How late (ms) the latest beat began. */
   beatLateness(): number;
 }
 
 const BEAT_MS = 1_000;
-/** A beat aims so far (ms) behind the whole second: one that comes too early does not see the slots of that second. */
+/** How long (ms) after the whole second a beat starts. A beat that starts too early misses the slots of that second. */
 const MARGIN_MS = 5;
 
 /**
- * The timer runs on the monotonic clock, so a step of this machine's clock moves no beat. The first beat begins at
- * once, before the API lets anybody change what a gap is judged by.
+ * Starts the scheduler. The timer uses the monotonic clock, so a step of this machine's clock has no effect. The first
+ * beat starts at once, before the API accepts saves, because a gap is judged by the definitions of its time.
  */
 export function startScheduler(
   infra: Infra,
@@ -26,7 +26,7 @@ export function startScheduler(
   const beat = createBeat(infra, { defaultTimezone, log });
   let lastBeat = performance.now();
   let lateness = 0;
-  /** Of the next beat, on the monotonic clock in ms. */
+  /** When the next beat is due, in ms on the monotonic clock. */
   let dueAt = lastBeat;
   const tick = async () => {
     const startedAt = performance.now();
@@ -34,7 +34,7 @@ export function startScheduler(
     dueAt = startedAt + BEAT_MS;
     const now = await beat();
     lastBeat = performance.now();
-    // The beat read the database's clock when it began: the next one follows the end of that second.
+    // `now` is the database's time when the beat started. The next beat is due at the end of that second.
     dueAt = startedAt + BEAT_MS - (now.getTime() % BEAT_MS) + MARGIN_MS;
   };
   return {

@@ -1,4 +1,4 @@
-/** A thousand jobs due on one second: a few statements, whatever their number, and exactly one run each. */
+/** Tests of a thousand jobs that are due at the same second: they cost a few statements and get one run each. */
 import pg from "pg";
 import pino from "pino";
 import { expect, it, vi } from "vitest";
@@ -12,7 +12,9 @@ const SILENT = pino({ level: "silent" });
 const BEFORE = new Date("2040-01-01T11:59:59.500Z");
 const AFTER = new Date("2040-01-01T12:00:00.001Z");
 
-it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 }, async () => {
+it("creates the runs of a thousand jobs in two pools with a few statements", {
+  timeout: 30_000,
+}, async () => {
   await using infra = await testInfra();
   await infra.queue.openPools(["gpu"]);
   await saveBurst(infra.connectionString);
@@ -36,12 +38,12 @@ it("costs a few statements for a thousand jobs in two pools", { timeout: 30_000 
     signals: count("pg_notify"),
   };
   expect(counts).toEqual({ runs: 1, messages: 2, signals: 2 });
-  // Another scheduler has found the same slots due.
+  // Another scheduler finds the same slots due.
   await two();
   await expectOneRunEach(infra);
 });
 
-it("makes one run each when two schedulers come at once", { timeout: 30_000 }, async () => {
+it("creates one run per job when two schedulers beat at the same time", { timeout: 30_000 }, async () => {
   await using infra = await testInfra();
   await infra.queue.openPools(["gpu"]);
   await saveBurst(infra.connectionString);
@@ -69,7 +71,7 @@ async function saveBurst(connectionString: string): Promise<void> {
   await database.end();
 }
 
-/** What Prisma sends meanwhile; pg-boss' own maintenance sends plain texts. */
+/** The statements that Prisma sends during `work`. pg-boss' own maintenance sends plain strings, which do not count. */
 async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
   const spy = vi.spyOn(pg.Client.prototype, "query");
   try {
@@ -83,12 +85,12 @@ async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
 }
 
 async function expectOneRunEach({ db }: Awaited<ReturnType<typeof testInfra>>): Promise<void> {
-  const [made] = await db.prisma.$queryRaw<object[]>`
+  const [rows] = await db.prisma.$queryRaw<object[]>`
     SELECT count(*)::int AS runs, count(DISTINCT run.job_id)::int AS jobs, count(DISTINCT message.id)::int AS messages,
       count(DISTINCT run.scheduled_for)::int AS slots
     FROM run LEFT JOIN pgboss.job AS message ON message.id = run.message_id AND message.name = 'attempt.' ||
       (SELECT pool FROM job_revision r WHERE r.id = run.revision_id)`;
-  expect(made).toEqual({ runs: JOBS, jobs: JOBS, messages: JOBS, slots: 1 });
+  expect(rows).toEqual({ runs: JOBS, jobs: JOBS, messages: JOBS, slots: 1 });
   const sent = await db.prisma
     .$queryRaw`SELECT count(*)::int AS messages FROM pgboss.job WHERE starts_with(name, 'attempt.')`;
   expect(sent).toEqual([{ messages: JOBS }]);

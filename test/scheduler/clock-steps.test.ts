@@ -1,4 +1,4 @@
-/** A clock that steps: no slot fires twice, nothing is flooded, and cron is never dead until the clock is back. */
+/** Tests of clock steps: no slot fires twice, no flood of runs follows, and cron continues at once. */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type TestScheduler, testScheduler } from "../support/scheduler.ts";
 
@@ -14,11 +14,11 @@ beforeEach(async () => {
 });
 afterEach(() => scheduler?.[Symbol.asyncDispose]());
 
-/** Beats of 30 s, one every 5 s. */
+/** Does the beats of 30 s, one every 5 s. */
 const beatFrom = (from: number) =>
   scheduler.beatAt(...Array.from({ length: 7 }, (_, n) => new Date(from + n * 5 * SECOND)));
 
-/** All rows, as seconds from noon; none of them stands for a slot twice, or the query would say so. */
+/** Returns the slots of all rows, in seconds from noon. A slot with two rows appears twice. */
 async function rows(job: string, ...states: string[]): Promise<number[]> {
   const runs = await scheduler.infra.db.prisma.run.findMany({
     where: { job: { name: job } },
@@ -31,7 +31,7 @@ async function rows(job: string, ...states: string[]): Promise<number[]> {
 const RAN = ["queued", "skipped"];
 const later = (by: number, ...slots: number[]) => slots.map((slot) => slot + by / SECOND);
 
-it("goes on at once after a step back of 2 h, and makes nothing twice when the time comes again", async () => {
+it("continues at once after a step back of 2 h, and creates no run twice when the time comes again", async () => {
   await scheduler.putJob("job", { cron: "*/10 * * * * *" }, LONG_AGO);
   await beatFrom(NOON + 1);
   expect(await rows("job", ...RAN)).toEqual([10, 20, 30]);
@@ -50,7 +50,7 @@ it("goes on at once after a step back of 2 h, and makes nothing twice when the t
   expect((await rows("job", ...RAN)).filter((slot) => slot > 0)).toEqual(before);
 });
 
-it("waits for the clock after a small step back", async () => {
+it("creates no run twice after a small step back", async () => {
   await scheduler.putJob("job", { cron: "* * * * * *" }, LONG_AGO);
   const beats = [0, 1, 2, 3, 1, 2, 3, 4].map((second) => new Date(NOON + second * SECOND));
   await scheduler.beatAt(...beats);
@@ -60,7 +60,7 @@ it("waits for the clock after a small step back", async () => {
 it.each([
   { policy: "skip", ran: [] },
   { policy: "last", ran: [2 * 3_600 - 10] },
-])("a step ahead of 2 h is a gap: $policy", async ({ policy, ran }) => {
+])("treats a step ahead of 2 h as a gap with the policy $policy", async ({ policy, ran }) => {
   const job = { cron: "*/10 * * * * *", missed_runs: policy };
   await scheduler.putJob("job", job, LONG_AGO);
   await scheduler.beatAt(new Date(NOON + 1), new Date(NOON + 2 * HOUR + 1));
@@ -68,7 +68,7 @@ it.each([
   expect(await rows("job", ...RAN)).toEqual([...ran, 2 * 3_600]);
 });
 
-it("lives on when the clock has been days ahead and comes back", async () => {
+it("continues when the clock was days ahead and is set back", async () => {
   const ahead = NOON + 3 * DAY;
   await scheduler.putJob("tick", { cron: "*/10 * * * * *" }, LONG_AGO);
   await scheduler.putJob(
@@ -78,7 +78,7 @@ it("lives on when the clock has been days ahead and comes back", async () => {
   );
   await scheduler.beatAt(new Date(NOON + 1));
   await beatFrom(ahead + 5 * SECOND);
-  // The first two of the three were missed, and the last one has run: a catch-up that came too early.
+  // Of the three slots the first two were missed. The last one has run: a catch-up that came too early.
   expect(await rows("daily", "missed")).toEqual([86_400, 2 * 86_400]);
   expect(await rows("daily", ...RAN)).toEqual([3 * 86_400]);
   await scheduler.putJob("saved", { cron: "*/10 * * * * *" }, new Date(ahead));
@@ -86,7 +86,7 @@ it("lives on when the clock has been days ahead and comes back", async () => {
   await beatFrom(NOON + 40 * SECOND + 1);
   expect((await rows("tick", ...RAN)).filter((slot) => slot < 86_400)).toEqual([50, 60, 70]);
   expect(await rows("saved", ...RAN)).toEqual([50, 60, 70]);
-  // What has not come yet is not missed.
+  // No future slot is recorded as missed.
   expect((await rows("daily", "missed")).filter((slot) => slot > 70)).toEqual([]);
 
   await scheduler.beatAt(new Date(NOON + DAY - SECOND), new Date(NOON + DAY));
@@ -96,7 +96,7 @@ it("lives on when the clock has been days ahead and comes back", async () => {
   expect(ran).toHaveLength(1);
 });
 
-it("lives on in a scheduler that another one has told that the clock is back", async () => {
+it("continues in a scheduler when another one has already turned the progress back", async () => {
   await scheduler.putJob("job", { cron: "*/10 * * * * *" }, LONG_AGO);
   await beatFrom(NOON + 2 * DAY + 1);
   await scheduler.restartAt(new Date(NOON + 1));

@@ -1,4 +1,4 @@
-/** The table of due times: what is due, what is behind us, and how it follows the definitions. */
+/** Tests of the due table: which slots are due, which are done, and how it follows changes of the definitions. */
 import { expect, it } from "vitest";
 import type { CronJob } from "../../src/jobs/cron-jobs.ts";
 import { createDueTable } from "../../src/scheduler/due-table.ts";
@@ -34,7 +34,7 @@ const time = (slot: Date) => slot.toISOString().slice(11, 19);
 const due = (table: Table, now: string) => table.due(at(now)).due.map((slot) => time(slot.scheduledFor));
 const missed = (table: Table, now: string) => table.due(at(now)).paused.flatMap((one) => one.slots.map(time));
 
-it("has no slots before the start, nor before the revision was written", async () => {
+it("has no slots before the start or before the job's revision was saved", async () => {
   const before = await tableOf(job());
   expect(due(before, "10:09:59")).toEqual([]);
   expect(due(before, "10:10:30")).toEqual(["10:10:00"]);
@@ -43,58 +43,58 @@ it("has no slots before the start, nor before the revision was written", async (
   expect(due(table, "10:20:00")).toEqual(["10:20:00"]);
 });
 
-it("makes up for a late beat slot by slot", async () => {
+it("returns every slot that a late beat has passed", async () => {
   const seconds = await tableOf(job({ cron: ["* * * * * *"] }));
   expect(due(seconds, "10:00:03")).toEqual(["10:00:01", "10:00:02", "10:00:03"]);
 });
 
-it("hands out the slot that came before a new revision, though the beat was late", async () => {
+it("returns a slot that was due before a new revision, although the beat was late", async () => {
   const table = await tableOf(job());
   const changed = job({ revisionId: "second", cron: ["45 * * * *"], since: at("10:10:02") });
   await table.load([changed], START, at("10:10:03"));
   expect(due(table, "10:10:03")).toEqual(["10:10:00"]);
-  await table.pass(at("10:10:03"));
+  await table.markDone(at("10:10:03"));
   expect(due(table, "10:10:04")).toEqual([]);
 });
 
-it("gives a slot until it is behind us, and never again", async () => {
+it("returns a slot until it is marked as done, and never again", async () => {
   const table = await tableOf(job());
   expect(due(table, "10:10:00")).toEqual(["10:10:00"]);
   expect(due(table, "10:10:01")).toEqual(["10:10:00"]);
-  await table.pass(at("10:10:01"));
+  await table.markDone(at("10:10:01"));
   expect(due(table, "10:19:59")).toEqual([]);
   expect(due(table, "10:20:00")).toEqual(["10:20:00"]);
 });
 
-it("goes on where it was when a job is loaded again unchanged", async () => {
+it("keeps its place when an unchanged job is loaded again", async () => {
   const table = await tableOf(job());
-  await table.pass(at("10:10:00"));
+  await table.markDone(at("10:10:00"));
   await table.load([job(), job({ id: "other" })], START, at("10:10:01"));
   expect(table.due(at("10:20:00")).due.filter((slot) => slot.jobId === "job")).toHaveLength(1);
 });
 
-it("leaves out what others have done, but not of a job that they may have seen otherwise", async () => {
+it("skips slots that other schedulers have done, except those of a job saved too recently for them", async () => {
   const table = await tableOf(job());
-  await table.pass(at("10:00:01"));
+  await table.markDone(at("10:00:01"));
   const saved = job({ id: "new", since: at("10:09:59") });
   await table.load([job(), saved], at("10:10:00"), at("10:10:01"));
-  await table.skip(at("10:10:00"));
+  await table.skipTo(at("10:10:00"));
   expect(table.due(at("10:10:01")).due).toEqual([{ jobId: "new", scheduledFor: at("10:10:00") }]);
-  await table.pass(at("10:10:01"));
-  await table.skip(at("10:30:00"));
+  await table.markDone(at("10:10:01"));
+  await table.skipTo(at("10:30:00"));
   expect(table.due(at("10:30:01")).due).toEqual([]);
 });
 
-it("takes over a new revision from when it was written, and forgets jobs that are gone", async () => {
+it("follows a new revision from its save on, and forgets deleted jobs", async () => {
   const table = await tableOf(job(), job({ id: "gone" }));
   const changed = job({ revisionId: "second", cron: ["5 * * * *", "25 * * * *"], since: at("10:02:00") });
   await table.load([changed], START, at("10:02:01"));
   expect(due(table, "10:05:00")).toEqual(["10:05:00"]);
-  await table.pass(at("10:05:00"));
+  await table.markDone(at("10:05:00"));
   expect(due(table, "10:25:00")).toEqual(["10:25:00"]);
 });
 
-it("uses the zone of the job, of its schedule or the default, and a new zone from now on", async () => {
+it("uses the zone of the job, else of its schedule, else the default, and a new zone from its save on", async () => {
   const daily = { cron: ["0 12 * * *"] };
   const zoned = async (more: Partial<CronJob>) => due(await tableOf(job({ ...daily, ...more })), "23:00:00");
   expect(await zoned({})).toEqual(["12:00:00"]);
@@ -104,21 +104,21 @@ it("uses the zone of the job, of its schedule or the default, and a new zone fro
   ]);
 
   const table = await tableOf(job(daily));
-  await table.pass(at("12:00:00"));
+  await table.markDone(at("12:00:00"));
   const moved = job({ ...daily, scheduleTimezone: "Europe/Brussels", since: at("12:00:01") });
   await table.load([moved], at("12:00:00"), at("12:00:02"));
   expect(due(table, "23:00:00")).toEqual([]);
 });
 
-it("does not make up for slots that a new zone would have had", async () => {
+it("has no past slots of a new time zone", async () => {
   const table = await tableOf(job({ cron: ["0 15 * * *"] }));
-  await table.pass(at("10:30:00"));
+  await table.markDone(at("10:30:00"));
   const moved = { cron: ["0 15 * * *"], scheduleTimezone: "Asia/Karachi", since: at("10:30:00") };
   await table.load([job(moved)], at("10:30:00"), at("10:30:01"));
   expect(due(table, "10:30:01")).toEqual([]);
 });
 
-it("keeps the slots of a paused job apart, and those that came in the pause when it is over", async () => {
+it("separates the slots of a paused job, and keeps them missed after the pause", async () => {
   const table = await tableOf(job({ paused: PAUSED, since: PAUSED.at }));
   expect(missed(table, "10:10:00")).toEqual(["10:10:00"]);
   expect(due(table, "10:10:00")).toEqual([]);
@@ -129,9 +129,9 @@ it("keeps the slots of a paused job apart, and those that came in the pause when
   ]);
 });
 
-it("counts from the present again when the clock had been ahead", async () => {
+it("continues from the present after the clock had been ahead", async () => {
   const table = await tableOf(job());
-  await table.pass(at("18:00:00"));
+  await table.markDone(at("18:00:00"));
   await table.turnBack(at("12:00:00"));
   expect(due(table, "12:10:00")).toEqual(["12:10:00"]);
   await table.load([job({ id: "saved meanwhile", since: at("18:00:00") })], at("12:00:00"), at("12:00:00"));

@@ -1,4 +1,4 @@
-/** Gaps between beats: what becomes of their slots, for each policy, and of jobs that changed meanwhile. */
+/** Tests of gaps between beats: what happens to their slots under each policy, and to jobs that changed meanwhile. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGap } from "../../src/scheduler/missed-slots.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
@@ -23,12 +23,12 @@ describe.each([
   { down: "10 minutes", back: at("10:10:30"), slots: 10 },
   { down: "an hour", back: at("11:00:30"), slots: 60 },
   { down: "a day", back: at("10:00:30", "08"), slots: 1440 },
-])("down for $down", ({ back, slots }) => {
+])("after $down without a scheduler", ({ back, slots }) => {
   it.each([
     { policy: "skip", caughtUp: 0 },
     { policy: "last", caughtUp: 1 },
     { policy: "all", caughtUp: Math.min(slots, 100) },
-  ])("$policy", async ({ policy, caughtUp }) => {
+  ])("policy $policy creates $caughtUp catch-up runs", async ({ policy, caughtUp }) => {
     await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: policy }, LONG_AGO);
     await scheduler.beatAt(at("10:00:30"));
     await scheduler.restartAt(back);
@@ -51,27 +51,27 @@ describe.each([
   });
 });
 
-it("looks back no further than catchup_window", async () => {
+it("ignores slots older than catchup_window", async () => {
   const short = { cron: EVERY_MINUTE, catchup_window: "3m" };
   await scheduler.putJob("job", { ...short, missed_runs: "all" }, LONG_AGO);
   await scheduler.beatAt(at("10:00:30"), at("10:30:30"));
   expect(await scheduler.slots()).toEqual(["10:28 catch_up", "10:29 catch_up", "10:30 catch_up"]);
 });
 
-it("takes a restart, or a beat that is a little late, for no gap", async () => {
+it("does not treat a restart or a slightly late beat as a gap", async () => {
   await scheduler.putJob("job", { cron: "*/5 * * * * *" }, LONG_AGO);
   await scheduler.beatAt(at("10:00:00"), at("10:00:07"));
   await scheduler.restartAt(at("10:00:17"));
   expect(await scheduler.slots()).toEqual(["10:00:05 cron", "10:00:10 skipped", "10:00:15 skipped"]);
 });
 
-it("takes the slot that a beat after a gap comes for as its own", async () => {
+it("creates an ordinary run for the slot of the first beat after a gap", async () => {
   await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: "last" }, LONG_AGO);
   await scheduler.beatAt(at("10:00:01"), at("10:03:00"));
   expect(await scheduler.slots()).toEqual(["10:01 missed", "10:02 catch_up", "10:03 cron"]);
 });
 
-it("has no gap while another scheduler was up", async () => {
+it("has no gap while another scheduler runs", async () => {
   await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: "all" }, LONG_AGO);
   await scheduler.beatAt(at("10:00:01"));
   for (const second of ["05", "10", "15", "20"]) await scheduler.restartAt(at(`10:00:${second}`));
@@ -84,7 +84,7 @@ it("has no gap while another scheduler was up", async () => {
   expect(await scheduler.slots()).toEqual(["10:01 cron"]);
 });
 
-it("makes one row a slot, and one run of the last, when schedulers look after a gap together or again", async () => {
+it("creates one row per slot and one catch-up run when two schedulers record the same gap", async () => {
   const gap = { after: at("10:00:30"), until: at("10:05:30") };
   for (const name of ["one", "two", "three"]) {
     await scheduler.putJob(
@@ -96,7 +96,7 @@ it("makes one row a slot, and one run of the last, when schedulers look after a 
   await scheduler.beatAt(gap.after);
   const later = { ...gap, until: at("10:05:31") };
   await Promise.all([recordGap(scheduler.infra, gap, UTC), recordGap(scheduler.infra, later, UTC)]);
-  // The process ended before it could say how far it had come.
+  // The process ended before it recorded its progress.
   await scheduler.restartAt(at("10:05:33"));
   for (const name of ["one", "two", "three"]) {
     const slots = await scheduler.slots(name);
@@ -106,11 +106,11 @@ it("makes one row a slot, and one run of the last, when schedulers look after a 
   }
 });
 
-describe("a job that changed while nobody was up", () => {
+describe("a job that changed while no scheduler ran", () => {
   const down = at("10:00:30");
   const beatAt = (now: Date) => scheduler.beatAt(now);
 
-  it("has the slots of what it said before on record, and makes up for those that count since", async () => {
+  it("records slots of the old revision as missed, and catches up with slots of the new one", async () => {
     await scheduler.putJob("job", { cron: "*/10 * * * *", missed_runs: "all" }, LONG_AGO);
     await beatAt(down);
     await scheduler.putJob("job", { cron: "5,15,25,35 * * * *", missed_runs: "all" }, at("10:12:00"));
@@ -122,7 +122,7 @@ describe("a job that changed while nobody was up", () => {
     expect(revision.number).toBe(2);
   });
 
-  it("has no slots from before it was made, of when it was disabled, or once it is", async () => {
+  it("has no slots from before its creation, while it is disabled or after its deletion", async () => {
     const cron = "*/10 * * * *";
     await scheduler.putJob("off", { cron }, LONG_AGO);
     await scheduler.putJob("between", { cron }, LONG_AGO);
@@ -140,7 +140,7 @@ describe("a job that changed while nobody was up", () => {
     expect(await scheduler.slots("gone")).toEqual([]);
   });
 
-  it("makes no run of a slot that a new time zone would have had", async () => {
+  it("creates no run for a past slot of a new time zone", async () => {
     await scheduler.putJob("job", { cron: "0 12 * * *", missed_runs: "last" }, LONG_AGO);
     await beatAt(down);
     const { prisma } = scheduler.infra.db;
@@ -164,7 +164,7 @@ describe("a paused job", () => {
     if (!resumed) await prisma.job.updateMany({ data: { pausedAt, updatedAt: pausedAt } });
   }
 
-  it("has its slots on record while a scheduler is up, and no run of them once it goes on", async () => {
+  it("records its slots as missed while a scheduler runs, and never catches up with them", async () => {
     await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: "all" }, LONG_AGO);
     await scheduler.beatAt(at("10:00:30"));
     await pause();
@@ -181,7 +181,7 @@ describe("a paused job", () => {
     expect(await scheduler.slots()).toEqual(["10:01 missed", "10:02 catch_up"]);
   });
 
-  it("makes no run after a gap, whatever its policy", async () => {
+  it("creates no run after a gap, whatever its policy", async () => {
     await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: "all" }, LONG_AGO);
     await scheduler.beatAt(at("10:00:30"));
     await pause();
@@ -191,7 +191,7 @@ describe("a paused job", () => {
     expect(new Set(reasons)).toEqual(new Set(["the job is paused by ann: descaling"]));
   });
 
-  it("leaves at most 100 rows a pause, the last of which says so", async () => {
+  it("records at most 100 slots per pause, and says so in the last row", async () => {
     await scheduler.putJob("job", { cron: EVERY_SECOND }, LONG_AGO);
     await scheduler.beatAt(at("10:00:40"));
     await pause();

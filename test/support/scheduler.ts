@@ -1,4 +1,4 @@
-/** A scheduler whose clock the test sets, on a database of its own, and what it has made of each slot. */
+/** A scheduler on its own database whose clock the test sets, with a view of what became of each slot. */
 import pino from "pino";
 import { putJobSchema } from "../../src/api/schemas/job.ts";
 import { jobDefinition } from "../../src/api/views/job-document.ts";
@@ -11,27 +11,27 @@ const SILENT = pino({ level: "silent" });
 
 export interface TestScheduler extends AsyncDisposable {
   infra: TestInfra;
-  /** Beats of the scheduler that has been up from the beginning, one at each time. */
+  /** Does a beat at each time, in the scheduler that has run from the beginning. */
   beatAt(...times: Date[]): Promise<void>;
-  /** A beat of a scheduler that has just been started. */
+  /** Does one beat in a newly started scheduler. */
   restartAt(now: Date): Promise<void>;
-  /** Saves a job, as if that had been at `since`. */
+  /** Saves a job as if at the time `since`. */
   putJob(name: string, document: object, since: Date): Promise<string>;
-  /** What became of each slot, in order: `10:01 missed`, `10:02 catch_up`, `10:03 cron`, `10:04 skipped`. */
+  /** Returns what became of each slot, in order: `10:01 missed`, `10:02 catch_up`, `10:03 cron`, `10:04 skipped`. */
   slots(job?: string): Promise<string[]>;
 }
 
-/** `await using` closes it. */
+/** Starts a test scheduler; `await using` closes it. */
 export async function testScheduler(): Promise<TestScheduler> {
   const infra = await testInfra();
   const { prisma } = infra.db;
   let now = new Date();
   const newBeat = () => {
-    const mine = () => now;
+    const readNow = () => now;
     return createBeat(infra, {
       ...UTC,
       log: SILENT,
-      clock: async () => ({ ...(await readClock(prisma)), now: mine() }),
+      clock: async () => ({ ...(await readClock(prisma)), now: readNow() }),
     });
   };
   const steady = newBeat();

@@ -39,7 +39,7 @@ async function createCluster(cluster: string, account: Account, initdb: string):
   await parent.sync().finally(() => parent.close());
 }
 
-/** Makes the account the owner of a folder and its content. The folder comes last: an interrupted change is repeated. */
+/** Makes the account own a folder and its content. The folder comes last, so an interrupted change is repeated. */
 async function changeOwner(folder: string, { uid, gid }: Account): Promise<void> {
   if ((await stat(folder)).uid === uid) return;
   const entries = await readdir(folder, { recursive: true });

@@ -43,7 +43,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Returns the Postgres processes on the cluster. The id alone is no proof: after a reboot it may be another process. */
+/** Returns the Postgres processes on the cluster. An id alone proves nothing: another process may have it after a boot. */
 async function processesOn(cluster: string, serverPid: number | undefined): Promise<number[]> {
   if (process.platform !== "linux")
     return serverPid && (await wasStartedOn(serverPid, cluster)) ? [serverPid] : [];
