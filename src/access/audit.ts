@@ -1,4 +1,4 @@
-/** The audit: each change that a caller makes leaves an entry, in the transaction of the change. */
+/** The audit log: each change by a caller writes an entry, in the same transaction. */
 import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { idRange, newId, type TimeRange } from "../postgres/ids.ts";
@@ -13,7 +13,7 @@ export type AuditAction =
   | `token.${"create" | "delete"}`
   | `secret.${"save" | "delete" | "rotate"}`;
 
-/** Details in names and ids only: a value could be a secret. */
+/** Only names and ids: a value could be a secret. */
 type Changes = Record<string, string | boolean | null | readonly string[]>;
 
 /** Writes an entry with the caller's name and address. */
@@ -38,14 +38,14 @@ async function insertAuditEntry(tx: Tx, entry: NewAuditEntry): Promise<void> {
     VALUES (${id}::uuid, now(), ${actor}, ${address}, ${action}, ${target}, ${JSON.stringify(changes)}::jsonb)`;
 }
 
-/** Which entries to list. */
+/** Selects entries: all fields must match. */
 export interface AuditFilter extends TimeRange {
   actor?: string | undefined;
   action?: string | undefined;
   target?: string | undefined;
 }
 
-/** Entries newest first, from before `beforeId` on. */
+/** Reads the entries older than `beforeId`, or all entries without it; newest first. */
 export async function readAudit(
   db: Database,
   filter: AuditFilter,

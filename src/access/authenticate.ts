@@ -4,20 +4,23 @@ import type { Database, Tx } from "../postgres/client.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import { type Grant, SCOPES } from "./rules/grants.ts";
 
-/** How long a cached token is used: one that expires, or is revoked on another node, works this much longer. */
+/**
+ * How long a cached token is used (ms). A token that expires, or is revoked on another node, works this much longer at
+ * most.
+ */
 const FRESH_MS = 1_000;
 
 /** Knows which tokens are valid; one for each process. */
 export interface Authenticator {
   /** The grant of a token; undefined when the token is unknown, expired or revoked. */
   findGrant(token: string): Promise<Grant | undefined>;
-  /** Passes steps on while a token is valid. It checks at each step, which costs at most one query a second. */
+  /** Yields `steps` while a token is valid. Each step is checked, which costs at most one query a second. */
   whileGranted<Step>(token: string, steps: AsyncIterable<Step>): AsyncGenerator<Step>;
   /** Drops the token with this hash (SHA-256, hex) from the cache: it has been revoked. */
   forget(hash: string): void;
 }
 
-/** A token as it was read. */
+/** A cache entry. */
 interface CachedToken {
   row: Promise<UsableToken | undefined>;
   /** By the clock of `performance`, in ms. */
@@ -50,11 +53,11 @@ export function createAuthenticator(db: Database): Authenticator {
     return { id, name, jobs, scopes: SCOPES.filter((scope) => row.scopes.includes(scope)) };
   }
 
-  async function stands(token: string): Promise<boolean> {
+  async function isValid(token: string): Promise<boolean> {
     try {
       return (await findGrant(token)) !== undefined;
     } catch (error) {
-      // While the database is away there is nothing new to pass on; the next step checks again.
+      // Without the database there is nothing new to yield; the next step checks again.
       if (isDatabaseAway(error)) return true;
       throw error;
     }
@@ -64,7 +67,7 @@ export function createAuthenticator(db: Database): Authenticator {
     findGrant,
     async *whileGranted(token, steps) {
       for await (const step of steps) {
-        if (!(await stands(token))) return;
+        if (!(await isValid(token))) return;
         yield step;
       }
     },
@@ -74,33 +77,33 @@ export function createAuthenticator(db: Database): Authenticator {
 
 async function readUsableToken(db: Database, hash: string): Promise<UsableToken | undefined> {
   const row = await findUsableToken(db.prisma, hash);
-  // Nobody waits for it; the next look-up tries again.
-  if (row?.unnoted) noteUse(db.prisma, row.id).catch(() => undefined);
+  // The call does not wait for this. After an error, the next look-up tries again.
+  if (row?.isUseOutdated) recordUse(db.prisma, row.id).catch(() => undefined);
   return row;
 }
 
-/** A valid token, as read for a call. */
+/** A valid token. */
 export interface UsableToken {
   id: string;
   name: string;
   hash: string;
   scopes: string[];
   jobs: string[];
-  /** Its last use was recorded over a minute ago, or never. */
-  unnoted: boolean;
+  /** Its last use was recorded more than a minute ago, or never. */
+  isUseOutdated: boolean;
 }
 
 /** The token with this hash (SHA-256, hex) unless it has expired by the database's clock. */
 export async function findUsableToken(tx: Tx, hash: string): Promise<UsableToken | undefined> {
   const [row] = await tx.$queryRaw<UsableToken[]>`
     SELECT id, name, hash, scopes, jobs,
-      last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS unnoted
+      last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS "isUseOutdated"
     FROM token WHERE hash = ${hash} AND (expires_at IS NULL OR expires_at > now())`;
   return row;
 }
 
-/** Records that a token is used now, unless its use was recorded within the last minute. */
-export async function noteUse(tx: Tx, id: string): Promise<void> {
+/** Records that a token was used now, unless a use was recorded within the last minute. */
+export async function recordUse(tx: Tx, id: string): Promise<void> {
   await tx.$executeRaw`
     UPDATE token SET last_used_at = now()
     WHERE id = ${id}::uuid AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`;

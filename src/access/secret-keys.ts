@@ -19,7 +19,7 @@ export interface SealedValue {
   ciphertext: Uint8Array<ArrayBuffer>;
 }
 
-/** The value cannot be decrypted: its key is not in the file, or it was written to another row. */
+/** A value cannot be decrypted: the file lacks its key, or the value belongs to another row. */
 export class SecretUnreadable extends Error {
   override readonly name = "SecretUnreadable";
 }
@@ -30,7 +30,7 @@ export interface SecretKeys {
   seal(rowId: string, value: string): Promise<SealedValue>;
   /** Throws SecretUnreadable. */
   open(rowId: string, sealed: SealedValue): Promise<string>;
-  /** The key for new values; undefined while there is none. */
+  /** The id of the key that encrypts new values; undefined when there is no key yet. */
   currentKeyId(): Promise<string | undefined>;
   /** Whether the file has one of these keys. */
   holdsAny(keyIds: readonly string[]): Promise<boolean>;
@@ -88,7 +88,9 @@ async function readKeys(file: string): Promise<Keys> {
   if (text === undefined) return new Map();
   const { mode } = await stat(file);
   if ((mode & 0o077) !== 0) {
-    throw new OperatorError(`${file} may be read by others: chmod 600 it, and consider a new key`);
+    throw new OperatorError(
+      `${file} can be read by other users: run chmod 600 on it, and consider a new key`,
+    );
   }
   const keys = new Map<string, Buffer>();
   for (const line of text.split("\n").filter((one) => one.trim() !== "")) {

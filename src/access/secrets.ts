@@ -31,7 +31,7 @@ export async function putSecret(
   });
 }
 
-/** No other node could read a value that is sealed with a key of this node alone. */
+/** Other nodes could not read a value that is encrypted with a key of this node only. */
 async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   const keyIds = await lockKeyIds(tx);
   if (keyIds.length === 0 || (await secretKeys.holdsAny(keyIds))) return;
@@ -41,28 +41,31 @@ async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   );
 }
 
-/** The names, never the values. */
+/** Lists names, never values. */
 export async function listSecrets(db: Database): Promise<ListedSecret[]> {
   return findSecrets(db.prisma);
 }
 
-/** Throws secret_not_found, and secret_in_use while a job or schedule names it. */
+/** Throws secret_not_found, and secret_in_use while a job or schedule refers to it. */
 export async function deleteSecret(db: Database, caller: Caller, name: string): Promise<void> {
   await db.transactionInTurn(async (tx) => {
-    // No job that names it can be saved meanwhile.
+    // Meanwhile, no job that refers to it can be saved.
     await lockDefinitions(tx);
     const secret = await lockSecret(tx, name);
     if (secret === undefined) throw new CarillonError("secret_not_found", `there is no secret ${name}`);
     const users = await whoUsesSecret(tx, name);
     if (users.length > 0) {
-      throw new CarillonError("secret_in_use", `${name} is used by ${users.join(", ")}: change that first`);
+      throw new CarillonError(
+        "secret_in_use",
+        `${name} is used by ${users.join(", ")}: remove it there first`,
+      );
     }
     await deleteSecretRow(tx, secret.id);
     await audit(tx, caller, "secret.delete", name);
   });
 }
 
-/** Encrypts all values with the newest key; returns how many had another one. Throws secret_unreadable. */
+/** Encrypts all values with the newest key; returns how many had an older key. Throws secret_unreadable. */
 export async function rotateSecrets(
   db: Database,
   caller: Caller,
@@ -75,14 +78,14 @@ export async function rotateSecrets(
     await db.transaction(async (tx) => {
       const secret = await lockSecret(tx, name);
       if (secret === undefined) return;
-      const value = await readable(secret, secretKeys);
+      const value = await decrypt(secret, secretKeys);
       await updateSecret(tx, secret.id, await secretKeys.seal(secret.id, value));
     });
   }
   return old.length;
 }
 
-/** The values of secrets by name. Throws secret_not_found and secret_unreadable, which name the first one. */
+/** The values of secrets by name. Throws secret_not_found and secret_unreadable, which name the first such secret. */
 export async function secretValues(
   tx: Tx,
   names: readonly string[],
@@ -92,11 +95,11 @@ export async function secretValues(
   const found = await findSecrets(tx, names);
   const missing = names.find((name) => !found.some((secret) => secret.name === name));
   if (missing !== undefined) throw new CarillonError("secret_not_found", `there is no secret ${missing}`);
-  const values = found.map(async (secret) => [secret.name, await readable(secret, secretKeys)] as const);
+  const values = found.map(async (secret) => [secret.name, await decrypt(secret, secretKeys)] as const);
   return new Map(await Promise.all(values));
 }
 
-/** Throws invalid_document for names of secrets that do not exist; `path` is the place of each name. */
+/** Throws invalid_document when a secret does not exist; `path` is the place of its name in the document. */
 export async function requireSecrets(
   tx: Tx,
   named: readonly { path: string; name: string }[],
@@ -117,7 +120,7 @@ export async function requireSecrets(
   );
 }
 
-async function readable(secret: SecretRow, secretKeys: SecretKeys): Promise<string> {
+async function decrypt(secret: SecretRow, secretKeys: SecretKeys): Promise<string> {
   try {
     return await secretKeys.open(secret.id, secret);
   } catch (error) {
@@ -135,7 +138,7 @@ export interface ListedSecret {
 
 export type SecretRow = Prisma.SecretGetPayload<object>;
 
-/** The secrets of these names, or all, by name. */
+/** The secrets with these names, or all secrets; ordered by name. */
 async function findSecrets(tx: Tx, names?: readonly string[]): Promise<SecretRow[]> {
   const where = names === undefined ? {} : { name: { in: [...names] } };
   return tx.secret.findMany({ where, orderBy: { name: "asc" } });
@@ -162,7 +165,7 @@ async function insertSecret(
   await tx.secret.create({ data: { ...row, createdAt: now, updatedAt: now } });
 }
 
-/** @param now when the value changed; unset: only its key did */
+/** @param now when the value changed; unset: only the key changed */
 async function updateSecret(tx: Tx, id: string, sealed: SealedValue, now?: Date): Promise<void> {
   await tx.secret.update({ where: { id }, data: { ...sealed, ...(now && { updatedAt: now }) } });
 }
@@ -171,7 +174,7 @@ async function deleteSecretRow(tx: Tx, id: string): Promise<void> {
   await tx.secret.delete({ where: { id } });
 }
 
-/** The live jobs and schedules whose current documents name a secret: as `job NAME` and `schedule NAME`. */
+/** The live jobs and schedules whose current documents refer to a secret: as `job NAME` and `schedule NAME`. */
 async function whoUsesSecret(tx: Tx, name: string): Promise<string[]> {
   const rows = await tx.$queryRaw<{ user: string }[]>`
     SELECT DISTINCT 'job ' || j.name AS user

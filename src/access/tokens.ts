@@ -1,4 +1,4 @@
-/** Tokens: the admin token, and those that are made, listed and revoked. */
+/** Tokens: reads or makes the admin token; creates, lists and revokes the others. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,12 +24,12 @@ export interface TokenRequest {
   scopes: readonly Scope[];
   /** Limits `trigger` to these; unset: all. */
   jobs?: readonly string[] | undefined;
-  /** At an instant, or after a time in ms; unset: never. */
+  /** When it expires: at a time, or after so many ms; unset: never. */
   expiry?: { at: Date } | { inMs: number } | undefined;
 }
 
 /**
- * Makes a token, which cannot be read again: only its hash is kept. Throws token_exists, and invalid_document for
+ * Creates a token. It cannot be read again, since only its hash is stored. Throws token_exists, and invalid_document for
  * the name `admin`, unknown jobs and an expiry in the past.
  */
 export async function createToken(
@@ -38,7 +38,7 @@ export async function createToken(
   { name, scopes, jobs = [], expiry }: TokenRequest,
 ): Promise<{ token: string; row: TokenRow }> {
   if (name === ADMIN)
-    throw invalidDocument([{ path: "name", message: `${ADMIN} is the name of the admin token` }]);
+    throw invalidDocument([{ path: "name", message: `${ADMIN} is reserved for the admin token` }]);
   const token = newToken();
   const hash = createHash("sha256").update(token).digest("hex");
   const row = await db.transaction(async (tx) => {
@@ -52,7 +52,7 @@ export async function createToken(
     if (!(await insertToken(tx, made))) {
       throw new CarillonError(
         "token_exists",
-        `a token ${name} exists already: delete it first, or take another name`,
+        `a token ${name} already exists: delete it first, or choose another name`,
       );
     }
     await audit(tx, caller, "token.create", name, {
@@ -65,7 +65,7 @@ export async function createToken(
   return { token, row };
 }
 
-/** The tokens by name, expired ones included. */
+/** Reads tokens in the order of their names, expired ones included. */
 export async function readTokens(
   db: Database,
   page: { after: string | undefined; limit: number },
@@ -100,7 +100,7 @@ export async function deleteToken(
   authenticator.forget(hash);
 }
 
-/** A token for a misspelt job could do nothing. */
+/** Refuses unknown jobs: a token for a misspelt job would be useless. */
 async function requireJobs(tx: Tx, jobs: readonly string[]): Promise<void> {
   const known = await liveJobIds(tx, jobs);
   const unknown = jobs.flatMap((job, index) =>
@@ -136,17 +136,17 @@ async function deleteTokenRow(tx: Tx, name: string): Promise<string | undefined>
 
 export interface AdminToken {
   token: string;
-  /** Where it is kept; undefined when the environment gave it. */
+  /** The file that holds it; undefined when it comes from the environment. */
   file: string | undefined;
 }
 
-/** Reads the token, or makes one that only our own user can read. */
+/** Returns the given token, or that of a file in `dataDir`; makes the file, for our own user only, when there is none. */
 export async function adminToken(given: string | undefined, dataDir: string): Promise<AdminToken> {
   if (given !== undefined) return { token: given, file: undefined };
   const file = join(dataDir, "admin-token");
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   try {
-    // Fails when the file exists: processes that start together use one token.
+    // Fails when the file exists, so processes that start together use the same token.
     await writeFile(file, `${newToken()}\n`, { mode: 0o600, flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;

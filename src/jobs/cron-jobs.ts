@@ -1,4 +1,4 @@
-/** Reads the jobs that have a cron expression, and their revisions over a time. */
+/** Reads the jobs that have a cron expression, and the revisions that were in force since a time. */
 import type { Tx } from "../postgres/client.ts";
 import type { MissedRuns } from "./rules/definition.ts";
 
@@ -9,23 +9,23 @@ export interface CronJob {
   cron: string[];
   timezone: string | null;
   scheduleTimezone: string | null;
-  /** When its revision, its schedule or its pause last changed: the job has no slots before. */
+  /** When its revision, its schedule or its pause last changed. The job has no slots before this time. */
   since: Date;
   missedRuns: MissedRuns["policy"];
   catchupWindowMs: number;
-  /** When, by whom and why it was paused; null: it is not paused. */
+  /** When it was paused, by whom and why; null: it is not paused. */
   paused: { at: Date; by: string | null; reason: string | null } | null;
 }
 
-/** Jobs in one query: unpacking rows blocks the event loop. */
+/** Jobs for each query: parsing many rows at once would block the event loop. */
 const PAGE = 1_000;
-const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
+const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
 
 /** All live, enabled jobs that have a cron expression, by id. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   const jobs: CronJob[] = [];
   for (;;) {
-    const page = await cronJobsAfter(tx, jobs.at(-1)?.id ?? BEFORE_ALL);
+    const page = await cronJobsAfter(tx, jobs.at(-1)?.id ?? LOWEST_ID);
     jobs.push(...page);
     if (page.length < PAGE) return jobs;
   }
@@ -52,17 +52,17 @@ interface CronJobPause {
   reason: string | null;
 }
 
-/** The cron expressions of a job in one period. */
+/** The cron expressions of a job during one period. */
 export interface RevisionInForce {
   jobId: string;
   cron: string[];
   timezone: string | null;
   from: Date;
-  /** null: it is the current one. */
+  /** null: it is the current revision. */
   until: Date | null;
 }
 
-/** The enabled revisions of jobs that were in force at some time after `after`, oldest first. */
+/** The enabled revisions of jobs that were in force at any time after `after`, oldest first. */
 export async function revisionsInForce(
   tx: Tx,
   jobIds: readonly string[],
@@ -73,5 +73,5 @@ export async function revisionsInForce(
       SELECT job_id AS "jobId", cron, timezone, enabled, created_at AS "from",
         lead(created_at) OVER (PARTITION BY job_id ORDER BY number) AS until
       FROM job_revision WHERE job_id = ANY(${[...jobIds]}::uuid[])
-    ) AS said WHERE enabled AND (until IS NULL OR until > ${after}) ORDER BY "jobId", "from"`;
+    ) AS revision WHERE enabled AND (until IS NULL OR until > ${after}) ORDER BY "jobId", "from"`;
 }

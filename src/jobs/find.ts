@@ -1,4 +1,4 @@
-/** Reads jobs and their revisions: by name, by schedule, page by page, and the ids behind names. */
+/** Reads jobs and their revisions: by name, by schedule, page by page; and finds the ids of names. */
 import { CarillonError } from "../errors.ts";
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
@@ -12,12 +12,12 @@ import {
   type JobDefinition,
 } from "./rules/definition.ts";
 
-/** Throws job_not_found for names that no job ever had. */
+/** Throws job_not_found for a name that no job has ever had. */
 export async function requireKnownJobs(tx: Tx, names: readonly string[] = []): Promise<void> {
   const known = new Set((await jobsNamed(tx, names)).map(({ name }) => name));
   const unknown = names.find((name) => !known.has(name));
   if (unknown === undefined) return;
-  throw new CarillonError("job_not_found", `there is no job ${unknown} and never was one`);
+  throw new CarillonError("job_not_found", `no job has ever had the name ${unknown}`);
 }
 
 /** A live job with its current revision, its own actions and those of its schedule. */
@@ -34,14 +34,14 @@ export interface StoredJob {
   paused: Pause | null;
 }
 
-/** Why a job has no cron slots: an operator paused it. */
+/** An operator has paused a job, so it has no cron slots. */
 export interface Pause {
   at: Date;
   by: string | null;
   reason: string | null;
 }
 
-/** How to read event actions together with their owner. */
+/** The query options for event actions, in their order and with the jobs that they trigger. */
 export const ACTION_ROWS = {
   include: { targetJob: { select: { name: true } } },
   orderBy: { position: "asc" },
@@ -52,7 +52,7 @@ type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
 type ActionRow = Prisma.EventActionGetPayload<{ include: (typeof ACTION_ROWS)["include"] }>;
 type RevisionRow = Prisma.JobRevisionGetPayload<object>;
 
-/** The live jobs that match, by name. */
+/** The live jobs that match `where`, in the order of their names. */
 export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: Page): Promise<StoredJob[]> {
   const rows = await tx.job.findMany({
     where: { ...where, deletedAt: null, ...(page?.after === undefined ? {} : { name: { gt: page.after } }) },
@@ -63,14 +63,14 @@ export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: 
   return rows.map(storedJob);
 }
 
-/** A page of a list by name. */
+/** A page of a list in the order of names. */
 export interface Page {
   /** The last name of the page before. */
   after?: string | undefined;
   limit: number;
 }
 
-/** The live job of this name. */
+/** The live job with this name. */
 export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefined> {
   const [job] = await findJobs(tx, { name });
   return job;
@@ -151,14 +151,14 @@ export function numberOrNull(value: bigint | null): number | null {
   return value === null ? null : Number(value);
 }
 
-/** The live job of this name. Throws job_not_found. */
+/** The live job with this name. Throws job_not_found. */
 export async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
   const job = await findJob(tx, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
   return job;
 }
 
-/** Ids of the live jobs of these names. */
+/** The ids of the live jobs with these names. */
 export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<string, string>> {
   const rows = await tx.job.findMany({
     where: { name: { in: [...names] }, deletedAt: null },
@@ -167,7 +167,7 @@ export async function liveJobIds(tx: Tx, names: readonly string[]): Promise<Map<
   return new Map(rows.map((row) => [row.name, row.id]));
 }
 
-/** The jobs of these names, deleted ones included. */
+/** The jobs with these names, deleted ones included. */
 export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id: string; name: string }[]> {
   return tx.job.findMany({ where: { name: { in: [...names] } }, select: { id: true, name: true } });
 }
@@ -176,11 +176,11 @@ export async function jobsNamed(tx: Tx, names: readonly string[]): Promise<{ id:
 export interface StoredRevision {
   number: number;
   createdAt: Date;
-  /** Without a schedule: a revision does not say where the job was. */
+  /** Without a schedule: a revision does not record the schedule of its job. */
   definition: JobDefinition;
 }
 
-/** The revisions of a job, the newest first, of those with a smaller number than `before`. */
+/** The revisions of a job with numbers below `before`, newest first. */
 export async function findRevisions(
   tx: Tx,
   job: { id: string; name: string },

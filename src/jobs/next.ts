@@ -1,16 +1,16 @@
-/** Reads the next slots of all jobs, in order of time. */
+/** Reads the next slots of all jobs, earliest first. */
 import type { Database, Tx } from "../postgres/client.ts";
 import { type AgendaItem, createAgenda } from "../time/agenda.ts";
 import { parseCron } from "../time/cron.ts";
 import type { CronJob } from "./cron-jobs.ts";
 
-/** A job that will have slots, with the zones that decide when. */
+/** A job that has cron slots, with the time zones that apply to it. */
 export type ScheduledJob = Pick<CronJob, "cron" | "timezone" | "scheduleTimezone"> & {
   name: string;
   schedule: string;
 };
 
-/** The jobs of {@link cronJobs} that are not paused, by name, after the name `after`. */
+/** The jobs of {@link cronJobs} that are not paused, in the order of their names, from after `after`. */
 async function scheduledJobs(tx: Tx, after: string, limit: number): Promise<ScheduledJob[]> {
   return tx.$queryRaw`
     SELECT j.name, s.name AS schedule, r.cron, r.timezone, s.tz_location AS "scheduleTimezone"
@@ -21,8 +21,8 @@ async function scheduledJobs(tx: Tx, after: string, limit: number): Promise<Sche
 
 const JOBS_AT_ONCE = 500;
 
-/** A job with the zone in force. */
-export interface NextOf {
+/** A job with the time zone that applies to it. */
+export interface JobInZone {
   name: string;
   schedule: string;
   timezone: string;
@@ -33,9 +33,9 @@ export async function readNext(
   db: Database,
   { withinMs, limit }: { withinMs: number; limit: number },
   { defaultTimezone }: { defaultTimezone: string },
-): Promise<{ items: AgendaItem<NextOf>[]; truncated: boolean }> {
+): Promise<{ items: AgendaItem<JobInZone>[]; truncated: boolean }> {
   const now = await db.now();
-  const agenda = createAgenda<NextOf>({ after: now, until: new Date(now.getTime() + withinMs), limit });
+  const agenda = createAgenda<JobInZone>({ after: now, until: new Date(now.getTime() + withinMs), limit });
   let page: ScheduledJob[];
   let after = "";
   do {

@@ -3,7 +3,7 @@ import { createDeliveries } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
 import { definitionOf } from "../jobs/find.ts";
-import { holdJobs } from "../jobs/locks.ts";
+import { lockJobsForRuns } from "../jobs/locks.ts";
 import { type ActionOptions, actionOptions, type EventName } from "../jobs/rules/definition.ts";
 import { completeOutput, storedPieces } from "../logs/pieces.ts";
 import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/output.ts";
@@ -40,7 +40,7 @@ export async function settleAttempt(
 ): Promise<void> {
   await db.transaction(async (tx) => {
     const jobs = await jobsOfSettlement(tx, message.data.run_id);
-    await holdJobs(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
+    await lockJobsForRuns(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
     const run = await lockRun(tx, message.data.run_id);
     const attempt = await runningAttempt(tx, message.data.run_id);
     if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {

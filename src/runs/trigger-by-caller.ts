@@ -4,7 +4,7 @@ import { audit } from "../access/audit.ts";
 import { ADMIN, allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, jobNotFound, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { holdJobs } from "../jobs/locks.ts";
+import { lockJobsForRuns } from "../jobs/locks.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createRuns } from "./trigger.ts";
@@ -83,7 +83,7 @@ async function createRun(
   if (job === undefined) throw jobNotFound(name);
   if (Object.keys(env).length > 0) {
     // `params` is read again under the lock, so that no save changes it meanwhile.
-    await holdJobs(tx, [job.id]);
+    await lockJobsForRuns(tx, [job.id]);
     requireParams(caller, name, (await findTarget(tx, name)) ?? job, env);
   }
   const [id] = await createRuns(queue, tx, [

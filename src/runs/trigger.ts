@@ -1,7 +1,7 @@
 /** The one door to a new run: for callers of the API, cron slots, chains and reruns alike. */
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { holdJobs, lockFully } from "../jobs/locks.ts";
+import { lockJobsExclusively, lockJobsForRuns } from "../jobs/locks.ts";
 import { type Concurrency, MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
@@ -96,12 +96,12 @@ interface LockedJob {
 
 /** Locks jobs until the transaction ends, and returns those that are live and enabled. No save changes them meanwhile. */
 async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, LockedJob>> {
-  const fully = await holdJobs(tx, jobIds);
+  const fully = await lockJobsForRuns(tx, jobIds);
   const rows = await readJobs(tx, jobIds);
   const newlyLimited = fully ? [] : rows.filter((row) => row.limit !== null);
   if (newlyLimited.length > 0) {
     // A save set a limit while we waited for the lock: their runs count only under the full lock.
-    await lockFully(
+    await lockJobsExclusively(
       tx,
       newlyLimited.map((row) => row.id),
     );

@@ -140,6 +140,6 @@ it("will not use a key file that others may read", async () => {
   await chmod(keyFile(), 0o644);
   const run = await service.client.trigger("open", {}, "20s");
   expect(run).toMatchObject({ state: "failed", status: 126 });
-  expect(run.log).toContain("may be read by others");
+  expect(run.log).toContain("can be read by other users");
   await chmod(keyFile(), 0o600);
 });

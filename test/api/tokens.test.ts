@@ -1,7 +1,7 @@
 /** Tokens: shown once, known by their hash, and of no use once they have expired or been revoked. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findUsableToken, noteUse } from "../../src/access/authenticate.ts";
+import { findUsableToken, recordUse } from "../../src/access/authenticate.ts";
 import { createClient } from "../support/client.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { makeToken } from "../support/tokens.ts";
@@ -153,8 +153,8 @@ describe("the last use", () => {
     ] as const) {
       await setLastUse(ago);
       const before = await lastUse();
-      expect(await findUsableToken(service.prisma, hash)).toMatchObject({ id, unnoted: noted });
-      await noteUse(service.prisma, id);
+      expect(await findUsableToken(service.prisma, hash)).toMatchObject({ id, isUseOutdated: noted });
+      await recordUse(service.prisma, id);
       expect((await lastUse()) !== before).toBe(noted);
     }
   });

@@ -1,16 +1,16 @@
-/** Scopes, and what a grant allows. */
+/** The scopes, and the calls that a grant allows. */
 
 export const SCOPES = ["read", "trigger", "admin"] as const;
 /** read: see everything but secrets. trigger: trigger jobs, and see their runs. admin: everything. */
 export type Scope = (typeof SCOPES)[number];
 
-/** What the holder of a token may do. */
+/** The rights of a token. */
 export interface Grant {
   /** The id of the token; ADMIN for the admin token. */
   id: string;
   name: string;
   scopes: readonly Scope[];
-  /** The jobs that `trigger` is limited to; empty: all. */
+  /** Limits the scope `trigger` to these jobs; empty: no limit. */
   jobs: readonly string[];
 }
 
@@ -20,7 +20,7 @@ export interface Caller extends Grant {
   address: string;
 }
 
-/** The name of the token that the environment or the file in DATA_DIR gives. */
+/** The name of the admin token, which comes from the environment or from a file in DATA_DIR. */
 export const ADMIN = "admin";
 
 /** Whether a grant has one of these scopes; admin has all. */

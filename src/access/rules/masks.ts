@@ -25,7 +25,7 @@ export function maskActions(actions: readonly EventAction[]): EventAction[] {
   }));
 }
 
-/** A definition without the values of its env, of its headers, and the paths of its webhooks. */
+/** A definition without the values of its env and headers, and without the paths of its webhooks. */
 export function maskDefinition<Job extends Pick<JobDefinition, "env" | "actions">>(job: Job): Job {
   return { ...job, env: maskValues(job.env), actions: maskActions(job.actions) };
 }

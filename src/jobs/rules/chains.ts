@@ -1,10 +1,10 @@
-/** Which job triggers which: the cycles in that graph, and the length of a chain. */
+/** Finds cycles among jobs that trigger each other, and limits the length of a chain. */
 
-/** Runs in one chain, the first included; a longer one stops with a reason. */
+/** The most runs in one chain, the first included. A longer chain stops with a recorded reason. */
 export const MAX_CHAIN = 16;
 
 /**
- * The names along one cycle, first and last the same; undefined when there is no cycle.
+ * The names along one cycle, where the first and the last are the same; undefined when there is no cycle.
  * @param edges each job with a job that it triggers
  */
 export function findCycle(edges: readonly { job: string; target: string }[]): string[] | undefined {
@@ -17,7 +17,7 @@ export function findCycle(edges: readonly { job: string; target: string }[]): st
   return undefined;
 }
 
-/** Depth first with a stack of its own, so that a long chain cannot exhaust the call stack. */
+/** Searches depth first. It keeps its own stack, since a long chain could exhaust the call stack. */
 function cycleFrom(
   start: string,
   edgesOf: ReadonlyMap<string, readonly { target: string }[]>,

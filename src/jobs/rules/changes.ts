@@ -37,7 +37,7 @@ export function changedJobFields(before: JobDefinition, after: JobDefinition): s
 
 type Settings = Omit<ScheduleDefinition, "name" | "jobs">;
 
-/** The fields of a schedule that have changed, its jobs left out. */
+/** The fields of a schedule that have changed, without its jobs. */
 export function changedScheduleFields(before: Settings, after: Settings): string[] {
   return changedFields(SCHEDULE_FIELDS, before, after);
 }
@@ -64,7 +64,7 @@ function actionsOf({ actions }: { actions: readonly EventAction[] }, event: Even
   return actions.filter((action) => action.event === event);
 }
 
-/** A field that differs; null: the field is missing. */
+/** A field that differs; the value null means that the field is missing. */
 export interface FieldChange {
   /** `retry.limit`; lists count as one value. */
   path: string;

@@ -16,7 +16,7 @@ export const ACTIONS = [
 export interface ActionOptions {
   /** Sent in addition to ours. */
   headers?: Readonly<Record<string, string>>;
-  /** Names of the secrets that sign it; two while one replaces the other. */
+  /** Names of the secrets that sign it. There are two while a new secret replaces an old one. */
   secrets?: readonly string[];
 }
 
@@ -54,53 +54,53 @@ export interface RetryPolicy {
   delayMs: number;
   backoff: "constant" | "exponential";
   maxDelayMs: number | null;
-  /** Share of the delay by which it varies either way, 0 to 1. */
+  /** How much the delay varies in both directions, as a share of it from 0 to 1. */
   jitter: number;
-  /** Only these codes are retried; empty = every failure is. */
+  /** Only these exit codes are retried; empty: every failure is retried. */
   exitCodes: readonly number[];
 }
 
-/** How many runs of a job may be active at once, and what happens to one more. */
+/** How many runs of a job may be active at once, and what happens to a run above this limit. */
 export interface Concurrency {
   /** null: any number. */
   limit: number | null;
-  /** `queue`: it waits. `skip`: it is recorded as skipped. `replace`: the oldest active run is cancelled. */
+  /** `queue`: the new run waits. `skip`: it is recorded as skipped. `replace`: the oldest active run is cancelled. */
   policy: "queue" | "skip" | "replace";
 }
 
-/** What happens to slots that passed while no scheduler was up. */
+/** What happens to slots that passed while no scheduler was running. */
 export interface MissedRuns {
-  /** `skip`: none runs. `last`: the last one runs late. `all`: all run late. The others are recorded as missed. */
+  /** `skip`: no slot runs. `last`: the last slot runs late. `all`: all run late. Other slots are recorded as missed. */
   policy: "skip" | "last" | "all";
-  /** Slots that are older than this (ms) are ignored. */
+  /** Slots older than this (ms) are ignored. */
   windowMs: number;
 }
 
 /** Everything that a job revision contains. */
 export interface JobDefinition {
   name: string;
-  /** null: `default` for a new job; an existing one stays in its schedule, with its time zone and its actions. */
+  /** null: a new job goes into the schedule `default`, and an existing job stays in its schedule. */
   schedule: string | null;
   command: Command;
   cron: readonly string[];
   timezone: string | null;
   env: Readonly<Record<string, string>>;
-  /** Variables whose value is a secret: the name of the secret by the name of the variable. */
+  /** Variables whose values are secrets: maps the name of a variable to the name of its secret. */
   secretEnv: Readonly<Record<string, string>>;
-  /** Variables that a trigger may set without the scope admin. */
+  /** Variables that a trigger may set even without the scope admin. */
   params: readonly string[];
   workingDirectory: string | null;
-  /** The account that the command runs as; null: that of the service. */
+  /** The user that runs the command; null: the user of the service. */
   user: string | null;
   retry: RetryPolicy;
   timeoutMs: number | null;
   concurrency: Concurrency;
   missedRuns: MissedRuns;
-  /** Each cron run starts up to this much (ms) later than its slot. */
+  /** Each cron run starts at most this much (ms) after its slot. */
   jitterMs: number;
   /** The pool of workers that run it. */
   pool: string;
-  /** How much of an attempt's output is kept. */
+  /** How many bytes of an attempt's output are kept. */
   logLimitBytes: number;
   /** How long runs are kept after their end; null: the setting of the schedule. */
   logRetentionMs: number | null;
@@ -132,5 +132,5 @@ export const MAX_TIMEOUT_MS = 23 * 3_600_000;
 export const MAX_RETRIES = 1_000;
 export const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
 export const DEFAULT_CATCHUP_WINDOW_MS = 86_400_000;
-/** Runs of one job that may wait: promise 11. */
+/** The most runs of one job that may wait: promise 11. */
 export const MAX_WAITING = 1_000;

@@ -1,6 +1,6 @@
 /** Applies a JSON Merge Patch (RFC 7396) to the document of a job or schedule. */
 
-/** The document that a patch makes of a target; neither is changed. */
+/** Returns the patched document; changes neither argument. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);
@@ -17,7 +17,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 type Fields = Record<string, unknown>;
 
-/** A patched job document (RFC 7396). A short form in the patch replaces the long form, which the document has. */
+/** Patches a job document (RFC 7396). A short form in the patch replaces the long form in the document. */
 export function patchJobDocument(document: unknown, patch: Fields): unknown {
   const replaced = {
     ...("retries" in patch && { retry: { limit: null } }),
@@ -26,7 +26,7 @@ export function patchJobDocument(document: unknown, patch: Fields): unknown {
   return mergePatch(mergePatch(document, replaced), patch);
 }
 
-/** A patched schedule document; each of its jobs is patched like a job document. */
+/** Patches a schedule document, and each of its jobs like a job document. */
 export function patchScheduleDocument(document: { jobs: Fields }, patch: Fields): unknown {
   const { jobs, ...settings } = patch;
   const patched = Object(mergePatch(document, settings));
