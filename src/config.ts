@@ -1,4 +1,4 @@
-/** The environment, parsed once: the only reader of process.env. */
+/** Parses the environment into the configuration; the only reader of process.env. */
 
 import { existsSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
@@ -13,10 +13,10 @@ import { isTimeZone } from "./time/zones.ts";
 const ROLES = ["api", "scheduler", "worker"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What commands inherit of the service's environment; nothing else of it reaches them. */
+/** The variables of the service's environment that commands inherit. They inherit no others. */
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "USER", "SHELL"];
 
-/** Where commands are looked for when the service has no PATH of its own. */
+/** The PATH of commands when the service has none. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const list = (text: string) => text.split(/[\s,]+/).filter((part) => part !== "");
@@ -27,7 +27,7 @@ const wholeNumber = (min: number, max: number) => {
 const PID_NAMESPACES = ["auto", "on", "off"] as const;
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 
-/** What only this machine can reach. */
+/** The addresses that only this machine can reach. */
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8);
 LOOPBACK.addAddress("::1", "ipv6");
@@ -41,10 +41,10 @@ const Environment = z.object({
     .refine(isReadableUrl, {
       abort: true,
       error:
-        "is not a valid URL: write it as postgres://user:password@host:5432/name, and percent-encode what stands in " +
-        "the user or password beside letters and digits (%2F for /, %40 for @, %3A for :)",
+        "is not a valid URL: write it as postgres://user:password@host:5432/name, and percent-encode special " +
+        "characters in the user and the password (%2F for /, %40 for @, %3A for :)",
     })
-    // It would replace the options that every session needs.
+    // These options would replace those that every session needs.
     .refine((url) => !new URL(url).searchParams.has("options"), "must not set options")
     .optional(),
   DATA_DIR: z.string().min(1).default("./data"),
@@ -86,7 +86,7 @@ const Environment = z.object({
     .transform((text, context) => parseDuration(text) ?? wrongDuration(context)),
 });
 
-/** Messages about a URL that is not readable must not quote it: it holds a password. */
+/** Used instead of zod's own check, whose message would quote the URL and so the password. */
 function isReadableUrl(text: string): boolean {
   const url = URL.parse(text);
   try {
@@ -95,7 +95,7 @@ function isReadableUrl(text: string): boolean {
       [url.username, url.password, url.pathname].every((part) => decodeURIComponent(part) !== null)
     );
   } catch {
-    return false; // %zz
+    return false; // a malformed escape such as %zz
   }
 }
 
@@ -108,16 +108,16 @@ function wrongDuration(context: z.core.$RefinementCtx): never {
   return z.NEVER;
 }
 
-/** What is wrong with variables that are right one by one; whoever asks for no API may set what they like. */
-function wrongTogether(env: z.output<typeof Environment>): string[] {
+/** Returns errors in combinations of variables. They concern only the API, so other roles have none. */
+function combinationErrors(env: z.output<typeof Environment>): string[] {
   const { HOST, TLS_CERT, TLS_KEY, BEHIND_PROXY, ROLES: roles } = env;
   if (!roles.includes("api")) return [];
-  if (TLS_CERT !== undefined && TLS_KEY === undefined) return ["TLS_KEY must be set beside TLS_CERT."];
-  if (TLS_KEY !== undefined && TLS_CERT === undefined) return ["TLS_CERT must be set beside TLS_KEY."];
+  if (TLS_CERT !== undefined && TLS_KEY === undefined) return ["TLS_KEY must be set together with TLS_CERT."];
+  if (TLS_KEY !== undefined && TLS_CERT === undefined) return ["TLS_CERT must be set together with TLS_KEY."];
   if (TLS_CERT !== undefined || BEHIND_PROXY || isLoopback(HOST)) return [];
   return [
-    `HOST=${HOST} lets other machines in, and the token would pass the network in plain text: set TLS_CERT and ` +
-      "TLS_KEY, or BEHIND_PROXY=true if only a proxy that has TLS can reach it, or leave HOST at 127.0.0.1.",
+    `HOST=${HOST} accepts connections from other machines, and tokens would cross the network in plain text: set ` +
+      "TLS_CERT and TLS_KEY, or BEHIND_PROXY=true if only a TLS proxy can reach it, or leave HOST at 127.0.0.1.",
   ];
 }
 
@@ -127,7 +127,7 @@ function isLoopback(host: string): boolean {
   return family !== 0 && LOOPBACK.check(host, family === 6 ? "ipv6" : "ipv4");
 }
 
-/** The address that was chosen is a name under which the API is called; one that stands for all of them is not. */
+/** Returns the Host header values that HOST itself implies: none for loopback and for a wildcard address. */
 function ownNames(host: string): string[] {
   if (isLoopback(host) || host === "0.0.0.0" || host === "::") return [];
   return [isIP(host) === 6 ? `[${host}]` : host];
@@ -137,59 +137,62 @@ function ownNames(host: string): string[] {
 export interface Config {
   host: string;
   port: number;
-  /** Unset: embedded Postgres in dataDir. */
+  /** Undefined: embedded Postgres in dataDir. */
   databaseUrl: string | undefined;
   dataDir: string;
   jobsDir: string;
   roles: readonly Role[];
   workerConcurrency: number;
-  /** Whether commands run in a PID namespace; auto: where it takes nothing away from them. */
+  /** Whether commands run in a PID namespace; auto: where that takes no capability away from them. */
   pidNamespace: (typeof PID_NAMESPACES)[number];
-  /** The pools whose runs this process runs; so many commands at once of each. */
+  /** The pools whose runs this process executes, `workerConcurrency` at a time of each. */
   workerPools: readonly string[];
   adminToken: string | undefined;
-  /** The keys of the secrets. */
+  /** The file of the keys that encrypt the secrets. */
   secretKeyFile: string;
   allowedHosts: readonly string[];
-  /** The PEM files of the certificate and its key; unset: plain HTTP. */
+  /** The PEM files of the certificate and its key; undefined: plain HTTP. */
   tls: { certFile: string; keyFile: string } | undefined;
-  /** Only a proxy reaches us, and says in X-Forwarded-For who calls. */
+  /** Only a proxy can reach the API, and X-Forwarded-For names the caller. */
   behindProxy: boolean;
-  /** Calls a second on average for one token. */
+  /** The average number of calls per second that one token may make. */
   rateLimit: number;
-  /** Wrong tokens a minute from one address. */
+  /** The number of wrong tokens per minute that one address may send. */
   failedLoginLimit: number;
   webhookAllowCidr: string;
   defaultTimezone: string;
-  /** The zone that the clocks of this host show. */
+  /** The time zone of this host. */
   hostTimezone: string;
   logLevel: string;
   shutdownGraceMs: number;
-  /** What commands inherit. */
+  /** The environment variables that commands inherit. */
   commandEnv: Readonly<Record<string, string>>;
-  /** This process, as the history names it. */
+  /** The name of this process in the history. */
   nodeName: string;
 }
 
-/** A value in the environment is wrong; the message names it and says what it must be. */
+/** A variable of the environment has a wrong value. The message names it and says what it must be. */
 export class ConfigError extends OperatorError {
   override readonly name = "ConfigError";
 }
 
-/** Adds what `.env` in the current folder says to the environment; what is set already stays. */
+/** Loads `.env` of the current folder into the environment. Variables that are already set keep their values. */
 export function loadEnvFile(): void {
   if (existsSync(".env")) process.loadEnvFile(".env");
 }
 
-/** Parses the environment. Throws ConfigError. An empty value counts as unset. */
+/**
+ * Parses the environment. An empty value counts as unset.
+ * @throws ConfigError that names every wrong variable
+ */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = Environment.safeParse(given);
-  const wrong = parsed.success
-    ? wrongTogether(parsed.data)
+  const errors = parsed.success
+    ? combinationErrors(parsed.data)
     : parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}.`);
-  if (!parsed.success || wrong.length > 0) {
-    throw new ConfigError(`${wrong.join("\n")}\nSee .env.example for what it may be.`);
+  if (!parsed.success || errors.length > 0) {
+    throw new ConfigError(`${errors.join("\n")}\nSee .env.example for the allowed values.`);
   }
   const env = parsed.data;
   return {

@@ -1,37 +1,37 @@
-/** The one shape of all long-running parts: each works until it is stopped, reports its health, and stops in time. */
+/** The lifecycle of all long-running parts: each runs until it is stopped, reports its health and stops in time. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 
-/** How a part is doing. */
+/** The health of a part. */
 export interface Health {
   name: string;
-  /** Time since its last success, or since its start while there was none, in ms. */
+  /** Time since the last success, in ms; before the first success, time since the start. */
   sinceSuccessMs: number;
-  /** Errors since its start. */
+  /** The number of errors since the start. */
   errors: number;
-  /** The message of its latest error; undefined when a success has followed, or there was none. */
+  /** The message of the latest error; undefined when a success has followed or there was no error. */
   lastError: string | undefined;
-  /** Time since the latest error, in ms; undefined: there was none. */
+  /** Time since the latest error, in ms; undefined when there was no error. */
   sinceErrorMs: number | undefined;
-  /** It has had no success for longer than it should. */
+  /** Whether the last success is longer ago than the part's limit allows. */
   isLate: boolean;
 }
 
-/** Something that works in the background from its start until it is stopped. */
+/** A part of the service that runs in the background until it is stopped. */
 export interface Part {
   readonly name: string;
-  /** How long `stop` may take, in ms; nobody waits longer. */
+  /** The longest time that the service waits for `stop`, in ms. */
   readonly stopMs: number;
   /**
-   * Begins nothing more and ends what is under way.
-   * @param deadline aborted when `stopMs` are over: what still hangs is to be broken off
+   * Starts no new work and finishes the current work.
+   * @param deadline aborted after `stopMs`: the part must then abort whatever still hangs
    */
   stop(deadline?: AbortSignal): Promise<void>;
-  /** Absent where a part has no work of its own that could fail. */
+  /** Absent when the part has no work that could fail. */
   health?(): Health;
 }
 
-/** Counts the errors of a part and logs each once. */
+/** Records the successes and errors of a part, and logs each error once. */
 export interface Monitor {
   readonly name: string;
   succeeded(): void;
@@ -39,11 +39,14 @@ export interface Monitor {
   health(): Health;
 }
 
-/** @param lateAfterMs a part without a success for so long is late; absent: it may take any time */
+/**
+ * Creates the monitor of a part.
+ * @param lateAfterMs the part is late when it had no success for this long (ms); by default it is never late
+ */
 export function createMonitor(name: string, log: Logger, lateAfterMs = Number.POSITIVE_INFINITY): Monitor {
   let succeededAt = performance.now();
   let errors = 0;
-  /** Messages since the last success: a database that is away would fill the log with one error. */
+  /** The messages logged since the last success. Without this an unreachable database would flood the log. */
   const logged = new Set<string>();
   let lastError: string | undefined;
   let failedAt: number | undefined;
@@ -61,7 +64,7 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
       failedAt = performance.now();
       lastError = error instanceof Error ? error.message : String(error);
       const level = logged.has(lastError) ? "debug" : "error";
-      log[level]({ err: error, part: name }, `${name} had an error, and goes on`);
+      log[level]({ err: error, part: name }, `${name} had an error and continues`);
       logged.add(lastError);
     },
     health() {
@@ -74,9 +77,9 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
 }
 
 /**
- * Does `tick` at once, and again `waitMs` after each end, until it is stopped; ticks never overlap.
- * @param tick what it waits for must be bounded; `stopping` asks it to end early
- * @param waitMs asked after each tick, in ms
+ * Calls `tick` at once, and again `waitMs()` after each end, until the part is stopped. Ticks never overlap.
+ * @param options `tick`: every wait in it must have a time limit, and it should end early once `stopping` is aborted;
+ *   `waitMs`: called after each tick, returns ms
  */
 export function startTicking(options: {
   monitor: Monitor;
@@ -90,7 +93,7 @@ export function startTicking(options: {
   const ticking = (async () => {
     while (!signal.aborted) {
       await tick(signal).then(monitor.succeeded, monitor.failed);
-      await pause(waitMs(), signal);
+      await sleep(waitMs(), signal);
     }
   })();
   return {
@@ -104,47 +107,53 @@ export function startTicking(options: {
   };
 }
 
-/** Waits, at most until the signal is aborted; never rejects. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Waits for `ms`, or until the signal is aborted. Never rejects. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return delay(ms, undefined, { signal }).catch(() => undefined);
 }
 
-/** Rejects when a promise takes longer than `limitMs`; what it does goes on, and its late result is dropped. */
-export async function within<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {
-  const over = new AbortController();
-  const late = delay(limitMs, undefined, { signal: over.signal }).then(() => {
+/**
+ * Rejects when `work` takes longer than `limitMs`. The work itself continues, and its late result is ignored.
+ * @param what names the work in the error
+ */
+export async function withTimeout<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {
+  const finished = new AbortController();
+  const timeout = delay(limitMs, undefined, { signal: finished.signal }).then(() => {
     throw new Error(`${what} took longer than ${limitMs / 1_000} s`);
   });
-  late.catch(() => undefined);
-  return Promise.race([work, late]).finally(() => over.abort());
+  timeout.catch(() => undefined);
+  return Promise.race([work, timeout]).finally(() => finished.abort());
 }
 
 /**
- * The order in which parts are stopped, those of one stage together: nothing new comes in; commands get their grace;
- * what their ends need goes on until then; connections; the embedded Postgres.
+ * The stages of a stop, in order; the parts of one stage stop together.
+ * - intake: no new work arrives
+ * - work: running commands get their grace
+ * - background: the parts that ending commands need
+ * - connections: to the database
+ * - storage: the embedded Postgres
  */
 const STAGES = ["intake", "work", "background", "connections", "storage"] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** All parts of one process. */
 export interface Parts {
-  /** To be called as soon as a part has been started. */
+  /** Adds parts. Must be called as soon as a part has started. */
   add(stage: Stage, ...parts: Part[]): void;
+  /** Returns the health of every part that has one. */
   health(): Health[];
-  /**
-   * Stops everything, stage by stage. Nobody waits for a part longer than its `stopMs`: what did not end in time is
-   * logged and left behind.
-   */
+  /** Stops all parts, stage by stage. A part that takes longer than its `stopMs` is logged and abandoned. */
   stop(): Promise<void>;
 }
 
+/** Creates an empty collection of parts. */
 export function createParts(log: Logger): Parts {
   const stages = new Map<Stage, Part[]>(STAGES.map((stage) => [stage, []]));
   const partsOf = (stage: Stage) => stages.get(stage) ?? [];
   const stopPart = async (part: Part): Promise<string[]> => {
     const deadline = new AbortController();
     try {
-      await within(part.stop(deadline.signal), part.stopMs, `stopping ${part.name}`);
+      await withTimeout(part.stop(deadline.signal), part.stopMs, `stopping ${part.name}`);
       return [];
     } catch (error) {
       deadline.abort();

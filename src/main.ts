@@ -1,4 +1,4 @@
-/** The process: starts the roles named in ROLES, says where it listens, and drains on SIGTERM. */
+/** The entry point: starts the roles in ROLES, prints the address, and drains on SIGTERM. */
 import pino from "pino";
 import packageJson from "../package.json" with { type: "json" };
 import { type Config, loadEnvFile, readConfig } from "./config.ts";
@@ -8,7 +8,7 @@ import { type Service, startService } from "./service.ts";
 try {
   loadEnvFile();
   const config = readConfig();
-  // Standard output is for people; the log goes to standard error.
+  // Standard output is for people. The log goes to standard error.
   const log = pino(
     { level: config.logLevel, serializers: { err: plainError } },
     pino.destination({ fd: 2, sync: true }),
@@ -20,10 +20,12 @@ try {
   fail(error);
 }
 
-/** Ctrl-C reaches us twice, from the terminal and from npm: so soon after the first, a signal is the same one. */
+/**
+ * A second signal within this time (ms) counts as the first one: Ctrl-C arrives twice, from the terminal and from npm.
+ */
 const ECHO_MS = 1_000;
 
-/** The first signal drains, a second one ends at once. */
+/** Drains on the first signal, and exits at once on the second. */
 function stopOnSignals(service: Service): void {
   let firstAt: number | undefined;
   const stop = () => {
@@ -39,35 +41,36 @@ function stopOnSignals(service: Service): void {
 }
 
 function fail(error: unknown): never {
-  console.error(`Carillon stops because of an error: ${explain(error)}`);
+  console.error(`Carillon stops because of an error: ${messageOf(error)}`);
   process.exit(1);
 }
 
-/** Libraries hang whole connections on their errors; the log wants what happened and where. */
+/** Reduces an error to what the log needs. Libraries attach whole connections to their errors. */
 function plainError({ name, message, stack, code }: Error & { code?: unknown }) {
   return { type: name, message, code, stack };
 }
 
-function explain(error: unknown): string {
+/** Returns the operator's message of an error, or its stack when there is none. */
+function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof OperatorError) return error.message;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   if (code === "EADDRINUSE")
-    return `port ${port} is in use. Stop what listens there, or set PORT to another one.`;
+    return `port ${port} is in use. Stop the program that uses it, or set PORT to another port.`;
   if (code === "EACCES" && port !== undefined)
-    return `port ${port} is not open to this user. Set PORT to another one.`;
+    return `this user may not listen on port ${port}. Set PORT to another port.`;
   return error.stack ?? error.message;
 }
 
 function greeting(config: Config, { url, token }: Service): string {
   const title = `Carillon ${packageJson.version}`;
-  if (url === undefined) return `${title} works as ${config.roles.join(" and ")}.`;
+  if (url === undefined) return `${title} runs as ${config.roles.join(" and ")}.`;
   const auth = token.file === undefined ? "$ADMIN_TOKEN" : `$(cat '${token.file.replaceAll("'", `'\\''`)}')`;
   const curl = `curl -sS -H "Authorization: Bearer ${auth}"`;
   return `${title} listens on ${url}
-The token is ${token.file === undefined ? "that of ADMIN_TOKEN" : `in ${token.file}`}
+The token is in ${token.file ?? "ADMIN_TOKEN"}
 
-Save a job, run it, look at its history:
+Save a job, run it and list its runs:
 
   ${curl} --json '{"command": "echo Hello from Carillon"}' -X PUT ${url}/api/v1/jobs/hello
   ${curl} -X POST '${url}/api/v1/jobs/hello/trigger?wait=30s'

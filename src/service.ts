@@ -1,4 +1,4 @@
-/** One Carillon process: its parts started in order, and stopped in reverse. */
+/** Starts the parts of one Carillon process in order, and stops them in reverse order. */
 import { join } from "node:path";
 import pLimit from "p-limit";
 import type { Logger } from "pino";
@@ -30,41 +30,43 @@ import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { createRunner } from "./worker/runner-supervisor.ts";
 import { startWorker } from "./worker/worker.ts";
 
-/** A part that claims messages is late when it could not ask for any for so long (ms). */
+/** A part that claims messages is late when its last successful claim is longer ago than this (ms). */
 const LATE_CLAIM_MS = 15_000;
-/** A beat older than this (ms) means that slots are late. */
+/** The scheduler is late when its last successful beat is longer ago than this (ms). */
 const LATE_BEAT_MS = 5_000;
-/** Of the database's ten connections, those that starts and settlements of attempts may take at one time. */
+/** How many of the database's ten connections the workers may use at one time to start and settle attempts. */
 const WORKER_CONNECTIONS = 6;
 
+/** A running service. */
 export interface Service {
-  /** Where the API listens; undefined without the role api. */
+  /** The address of the API; undefined without the role api. */
   url: string | undefined;
   token: AdminToken;
-  /** Drains and stops: running commands get the configured grace. Ends within that grace and 15 s more, in any case. */
+  /** Drains and stops. Running commands get the configured grace. Resolves at most 15 s after the grace. */
   stop(): Promise<void>;
 }
 
-/** What tests inject. */
+/** Settings that only tests change. */
 export interface Overrides {
   deliveryDelaysMs?: readonly number[];
 }
 
-/** What all parts are started with. */
-interface Start {
+/** What the functions below need to start the parts. */
+interface StartContext {
   config: Config;
   log: Logger;
   parts: Parts;
   guard: AddressGuard;
   secretKeys: SecretKeys;
   deliveryDelaysMs: readonly number[];
-  /** The monitor of a part; `lateAfterMs` as in `createMonitor`. */
+  /** Creates the monitor of a part; `lateAfterMs` as in `createMonitor`. */
   monitor(name: string, lateAfterMs?: number): Monitor;
 }
 
 /**
- * Starts the roles of the configuration. The port is taken first: when it is in use, nothing else has been started.
- * @param onFatal told when the service cannot go on: its embedded Postgres has ended
+ * Starts the roles of the configuration. Binds the port first: when it is in use, nothing else has started.
+ * @param onFatal called when the service cannot continue because its embedded Postgres has exited
+ * @throws ConfigError or OperatorError with a message for the operator; parts that had started are stopped
  */
 export async function startService(
   config: Config,
@@ -76,19 +78,18 @@ export async function startService(
   const monitor = (name: string, lateAfterMs?: number) => createMonitor(name, log, lateAfterMs);
   const closing = new AbortController();
   try {
-    const start: Start = {
+    const context: StartContext = {
       ...{ config, log, parts, guard: webhookGuard(config), monitor },
       secretKeys: secretKeys(config.secretKeyFile),
       deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
     };
-    const server = await bindPort(start);
+    const server = await bindPort(context);
     const token = await adminToken(config.adminToken, config.dataDir);
-    const infra = await openInfra(start, onFatal);
-    const background = startBackground(start, infra);
-    if (config.roles.includes("worker")) await startWork(start, infra);
+    const infra = await openInfra(context, onFatal);
+    const background = startBackground(context, infra);
+    if (config.roles.includes("worker")) await startWork(context, infra);
     if (server !== undefined) {
-      const own = { server, token: token.token, closing: closing.signal, ...background };
-      await startApi(start, infra, own);
+      await startApi(context, infra, { server, token: token.token, closing: closing.signal, ...background });
     }
     const stop = () => {
       closing.abort();
@@ -102,8 +103,10 @@ export async function startService(
   }
 }
 
-/** Takes the port of the API, which lets go of it again; a start that fails does so last. */
-async function bindPort({ config, parts }: Start): Promise<BoundServer | undefined> {
+/**
+ * Binds the port of the API. The API part releases it in a normal stop. After a failed start the storage stage does.
+ */
+async function bindPort({ config, parts }: StartContext): Promise<BoundServer | undefined> {
   const { roles, host, port, tls } = config;
   if (!roles.includes("api")) return undefined;
   const server = await bindServer({ host, port }, { tls: tls && (await readTls(tls.certFile, tls.keyFile)) });
@@ -111,9 +114,10 @@ async function bindPort({ config, parts }: Start): Promise<BoundServer | undefin
   return server;
 }
 
-async function openInfra(start: Start, onFatal: (error: Error) => void): Promise<Infra> {
-  const { config, log, parts, monitor } = start;
-  const connectionString = config.databaseUrl ?? (await embedPostgres(start, onFatal));
+/** Connects to the database, or starts the embedded one, and applies migrations. */
+async function openInfra(context: StartContext, onFatal: (error: Error) => void): Promise<Infra> {
+  const { config, log, parts, monitor } = context;
+  const connectionString = config.databaseUrl ?? (await embedPostgres(context, onFatal));
   const applied = await applyMigrations(connectionString);
   if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
   const db = openDatabase(connectionString);
@@ -126,7 +130,7 @@ async function openInfra(start: Start, onFatal: (error: Error) => void): Promise
 }
 
 async function embedPostgres(
-  { config, log, parts }: Start,
+  { config, log, parts }: StartContext,
   onFatal: (error: Error) => void,
 ): Promise<string> {
   const onLog = (line: string) => log.debug({ postgres: line });
@@ -135,9 +139,9 @@ async function embedPostgres(
   return postgres.connectionString;
 }
 
-/** The parts that every node has, and the scheduler. */
+/** Starts the parts that every node has, and the scheduler when the node has that role. */
 function startBackground(
-  { config, log, parts, monitor }: Start,
+  { config, log, parts, monitor }: StartContext,
   infra: Infra,
 ): { retention: Retention; scheduler: Scheduler | undefined } {
   const recovery = startRecovery(infra, monitor("recovery"));
@@ -158,15 +162,15 @@ function startBackground(
   return { retention, scheduler };
 }
 
-/** The notifier, the runner, and a worker for each pool. */
-async function startWork(start: Start, infra: Infra): Promise<void> {
-  const { config, log, parts, guard, secretKeys, monitor } = start;
+/** Starts the parts of the role worker: the notifier, the runner, and a worker for each pool. */
+async function startWork(context: StartContext, infra: Infra): Promise<void> {
+  const { config, log, parts, guard, secretKeys, monitor } = context;
   const send = createSender({ guard, userAgent: "Carillon" });
   const notifier = startNotifier(infra, {
     send,
     secretKeys,
     random: Math.random,
-    delaysMs: start.deliveryDelaysMs,
+    delaysMs: context.deliveryDelaysMs,
     monitor: monitor("notifier", LATE_CLAIM_MS),
   });
   parts.add("background", notifier);
@@ -197,7 +201,7 @@ async function startWork(start: Start, infra: Infra): Promise<void> {
   parts.add("work", ...workers);
 }
 
-/** Throws ConfigError when WEBHOOK_ALLOW_CIDR cannot be read. */
+/** @throws ConfigError when WEBHOOK_ALLOW_CIDR is not valid */
 function webhookGuard(config: Config): AddressGuard {
   try {
     return createAddressGuard(parseCidrs(config.webhookAllowCidr));
@@ -206,10 +210,11 @@ function webhookGuard(config: Config): AddressGuard {
   }
 }
 
+/** Builds the API and opens the bound port for calls. */
 async function startApi(
-  { config, log, parts, guard, secretKeys }: Start,
+  { config, log, parts, guard, secretKeys }: StartContext,
   infra: Infra,
-  own: {
+  api: {
     server: BoundServer;
     token: string;
     closing: AbortSignal;
@@ -218,7 +223,7 @@ async function startApi(
   },
 ): Promise<void> {
   const { db } = infra;
-  const { server, token, closing, scheduler, retention } = own;
+  const { server, token, closing, scheduler, retention } = api;
   const { defaultTimezone, hostTimezone } = config;
   const authenticator = createAuthenticator(db);
   const numbers = watchScheduler(db, scheduler, { defaultTimezone });
@@ -241,14 +246,14 @@ async function startApi(
   parts.add("intake", {
     name: "api",
     stopMs: 2_000,
-    // New calls are refused, and those under way are answered.
+    // Refuses new calls and answers current ones.
     stop: async (deadline) => void (await Promise.all([app.close(), server.stop(deadline)])),
   });
   server.open();
   log.info(`the API listens on ${server.url}`);
 }
 
-/** Says what retention has deleted; a sweep that found nothing is of no interest. */
+/** Creates the function that logs what a retention sweep deleted, at level debug when that was nothing. */
 function logSweep(log: Logger) {
   return (deleted: { runs: number; keys: number; ms: number }) => {
     const level = deleted.runs + deleted.keys > 0 ? "info" : "debug";

@@ -1,4 +1,4 @@
-/** Tests of the configuration: .env.example tells the truth, wrong values are named, commands inherit little. */
+/** Tests of the configuration: .env.example is complete, errors name the variable, commands inherit few variables. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
@@ -7,7 +7,7 @@ import { ConfigError, readConfig } from "../src/config.ts";
 
 const read = (file: string) => readFile(join(import.meta.dirname, "..", file), "utf8");
 
-it(".env.example has every variable with its default, and a line that explains it", async () => {
+it("finds every variable in .env.example with its default and a comment", async () => {
   const example = await read(".env.example");
   const [, declared = ""] = /z\.object\(\{\n(.*?)^\}\)/ms.exec(await read("src/config.ts")) ?? [];
   const names = [...declared.matchAll(/^ {2}([A-Z_]+):/gm)].map(([, name]) => name);
@@ -44,7 +44,7 @@ it.each([
   ["DEFAULT_TIMEZONE", "Europe/Brussels", { defaultTimezone: "Europe/Brussels" }],
   ["LOG_LEVEL", "silent", { logLevel: "silent" }],
   ["SHUTDOWN_GRACE", "1m30s", { shutdownGraceMs: 90_000 }],
-])("%s may be %j", (name, value, expected) => {
+])("accepts %s=%s", (name, value, expected) => {
   expect(readConfig({ [name]: value })).toMatchObject(expected);
 });
 
@@ -82,14 +82,14 @@ it.each([
   ["LOG_LEVEL", "loud"],
   ["SHUTDOWN_GRACE", "25"],
   ["SHUTDOWN_GRACE", "soon"],
-])("%s=%s is refused by name", (name, value) => {
+])("refuses %s=%s with an error that names it", (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
   expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name}[ =]\\S`));
 });
 
 describe("HOST", () => {
   it.each(["127.0.0.1", "127.8.9.10", "::1", "localhost", "::ffff:127.0.0.1"])(
-    "may be %s, of loopback",
+    "may be the loopback address %s",
     (HOST) => {
       expect(readConfig({ HOST })).toMatchObject({ host: HOST, allowedHosts: [] });
     },
@@ -102,11 +102,11 @@ describe("HOST", () => {
       { behindProxy: false, tls: { certFile: "/c.pem", keyFile: join(process.cwd(), "k.pem") } },
     ],
     [{ ROLES: "worker,scheduler" }, { tls: undefined }],
-  ])("may be any with %j", (given, expected) => {
+  ])("may be any address with %j", (given, expected) => {
     expect(readConfig({ HOST: "0.0.0.0", ...given })).toMatchObject({ host: "0.0.0.0", ...expected });
   });
 
-  it("is a name to be called by, beside those allowed, unless it stands for all addresses", () => {
+  it("is added to the allowed hosts unless it is a wildcard address", () => {
     const allowed = (HOST: string) =>
       readConfig({ HOST, BEHIND_PROXY: "true", ALLOWED_HOSTS: "a.example" }).allowedHosts;
     expect(allowed("192.0.2.7")).toEqual(["a.example", "192.0.2.7"]);
@@ -115,7 +115,7 @@ describe("HOST", () => {
     expect(allowed("::")).toEqual(["a.example"]);
   });
 
-  it("beyond loopback without TLS says what to set", () => {
+  it("is refused beyond loopback without TLS, with an error that says what to set", () => {
     expect(() => readConfig({ HOST: "0.0.0.0", BEHIND_PROXY: "false" })).toThrow(
       /^HOST=0\.0\.0\.0 .*TLS_CERT and TLS_KEY, or BEHIND_PROXY=true/,
     );
@@ -125,17 +125,17 @@ describe("HOST", () => {
 it.each([
   ["TLS_CERT", "TLS_KEY"],
   ["TLS_KEY", "TLS_CERT"],
-])("%s alone is refused by the name of %s", (given, missing) => {
+])("refuses %s alone with an error that names %s", (given, missing) => {
   expect(() => readConfig({ [given]: "/a.pem" })).toThrow(new RegExp(`^${missing} must be set`));
 });
 
-it("names all that is wrong, a line each", () => {
+it("lists every wrong variable on its own line", () => {
   expect(() => readConfig({ PORT: "x", LOG_LEVEL: "loud" })).toThrow(
     /^PORT .+\nLOG_LEVEL .+\nSee .env.example/,
   );
 });
 
-it("lets commands inherit the allow-list and nothing else", () => {
+it("lets commands inherit only the listed variables", () => {
   const inherited = {
     PATH: "/bin",
     HOME: "/home/cook",

@@ -1,4 +1,4 @@
-/** Tests of the shape that all long-running parts share: ticks, health, and a stop that nothing holds up. */
+/** Tests of the lifecycle of long-running parts: ticks, health, and a stop with a time limit. */
 import pino from "pino";
 import { expect, it, vi } from "vitest";
 import { createMonitor, createParts, type Part, startTicking } from "../src/lifecycle.ts";
@@ -18,7 +18,7 @@ function collectLog() {
 const ERROR = 50;
 const SILENT = pino({ level: "silent" });
 
-it("logs an error once, counts each, and says when it is over", () => {
+it("logs a repeated error once, counts every error, and logs the recovery", () => {
   const { log, lines } = collectLog();
   const monitor = createMonitor("the part", log);
   for (const message of ["away", "away", "odd", "away"]) monitor.failed(new Error(message));
@@ -31,7 +31,7 @@ it("logs an error once, counts each, and says when it is over", () => {
   expect(lines.filter(({ msg }) => msg === "recovered: the part")).toHaveLength(1);
 });
 
-it("is late once it has had no success for too long", () => {
+it("reports a part as late after too long without a success", () => {
   vi.useFakeTimers();
   try {
     const monitor = createMonitor("the part", SILENT, 5_000);
@@ -46,7 +46,7 @@ it("is late once it has had no success for too long", () => {
   }
 });
 
-it("ticks at once and again after each end, goes on after an error, and never overlaps", async () => {
+it("ticks at once and after each end, continues after an error, and never overlaps", async () => {
   const ticks: string[] = [];
   let atWork = 0;
   const enough = Promise.withResolvers<void>();
@@ -70,14 +70,14 @@ it("ticks at once and again after each end, goes on after an error, and never ov
   expect(ticks).toHaveLength(length);
 });
 
-it("stops stage by stage, waits for nothing that hangs, and names what it left behind", async () => {
+it("stops stage by stage, abandons parts that hang, and logs their names", async () => {
   const { log, lines } = collectLog();
   const events: string[] = [];
   const parts = createParts(log);
   const part = (name: string, stop: Part["stop"]): Part => ({ name, stopMs: 20, stop });
   const quick = (name: string) => part(name, async () => void events.push(name));
   const hung = part("hung", (deadline) => {
-    deadline?.addEventListener("abort", () => events.push("broken off"));
+    deadline?.addEventListener("abort", () => events.push("aborted"));
     return new Promise(() => undefined);
   });
   const failing = part("failing", () => Promise.reject(new Error("no")));
@@ -85,7 +85,7 @@ it("stops stage by stage, waits for nothing that hangs, and names what it left b
   parts.add("work", hung, quick("worker"), failing);
   parts.add("intake", quick("api"));
   await parts.stop();
-  expect(events).toEqual(["api", "worker", "broken off", "postgres"]);
+  expect(events).toEqual(["api", "worker", "aborted", "postgres"]);
   expect(lines.at(-1)).toMatchObject({
     msg: "stopped without waiting for hung, failing",
     parts: ["hung", "failing"],

@@ -1,4 +1,4 @@
-/** The process as `npm start` runs it: greeting, embedded Postgres, and messages that say what to do. */
+/** Tests of the process that `npm start` runs: greeting, embedded Postgres, and messages that say what to do. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
@@ -12,9 +12,9 @@ import { startProcess } from "./support/process.ts";
 
 const shell = async (line: string) => (await promisify(execFile)("/bin/sh", ["-c", line])).stdout;
 
-// All wait at the same time: for a stop, for a heartbeat to lapse, for a database that is lost or mute.
+// The tests run at the same time, because they wait: for a stop, a lapsed heartbeat, a lost or silent database.
 describe.concurrent("the process", () => {
-  it("starts on embedded Postgres, greets with lines that work when pasted, and keeps what it knew", {
+  it("starts on embedded Postgres, prints commands that work when pasted, and keeps its data", {
     timeout: 90_000,
   }, async ({ expect }) => {
     await using folder = await temporaryFolder();
@@ -44,7 +44,7 @@ describe.concurrent("the process", () => {
     await using second = await startProcess(environment);
     expect(await second.client.runs("job=hello")).toHaveLength(1);
     expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
-    // A terminal that is closed stops it as gently.
+    // SIGHUP, sent when a terminal closes, drains like SIGTERM.
     expect(await second.end("SIGHUP")).toBe(0);
   });
 
@@ -63,7 +63,7 @@ describe.concurrent("the process", () => {
     expect(await second.end("SIGTERM")).toBe(0);
   });
 
-  it("names in /readyz what is not ready, and is alive all the same", { timeout: 60_000 }, async ({
+  it("names in /readyz what is not ready while /healthz stays 200", { timeout: 60_000 }, async ({
     expect,
   }) => {
     await using folder = await temporaryFolder();
@@ -98,14 +98,14 @@ describe.concurrent("the process", () => {
     expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
   });
 
-  it("does not wait for a database that takes connections and never answers", async ({ expect }) => {
+  it("stops the start when the database accepts connections and never answers", async ({ expect }) => {
     await using folder = await temporaryFolder();
     const DATA_DIR = join(folder.path, "data");
-    await using silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
-    await once(silent, "listening");
-    const { port } = silent.address() as AddressInfo;
-    const mute = startProcess({ DATA_DIR, DATABASE_URL: `postgres://u:hush@127.0.0.1:${port}/none` });
-    const failure = await mute.then(String, (error: Error) => error.message);
+    await using server = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const starting = startProcess({ DATA_DIR, DATABASE_URL: `postgres://u:hush@127.0.0.1:${port}/none` });
+    const failure = await starting.then(String, (error: Error) => error.message);
     expect(failure).toMatch(/database at 127\.0\.0\.1:\d+ does not answer: timeout/);
     expect(failure).not.toContain("hush");
   });
@@ -121,7 +121,7 @@ it.each([
   ["WEBHOOK_ALLOW_CIDR", "10.0.0.0/99", /WEBHOOK_ALLOW_CIDR.*10\.0\.0\.0\/99/],
   ["ADMIN_TOKEN", "short", /ADMIN_TOKEN must have/],
   ["SHUTDOWN_GRACE", "soon", /SHUTDOWN_GRACE must be a duration/],
-])("stops the start when %s is %s, and names it", async (name, value, message) => {
+])("stops the start when %s is %s, and names the variable", async (name, value, message) => {
   await using folder = await temporaryFolder();
   const environment = { DATA_DIR: join(folder.path, "data"), [name]: value };
   await expect(startProcess(environment)).rejects.toThrow(message);
@@ -136,7 +136,7 @@ it("says what to do when the port is in use or the database does not answer", as
   const { port } = taken.address() as AddressInfo;
   const clash = startProcess({ DATA_DIR, DATABASE_URL: database.connectionString, PORT: String(port) });
   await expect(clash).rejects.toThrow(`port ${port} is in use`);
-  // Nothing has run before: there is no token, and no data folder.
+  // Nothing else has started: there is no token and no data folder.
   await expect(stat(DATA_DIR)).rejects.toThrow("ENOENT");
   taken.close();
   await once(taken, "close");

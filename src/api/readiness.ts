@@ -1,5 +1,5 @@
 /** Tells whether this process can do its work, and if not, why. */
-import { type Health, within } from "../lifecycle.ts";
+import { type Health, withTimeout } from "../lifecycle.ts";
 import type { Database } from "../postgres/client.ts";
 import type { SchedulerNumbers } from "../scheduler/overdue.ts";
 
@@ -34,7 +34,7 @@ export function createReadiness(options: {
   });
   return async () => {
     const looked = Promise.all([pendingMigrations(db), numbers().catch(own)]);
-    const [database, seen] = await within(looked, PATIENCE_MS, "the look at the database").catch(
+    const [database, seen] = await withTimeout(looked, PATIENCE_MS, "the look at the database").catch(
       () => [[SILENT], own()] as const,
     );
     const parts = health();

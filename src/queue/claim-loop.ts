@@ -1,5 +1,5 @@
 /** Claims messages of one queue whenever there is room, and hands each to its handler. */
-import { type Monitor, type Part, within } from "../lifecycle.ts";
+import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
@@ -44,7 +44,7 @@ export function startClaimLoop<T>(options: {
   const turn = async () => {
     const room = concurrency - working.size;
     if (room === 0) return;
-    const messages = await within(queue.claim<T>(queueName, room), CLAIM_LIMIT_MS, "claiming messages");
+    const messages = await withTimeout(queue.claim<T>(queueName, room), CLAIM_LIMIT_MS, "claiming messages");
     monitor.succeeded();
     for (const message of messages) start(message);
   };

@@ -1,7 +1,7 @@
 /** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge with a fence. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
-import { type Monitor, type Part, within } from "../lifecycle.ts";
+import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import { sessionConfig } from "../postgres/session.ts";
 import { ATTEMPT_OPTIONS, type attemptMessage, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
 import { publish } from "./signals.ts";
@@ -138,7 +138,7 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     },
     async renew(queueName, messages) {
       if (messages.length === 0) return new Set();
-      const touched = within(boss.touch(queueName, [...messages]), RENEW_LIMIT_MS, "renewing claims");
+      const touched = withTimeout(boss.touch(queueName, [...messages]), RENEW_LIMIT_MS, "renewing claims");
       return new Set(Response.parse(await touched).settled ?? []);
     },
     async acknowledge(tx, { queueName, id, retryCount }) {

@@ -3,7 +3,7 @@
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";
 import { z } from "zod";
-import { type Monitor, type Part, pause } from "../lifecycle.ts";
+import { type Monitor, type Part, sleep } from "../lifecycle.ts";
 import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
@@ -87,7 +87,7 @@ async function keepListening(
       await listen();
     } catch (error) {
       monitor.failed(error);
-      await pause(RECONNECT_MS, stop);
+      await sleep(RECONNECT_MS, stop);
     }
   }
 }
@@ -113,14 +113,14 @@ async function listenUntilLost(
     tell({ type: "missed" });
     const over = AbortSignal.any([stop, lost.signal]);
     while (!stop.aborted) {
-      await pause(pingMs, over);
+      await sleep(pingMs, over);
       lost.signal.throwIfAborted();
       if (!stop.aborted) await client.query("SELECT 1");
       monitor.succeeded();
     }
   } finally {
     client.removeAllListeners("end");
-    await Promise.race([client.end().catch(() => undefined), pause(1_000, stop)]);
+    await Promise.race([client.end().catch(() => undefined), sleep(1_000, stop)]);
   }
 }
 

@@ -2,7 +2,7 @@
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
-import { pause } from "../lifecycle.ts";
+import { sleep } from "../lifecycle.ts";
 import { storedPieces } from "../logs/pieces.ts";
 import type { LogReader } from "../logs/reader.ts";
 import { renderOutput } from "../logs/rules/output.ts";
@@ -151,7 +151,7 @@ export async function waitForRun(
       if (progress === undefined) throw runNotFound(id);
       const left = deadline - performance.now();
       if (progress.ended || left <= 0 || closing.aborted) return;
-      await pause(left, changed.signal);
+      await sleep(left, changed.signal);
       changed = new AbortController();
     }
   } finally {

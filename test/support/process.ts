@@ -29,7 +29,7 @@ export async function startProcess(environment: Record<string, string>): Promise
   const greeted = Promise.withResolvers<string>();
   const read = (chunk: Buffer) => {
     output += chunk.toString();
-    const greeting = /^Carillon .* (?:listens on (\S+)|works as )/m.exec(output);
+    const greeting = /^Carillon .* (?:listens on (\S+)|runs as )/m.exec(output);
     if (greeting !== null) greeted.resolve(greeting[1] ?? "");
   };
   child.stdout?.on("data", read);

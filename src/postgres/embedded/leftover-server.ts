@@ -43,7 +43,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Returns the Postgres processes on the cluster. An id alone proves nothing: another process may have it after a boot. */
+/** Returns the Postgres processes on the cluster. An id proves nothing: after a reboot another process may have it. */
 async function processesOn(cluster: string, serverPid: number | undefined): Promise<number[]> {
   if (process.platform !== "linux")
     return serverPid && (await wasStartedOn(serverPid, cluster)) ? [serverPid] : [];
