@@ -1,4 +1,4 @@
-/** A burst of messages spreads over the loops that claim: each takes what it has room for, and no more. */
+/** Tests of claim loops: several loops share a burst of messages, and none claims more than it has room for. */
 import { expect, it } from "vitest";
 import { newId } from "../../src/postgres/ids.ts";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
@@ -9,7 +9,7 @@ import { testMonitor } from "../support/monitor.ts";
 
 const QUEUE = attemptQueue("default");
 
-it("takes no more of a burst than there is room for, and leaves the rest to others", async () => {
+it("claims only as many messages of a burst as it has room for, and leaves the rest to others", async () => {
   await using infra = await testInfra();
   await using stack = new AsyncDisposableStack();
   const gate = Promise.withResolvers<void>();

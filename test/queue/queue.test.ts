@@ -1,4 +1,4 @@
-/** The queue on real Postgres: transactions, the fence and what lives. */
+/** Tests of the queue on a real Postgres: transactions, fenced acknowledgement, and live messages. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
@@ -24,7 +24,7 @@ const send = (queue = QUEUE, startAfter?: Date) =>
     return infra.queue.send(tx, queue, [{ id, data: { message_id: id }, ...(startAfter && { startAfter }) }]);
   });
 
-it("sends with the transaction, or not at all", async () => {
+it("sends a message with the commit of the transaction, and none after a rollback", async () => {
   const rolledBack = infra.db.transaction(async (tx) => {
     await infra.queue.send(tx, QUEUE, [{ id, data: { message_id: id } }]);
     throw new Error("rolled back");
@@ -38,12 +38,12 @@ it("sends with the transaction, or not at all", async () => {
   expect(await infra.queue.claim(QUEUE, 10)).toEqual([]);
 });
 
-it("keeps a message back until its time", async () => {
+it("delivers a message no earlier than its time", async () => {
   await send(DELIVERY_QUEUE, new Date(Date.now() + 60_000));
   expect(await infra.queue.claim(DELIVERY_QUEUE, 10)).toEqual([]);
 });
 
-it("lets a claim be acknowledged once, and rolls back what came with the second time", async () => {
+it("lets a claim be acknowledged once, and rolls back the transaction of a second acknowledgement", async () => {
   await send();
   const [message] = await infra.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
@@ -57,7 +57,7 @@ it("lets a claim be acknowledged once, and rolls back what came with the second 
   expect(await infra.db.prisma.schedule.count()).toBe(1);
 });
 
-it("refuses a claim whose fence has moved on", async () => {
+it("refuses to acknowledge a claim whose fence is outdated", async () => {
   await send();
   const [message] = await infra.queue.claim(QUEUE, 1);
   if (message === undefined) throw new Error("nothing was claimed");
@@ -67,7 +67,7 @@ it("refuses a claim whose fence has moved on", async () => {
   expect(await infra.queue.renew(QUEUE, [message])).toEqual(new Set([id]));
 });
 
-it("knows which messages live: queued, claimed, but not ended or withdrawn", async () => {
+it("counts queued and claimed messages as live, but not ended or withdrawn ones", async () => {
   const living = () => infra.queue.living(infra.db.prisma, [id, randomUUID()]);
   await send();
   expect(await living()).toEqual(new Set([id]));
@@ -83,7 +83,7 @@ it("knows which messages live: queued, claimed, but not ended or withdrawn", asy
   expect(await infra.queue.claim(QUEUE, 1)).toEqual([]);
 });
 
-it("tells of no errors once it has stopped: the server may go before its connections have closed", async () => {
+it("reports no errors after its stop, even when the server ends before the connections are closed", async () => {
   const openSockets = () =>
     process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
   const before = openSockets();

@@ -1,4 +1,4 @@
-/** Signals: heard after the commit only, and said to be missed after the connection was away. */
+/** Tests of signals: they arrive only after the commit, and a reconnect reports that some may have been missed. */
 import { expect, it } from "vitest";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
@@ -7,7 +7,7 @@ import { startCutProxy } from "../support/cut-proxy.ts";
 import { type TestInfra, testInfra } from "../support/infra.ts";
 import { testMonitor } from "../support/monitor.ts";
 
-/** Collects signals; `until` resolves with the first that fits. */
+/** Collects signals; `until` resolves with the first that matches. */
 function listen(infra: Pick<TestInfra, "signals">) {
   const heard: Signal[] = [];
   let look = () => {};
@@ -28,7 +28,7 @@ function listen(infra: Pick<TestInfra, "signals">) {
 
 const LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'";
 
-it("tells of what was committed, not of what was rolled back", async () => {
+it("delivers signals of committed transactions, and none of rolled back ones", async () => {
   await using infra = await testInfra();
   const { heard, until } = listen(infra);
   await until((signal) => signal.type === "missed");
@@ -44,7 +44,7 @@ it("tells of what was committed, not of what was rolled back", async () => {
   expect(heard.slice(1)).toEqual([{ type: "run_changed", run: "committed" }]);
 });
 
-it("says that something may have been missed once it is back", async () => {
+it("reports that signals may have been missed after a reconnect", async () => {
   await using infra = await testInfra();
   const { heard, until } = listen(infra);
   await until((signal) => signal.type === "missed");
@@ -57,7 +57,7 @@ it("says that something may have been missed once it is back", async () => {
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
 });
 
-it("notices that the network has forgotten its connection, and listens on another one", async () => {
+it("notices that the network silently dropped its connection, and reconnects", async () => {
   await using infra = await testInfra();
   await using proxy = await startCutProxy(infra.connectionString);
   const errors: Error[] = [];

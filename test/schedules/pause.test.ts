@@ -1,4 +1,4 @@
-/** The scheduler's view of a pause: its slots make no runs while it lasts, nor once it is over. */
+/** Tests of a pause as the scheduler sees it: its slots create no runs, neither during the pause nor after it. */
 import { expect, it } from "vitest";
 import { jobDefinition } from "../../src/api/views/job-document.ts";
 import { cronJobs } from "../../src/jobs/cron-jobs.ts";
@@ -10,7 +10,7 @@ import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
 
 const HOUR = 3_600_000;
 
-it("keeps the slots of a paused job apart, and has none from before it went on", async () => {
+it("separates the slots of a paused job, and has no slots from before the resume", async () => {
   await using infra = await testInfra();
   const { prisma } = infra.db;
   const definition = jobDefinition("coffee", { command: "true", cron: "* * * * *" });

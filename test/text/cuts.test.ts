@@ -1,11 +1,11 @@
-/** Holds text made from bytes, and bytes and texts that were cut, to Unicode and to their limits. */
+/** Tests of making text from bytes and of cutting text: the result is valid Unicode and within its limit. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { endInBytes, endInUnits, headInBytes, textFromBytes } from "../../src/text/cuts.ts";
 
-/** Any well-formed text, characters of 1 to 4 bytes alike. */
+/** Any well-formed text, with characters of 1 to 4 bytes. */
 const anyText = fc.string({ unit: fc.constantFrom("a", "\n", "é", "€", "🫖", "\u{10ffff}"), maxLength: 40 });
-/** Any UTF-16 units, halves of pairs among them. */
+/** Any UTF-16 code units, lone surrogates included. */
 const anyUnits = fc
   .array(fc.constantFrom(0x61, 0xe9, 0xd83e, 0xded6, 0xdfff, 0xd800), { maxLength: 40 })
   .map((units) => String.fromCharCode(...units));
@@ -16,16 +16,16 @@ describe("textFromBytes", () => {
     ["ASCII", [0x61, 0x0a], "a\n"],
     ["UTF-8", [0xf0, 0x9f, 0xab, 0x96], "🫖"],
     ["NUL", [0x61, 0x00, 0x62], "a\ufffdb"],
-    ["a byte that begins nothing", [0x61, 0xff, 0x62], "a\ufffdb"],
-    ["a character that was cut", [0xe2, 0x82], "\ufffd"],
+    ["a byte that starts no character", [0x61, 0xff, 0x62], "a\ufffdb"],
+    ["an incomplete character", [0xe2, 0x82], "\ufffd"],
     ["half of a surrogate pair", [0xed, 0xa0, 0x80], "\ufffd\ufffd\ufffd"],
     ["a byte order mark", [0xef, 0xbb, 0xbf, 0x61], "\ufeffa"],
-    ["nothing", [], ""],
-  ])("%s", (_, bytes, text) => {
+    ["no bytes", [], ""],
+  ])("decodes %s", (_, bytes, text) => {
     expect(textFromBytes(Uint8Array.from(bytes))).toBe(text);
   });
 
-  test("makes well-formed text without NUL of any bytes, and one text does not run into the next", () => {
+  test("returns well-formed text without NUL for any bytes, independent of earlier calls", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
         const text = textFromBytes(bytes);
@@ -36,7 +36,7 @@ describe("textFromBytes", () => {
     );
   });
 
-  test("reads back what is UTF-8", () => {
+  test("returns valid UTF-8 text unchanged", () => {
     fc.assert(
       fc.property(anyText, (text) => {
         expect(textFromBytes(Buffer.from(text))).toBe(text);
@@ -46,7 +46,7 @@ describe("textFromBytes", () => {
 });
 
 describe("headInBytes", () => {
-  test("lets any bytes be decoded in two parts as if they were in one", () => {
+  test("splits bytes where decoding both parts gives the same text as decoding the whole", () => {
     const bytes = fc.array(
       fc.oneof(fc.constantFrom("é", "€", "🔔", "a", "\0"), fc.uint8Array({ maxLength: 3 })),
     );
@@ -63,7 +63,7 @@ describe("headInBytes", () => {
     );
   });
 
-  test("keeps back no more than the beginning of a character", () => {
+  test("leaves out at most the start of one character", () => {
     const count = (bytes: number[]) => headInBytes(Buffer.from(bytes)).length;
     expect(count([])).toBe(0);
     expect(count([0x61, 0xc3])).toBe(1);
@@ -77,7 +77,7 @@ describe.each([
   ["endInBytes", endInBytes, (text: string) => Buffer.byteLength(text), 4],
   ["endInUnits", endInUnits, (text: string) => text.length, 2],
 ])("%s", (_, end, size, widest) => {
-  test("keeps what fits, and of the rest the longest end of whole characters", () => {
+  test("keeps a text that fits, and else its longest end of whole characters", () => {
     fc.assert(
       fc.property(anyText, anyLimit, (text, limit) => {
         const kept = end(text, limit);
@@ -89,7 +89,7 @@ describe.each([
     );
   });
 
-  test("of a text with halves of pairs keeps an end within the limit, and makes no new half", () => {
+  test("keeps an end of a text with lone surrogates within the limit, and splits no pair", () => {
     fc.assert(
       fc.property(anyUnits, anyLimit, (text, limit) => {
         const kept = end(text, limit);
@@ -99,13 +99,13 @@ describe.each([
     );
   });
 
-  test.each([0, -1])("keeps nothing within %i", (limit) => {
+  test.each([0, -1])("keeps nothing with a limit of %i", (limit) => {
     expect(end("text", limit)).toBe("");
     expect(end("", limit)).toBe("");
   });
 });
 
-test("a cut at each unit of an emoji keeps it whole or leaves it out", () => {
+test("keeps an emoji whole or leaves it out, wherever the cut falls", () => {
   expect([4, 3, 2, 1].map((limit) => endInUnits("a🫖b", limit))).toEqual(["a🫖b", "🫖b", "b", "b"]);
   expect([6, 5, 4, 3, 2, 1].map((limit) => endInBytes("a🫖b", limit))).toEqual([
     "a🫖b",

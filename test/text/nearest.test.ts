@@ -1,4 +1,4 @@
-/** The nearest known word. */
+/** Tests of finding the known word that is nearest to a misspelt one. */
 import { expect, test } from "vitest";
 import { nearest } from "../../src/text/nearest.ts";
 

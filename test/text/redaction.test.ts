@@ -1,4 +1,4 @@
-/** Secret values never come out of a redactor, however the bytes are cut; all else comes out as it went in. */
+/** Tests of the redactor: no secret value passes, however the bytes are split, and all other bytes are unchanged. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { createRedactor, REDACTED, redactionPatterns, redactText } from "../../src/text/redaction.ts";
@@ -13,7 +13,7 @@ function redactInPieces(bytes: Buffer, cuts: readonly number[], values: readonly
 }
 
 it.each([
-  ["as it is", SECRET],
+  ["as plain text", SECRET],
   ["as base64", Buffer.from(SECRET).toString("base64")],
   ["as base64 without padding", Buffer.from(SECRET).toString("base64").replace(/=+$/, "")],
   ["as base64url", Buffer.from(SECRET).toString("base64url")],
@@ -23,18 +23,18 @@ it.each([
   expect(redactText(`a=${written};`, redactionPatterns([SECRET]))).toBe(`a=${REDACTED};`);
 });
 
-it("finds each line of a value that has several, and leaves short ones", () => {
+it("redacts each line of a value with several lines, except short lines", () => {
   const patterns = redactionPatterns(["-----BEGIN-----\nabcdefghijkl\nend\n"]);
   expect(redactText("x abcdefghijkl x end x", patterns)).toBe(`x ${REDACTED} x end x`);
 });
 
-it("replaces the longer of two values that begin together, and what stands in it goes with it", () => {
+it("redacts the longer of two values with the same start, and values inside it", () => {
   expect(redactText("passwordpassword1", redactionPatterns(["password", "passwordpassword1"]))).toBe(
     REDACTED,
   );
 });
 
-it("hands on at once what cannot be a value, and keeps back what may become one", () => {
+it("passes on at once what cannot be part of a value, and holds back what may become one", () => {
   const redactor = createRedactor(redactionPatterns(["password"]));
   expect(redactor.write(Buffer.from("progress 10%\npass")).toString()).toBe("progress 10%\n");
   expect(redactor.write(Buffer.from("able\n")).toString()).toBe("passable\n");
@@ -46,7 +46,7 @@ it("hands on at once what cannot be a value, and keeps back what may become one"
 
 it.each([
   [
-    "a value that begins another one",
+    "a value that is the start of another one",
     ["hunter2hunter2", "hunter2hunter2-PROD-99"],
     "x hunter2hunter2-PROD-99 y",
     16,
@@ -57,16 +57,16 @@ it.each([
     "db://u:password-1@host/XYZ",
     17,
   ],
-  ["a line of a value that has several", ["first line\nabc1234"], "first line\nabc1234", 11],
-])("replaces the whole of the longest, cut behind %s", (_what, values, text, cut) => {
+  ["one line of a value with several lines", ["first line\nabc1234"], "first line\nabc1234", 11],
+])("redacts the whole longest value when the chunk ends after %s", (_what, values, text, cut) => {
   const whole = redactText(text, redactionPatterns(values));
   expect(redactInPieces(Buffer.from(text), [cut], values).toString()).toBe(whole);
   expect(whole.replace(REDACTED, "")).toHaveLength(whole.length - REDACTED.length);
 });
 
-it("lets no value through, and gives the same wherever the chunks are cut", () => {
+it("passes no value, and returns the same text however the chunks are split", () => {
   const piece = fc.constantFrom("a", "b", "ab", "abab", "ababababX", "bababababab", "\u00e9", "\n");
-  // Values that overlap with each other, with themselves and with the noise are the hard ones.
+  // The hard cases are values that overlap with each other, with themselves or with other text.
   const values = fc.array(
     fc.constantFrom(
       "abababab",
@@ -96,7 +96,7 @@ it("lets no value through, and gives the same wherever the chunks are cut", () =
   );
 });
 
-it("gives all other bytes back as they came", () => {
+it("passes all other bytes unchanged", () => {
   const cuts = fc.array(fc.nat({ max: 2_000 }), { maxLength: 12 });
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 2_000 }), cuts, (bytes, where) => {
@@ -105,8 +105,8 @@ it("gives all other bytes back as they came", () => {
   );
 });
 
-it("takes out long values too, wherever the chunks are cut", () => {
-  // The first is all but the beginning of the second, which has it in the middle as well.
+it("redacts long values too, however the chunks are split", () => {
+  // The short value is the end of the long one, and also occurs in its middle.
   const [short, long] = ["ab".repeat(200), `${"ab".repeat(200)}${"c".repeat(300)}${"ab".repeat(200)}`];
   const near = `${"ab".repeat(200)}${"c".repeat(299)}d`;
   const parts = fc.array(fc.constantFrom(short, long, near, "a", "b", "c", "ab"), { maxLength: 6 });

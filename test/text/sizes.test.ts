@@ -1,4 +1,4 @@
-/** Holds sizes to their writing, both ways. */
+/** Tests of parsing and formatting sizes. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { formatSize, parseSize } from "../../src/text/sizes.ts";
@@ -12,18 +12,18 @@ test.each([
   ["1 MiB", 1_048_576],
   ["2MB", 2_000_000],
   ["3 kb", 3_000],
-])("%s is %i bytes", (text, bytes) => {
+])("parses %s as %i bytes", (text, bytes) => {
   expect(parseSize(text)).toBe(bytes);
 });
 
 test.each(["", "B", "1.5MiB", "-1", "1 GiB", "1  MiB", "1MiB ", "1e3", "٥B", "1234567890123"])(
-  "%j is no size",
+  "does not parse %j as a size",
   (text) => {
     expect(parseSize(text)).toBeUndefined();
   },
 );
 
-test("what is written is read back", () => {
+test("parses every formatted size back to its value", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 34 }), (bytes) => parseSize(formatSize(bytes)) === bytes),
   );

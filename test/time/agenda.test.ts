@@ -1,4 +1,4 @@
-/** The slots of many jobs in one order: as all slots, sorted and cut, would be. */
+/** Tests of the agenda, which merges the slots of many jobs: the result equals all slots, sorted and cut. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { createAgenda } from "../../src/time/agenda.ts";
@@ -16,7 +16,7 @@ const crons = fc.constantFrom(
 );
 const zones = fc.constantFrom("UTC", "Europe/Brussels", "Australia/Lord_Howe");
 
-it("has the earliest slots of all jobs, and says whether there are more", () => {
+it("returns the earliest slots of all jobs, and whether there are more", () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(crons, zones), { maxLength: 12 }),
@@ -37,7 +37,7 @@ it("has the earliest slots of all jobs, and says whether there are more", () => 
   );
 });
 
-it("looks at few slots of many busy jobs", () => {
+it("computes few slots of many busy jobs", () => {
   const everySecond = parseCron("@everysecond");
   let asked = 0;
   const counting = {
@@ -59,6 +59,6 @@ it("looks at few slots of many busy jobs", () => {
     true,
     1,
   ]);
-  // Each look at the field is a minute of slots: nearly all jobs had only the first second to offer.
+  // Each read of the field computes a minute of slots. Nearly all jobs needed only their first second.
   expect(asked).toBeLessThan(3_000);
 });

@@ -1,9 +1,9 @@
-/** Tables for the cron dialect: macros, fields, what is refused and with which words. */
+/** Tests of the cron dialect: macros, fields, and the messages for refused expressions. */
 
 import { describe, expect, test } from "vitest";
 import { CronError, parseCron } from "../../src/time/cron.ts";
 
-describe("a macro or a longer form means the five fields beside it", () => {
+describe("a macro or longer form equals five fields", () => {
   test.each([
     ["@yearly", "0 0 1 1 *"],
     ["@annually", "0 0 1 1 *"],
@@ -40,13 +40,13 @@ describe("a macro or a longer form means the five fields beside it", () => {
   });
 });
 
-test("@everysecond and six fields have seconds", () => {
+test("@everysecond and six fields include seconds", () => {
   expect(parseCron("@everysecond").seconds).toHaveLength(60);
   expect(parseCron("*/20 * * * * *").seconds).toEqual([0, 20, 40]);
   expect(parseCron("* * * * *").seconds).toEqual([0]);
 });
 
-describe("fixed times have neither a wildcard minute nor a wildcard hour", () => {
+describe("a fixed time has neither a wildcard minute nor a wildcard hour", () => {
   test.each([
     ["30 2 * * *", true],
     ["0,30 1-3 * * *", true],
@@ -62,7 +62,7 @@ describe("fixed times have neither a wildcard minute nor a wildcard hour", () =>
   });
 });
 
-describe("either day field is enough if both are restricted", () => {
+describe("one matching day field is enough when both are restricted", () => {
   test.each([
     ["0 0 13 * 5", true],
     ["0 0 L * 5#2", true],
@@ -76,7 +76,7 @@ describe("either day field is enough if both are restricted", () => {
   });
 });
 
-describe("refused, saying where and what to write", () => {
+describe("parseCron refuses with a message that names the field and a correct form", () => {
   test.each([
     ["", /write minute, hour, day of month/],
     ["* * * *", /write minute, hour, day of month/],

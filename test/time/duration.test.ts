@@ -1,4 +1,4 @@
-/** Holds durations to their writing, both ways: the short form, and words as cheek's documentation shows them. */
+/** Tests of parsing and formatting durations, in the short form and in the words of cheek's documentation. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { formatDuration, parseDuration } from "../../src/time/duration.ts";
@@ -20,7 +20,7 @@ test.each([
   ["1mo", 30 * DAY],
   ["1y 1mo 1w", 402 * DAY],
   ["250 milliseconds", 250],
-])("%s is %i ms", (text, ms) => {
+])("parses %s as %i ms", (text, ms) => {
   expect(parseDuration(text)).toBe(ms);
 });
 
@@ -37,13 +37,13 @@ test.each([
   ["1 day, 3hrs 2sec", DAY + 3 * HOUR + 2_000, "1 day and 3 hours and 2 seconds"],
   ["1d12h", 36 * HOUR, "1 day and 12 hours"],
   ["0 days", 0, "0 seconds"],
-])("%j is %d ms, and in words %j", (text, ms, written) => {
+])("parses %j as %d ms and formats it as %j", (text, ms, written) => {
   expect(parseDuration(text)).toBe(ms);
   expect(formatDuration(ms, "words")).toBe(written);
 });
 
 test.each(["", "5", "s", "-5s", "1.5h", "5S", " 5s", "5s ", "1m2h", "5s5s", "5m\n", "1e3s", "٥s"])(
-  "%j is no duration",
+  "does not parse %j as a duration",
   (text) => {
     expect(parseDuration(text)).toBeUndefined();
   },
@@ -60,11 +60,11 @@ test.each([
   "1 day  2 hours",
   "2 hours 1 day",
   "1 m and 1 minute",
-])("%j is no duration either", (text) => {
+])("does not parse the words %j as a duration", (text) => {
   expect(parseDuration(text)).toBeUndefined();
 });
 
-test("what is no safe number of ms, or too long to be one, is none", () => {
+test("does not parse a duration beyond the safe integers, or a text that is too long", () => {
   expect(parseDuration("104249991d")).toBe(104_249_991 * 86_400_000);
   expect(parseDuration("104249992d")).toBeUndefined();
   expect(parseDuration(`${"0".repeat(39)}1s`)).toBeUndefined();
@@ -77,11 +77,11 @@ test.each([
   [1, "1ms"],
   [90_000, "1m30s"],
   [93_784_005, "1d2h3m4s5ms"],
-])("%i ms is written %s", (ms, text) => {
+])("formats %i ms as %s", (ms, text) => {
   expect(formatDuration(ms)).toBe(text);
 });
 
-test("every written duration reads back as it was, in both styles", () => {
+test("parses every formatted duration back to its value, in both styles", () => {
   fc.assert(
     fc.property(fc.maxSafeNat(), fc.constantFrom("short", "words"), (ms, style) => {
       expect(parseDuration(formatDuration(ms, style))).toBe(ms);

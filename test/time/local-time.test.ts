@@ -1,4 +1,4 @@
-/** Local times name the same instant as the slot that they stand beside. */
+/** Tests of local times: each names the same instant as its slot. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { formatLocalTime } from "../../src/time/zones.ts";
@@ -12,7 +12,7 @@ it.each([
   expect(formatLocalTime(new Date(instant), zone)).toBe(local);
 });
 
-it("is the same instant in any zone", () => {
+it("names the same instant in any zone", () => {
   const second = fc.integer({ min: 946_684_800, max: 4_102_444_800 });
   fc.assert(
     fc.property(second, fc.constantFrom(...Intl.supportedValuesOf("timeZone")), (seconds, zone) => {

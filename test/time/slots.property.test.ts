@@ -1,4 +1,4 @@
-/** Holds slots to their laws, and to the oracle, on random expressions around clock changes. */
+/** Property tests of slots against two oracles, on random expressions around clock changes. */
 
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
@@ -63,7 +63,7 @@ function slots(texts: readonly string[], zone: string, after: number, until: num
   return dueSlots({ crons, zone, after: new Date(after), until: new Date(until) }).map(Number);
 }
 
-test("the slots of one expression are those that a walk over the wall clock finds", {
+test("finds the same slots of one expression as a walk over the wall clock", {
   timeout: 60_000,
 }, () => {
   fc.assert(
@@ -76,13 +76,13 @@ test("the slots of one expression are those that a walk over the wall clock find
   );
 });
 
-test("the slots of random expressions in 11 zones, 2020 to 2035, are those of the oracle", () => {
+test("finds the same slots as the oracle for random expressions in 11 zones from 2020 to 2035", () => {
   const { windows, slots, faults } = compareSlots(7, 12);
   expect(faults).toEqual([]);
   expect([windows, slots > windows]).toEqual([12 * 11 * 2, true]);
 });
 
-test("the slots of several expressions are the distinct, ascending union of their slots", () => {
+test("returns the sorted union of the slots of several expressions, without duplicates", () => {
   fc.assert(
     fc.property(anyCrons, anyWindow, (crons, { zone, after, until }) => {
       const each = crons.flatMap(({ text }) => slots([text], zone, after, until));
@@ -99,7 +99,7 @@ test("the slots of several expressions are the distinct, ascending union of thei
   );
 });
 
-test("cutting a window anywhere, on a slot too, changes no slot", () => {
+test("finds the same slots when a window is split, also at a slot", () => {
   fc.assert(
     fc.property(
       anyKnownCron,
@@ -119,7 +119,7 @@ test("cutting a window anywhere, on a slot too, changes no slot", () => {
   );
 });
 
-test("the next slots are the first due slots, one after the other", () => {
+test("finds as next slots the first due slots, one after the other", () => {
   fc.assert(
     fc.property(anyCrons, anyWindow, (known, { zone, after }) => {
       const crons = known.map(({ text }) => parseCron(text));

@@ -1,4 +1,4 @@
-/** Tables for slots: ordinary days, every kind of clock change, rare dates. */
+/** Tests of slots: ordinary days, every kind of clock change, and rare dates. */
 
 import { describe, expect, test } from "vitest";
 import { parseCron } from "../../src/time/cron.ts";
@@ -16,25 +16,25 @@ function next(cron: string, zone: string, after: string, count: number): string[
 }
 
 describe("a window", () => {
-  test("leaves out its beginning and includes its end", () => {
+  test("excludes its start and includes its end", () => {
     expect(due(["*/5 * * * *"], "UTC", "2024-01-01T00:00Z", "2024-01-01T00:10Z")).toEqual([
       "2024-01-01T00:05Z",
       "2024-01-01T00:10Z",
     ]);
   });
 
-  test("may begin between two milliseconds of a second", () => {
+  test("may start within a second", () => {
     expect(due(["@everysecond"], "UTC", "2024-01-01T00:00:00.999Z", "2024-01-01T00:00:02.001Z")).toEqual([
       "2024-01-01T00:00:01.000Z",
       "2024-01-01T00:00:02.000Z",
     ]);
   });
 
-  test("that ends before it begins is empty", () => {
+  test("that ends before it starts is empty", () => {
     expect(due(["* * * * *"], "UTC", "2024-01-02T00:00Z", "2024-01-01T00:00Z")).toEqual([]);
   });
 
-  test("holds an instant once, though two expressions name it, and at most the limit", () => {
+  test("contains an instant of two expressions once, and at most `limit` slots", () => {
     const crons = ["0 * * * *", "*/30 * * * *"];
     const all = ["2024-01-01T00:30Z", "2024-01-01T01:00Z", "2024-01-01T01:30Z"];
     expect(due(crons, "UTC", "2024-01-01T00:00Z", "2024-01-01T01:59Z")).toEqual(all);
@@ -61,13 +61,13 @@ describe("a fixed time", () => {
     ["30 2 * * *", "Africa/Casablanca", "2024-04-14", ["2024-04-14T02:00Z", "2024-04-15T01:30Z"]],
     ["30 2 * * *", "Asia/Kolkata", "2024-03-10", ["2024-03-10T21:00Z", "2024-03-11T21:00Z"]],
     ["30 23 * * 6", "America/Nuuk", "2024-03-30T12:00Z", ["2024-03-31T01:00Z"]],
-  ])("%s in %s is due once on the day that begins about %s", (cron, zone, after, expected) => {
+  ])("%s in %s is due once on the local day after %s", (cron, zone, after, expected) => {
     const begin = new Date(after);
     const until = new Date(begin.getTime() + 48 * 3_600_000);
     expect(due([cron], zone, begin.toISOString(), until.toISOString())).toEqual(expected);
   });
 
-  test("that falls with others into one gap is due once with them", () => {
+  test("is due once together with others that fall into the same gap", () => {
     const crons = ["0,15,30 2,3 * * *", "45 2 10 3 *", "0 3 * * *"];
     expect(due(crons, "America/New_York", "2024-03-10T06:00Z", "2024-03-10T08:00Z")).toEqual([
       "2024-03-10T07:00Z",
@@ -84,7 +84,7 @@ describe("a fixed time", () => {
     ]);
   });
 
-  test("of a repeated hour stays due once when the window begins inside the repetition", () => {
+  test("in a repeated hour is due once, also when the window starts inside the repetition", () => {
     expect(due(["30 1 * * *"], "America/New_York", "2024-11-03T06:10Z", "2024-11-03T12:00Z")).toEqual([]);
   });
 });
@@ -100,7 +100,7 @@ describe("an interval follows elapsed time", () => {
     ["0-59 0-23 * * *", "2024-11-03T05:58Z", ["2024-11-03T05:59Z", "2024-11-03T06:00Z", "2024-11-03T06:01Z"]],
     ["30 * * * *", "2024-03-10T06:00Z", ["2024-03-10T06:30Z", "2024-03-10T07:30Z", "2024-03-10T08:30Z"]],
     ["*/15 2 * * *", "2024-03-10T06:00Z", ["2024-03-11T06:00Z", "2024-03-11T06:15Z"]],
-  ])("%s after %s in New York", (cron, after, expected) => {
+  ])("finds the slots of %s after %s in New York", (cron, after, expected) => {
     expect(due([cron], "America/New_York", after, "2024-12-01T00:00Z", expected.length)).toEqual(expected);
   });
 });
@@ -124,15 +124,15 @@ describe("dates", () => {
     ["0 0 31W * *", "2024-03-01", ["2024-03-29", "2024-05-31"]],
     ["0 0 * * 5#2", "2024-01-01", ["2024-01-12", "2024-02-09"]],
     ["0 0 * * 7L", "2024-01-28", ["2024-02-25", "2024-03-31"]],
-  ])("%s after %s", (cron, after, expected) => {
+  ])("finds the slots of %s after %s", (cron, after, expected) => {
     expect(next(cron, "UTC", after, expected.length)).toEqual(expected);
   });
 
-  test("end after 41 years", () => {
+  test("are searched for 41 years", () => {
     expect(next("0 0 * 2 1#5", "UTC", "2072-03-01", 2)).toEqual(["2112-02-29"]);
   });
 });
 
-test("an unknown zone is a RangeError", () => {
+test("throws a RangeError for an unknown zone", () => {
   expect(() => due(["* * * * *"], "Europe/Nowhere", "2024-01-01", "2024-01-02")).toThrow(RangeError);
 });

@@ -1,4 +1,4 @@
-/** Tables for zone names and for the spans between clock changes. */
+/** Tests of time zone names and of the spans between clock changes. */
 
 import { expect, test } from "vitest";
 import { isTimeZone, spans } from "../../src/time/zones.ts";
@@ -21,7 +21,7 @@ test.each([
   "BST",
   "Mars/Base",
   "Local",
-])("%j is none", (name) => {
+])("does not accept %j as a zone", (name) => {
   expect(isTimeZone(name)).toBe(false);
 });
 
@@ -34,12 +34,12 @@ test.each([
   ],
   ["Africa/Monrovia", 1972, ["1972-01-07T00:44:30.000Z"]],
   ["Asia/Kolkata", 2024, []],
-])("the changes of %s in %i, to the second", (zone, year, expected) => {
+])("finds the clock changes of %s in %i to the second", (zone, year, expected) => {
   const [, ...changed] = [...spans(zone, Date.UTC(year, 0), Date.UTC(year + 1, 0) - 1)];
   expect(changed.map(({ start }) => new Date(start).toISOString())).toEqual(expected);
 });
 
-test("spans meet without a hole, also across years, and remember what an overlap repeats", () => {
+test("spans follow each other without gaps, also across years, and mark the repeated hour", () => {
   const from = Date.UTC(2023, 5);
   const until = Date.UTC(2025, 5);
   const all = [...spans("Europe/Brussels", from, until)];

@@ -1,4 +1,4 @@
-/** Holds findCycle to a table, to a naive oracle on random graphs, and to linear work on large ones. */
+/** Tests of findCycle: a table, a naive oracle on random graphs, and linear work on large graphs. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { findCycle } from "../../../src/jobs/rules/chains.ts";
@@ -16,23 +16,23 @@ const edges = (...arrows: string[]): Edge[] =>
 
 describe("findCycle", () => {
   test.each([
-    ["nothing", []],
+    ["an empty graph", []],
     ["a chain", ["a>b", "b>c"]],
     ["two ways to one job", ["a>b", "a>c", "b>d", "c>d"]],
     ["a job named twice", ["a>b", "a>b"]],
     ["separate chains", ["a>b", "c>d"]],
     ["names that every object has", ["constructor>toString", "toString>__proto__"]],
-  ])("finds none in %s", (_, arrows) => {
+  ])("finds no cycle in %s", (_, arrows) => {
     expect(findCycle(edges(...arrows))).toBeUndefined();
   });
 
   test.each([
     ["a job that triggers itself", ["a>a"], ["a", "a"]],
-    ["two that trigger each other", ["a>b", "b>a"], ["a", "b", "a"]],
-    ["a circle, without the way into it", ["a>b", "b>c", "c>d", "d>b"], ["b", "c", "d", "b"]],
-    ["a circle behind a dead end", ["a>b", "a>c", "c>a"], ["a", "c", "a"]],
-    ["a circle apart from the first job", ["a>b", "c>d", "d>c"], ["c", "d", "c"]],
-  ])("names %s", (_, arrows, cycle) => {
+    ["two jobs that trigger each other", ["a>b", "b>a"], ["a", "b", "a"]],
+    ["only the circle, not the jobs that lead to it", ["a>b", "b>c", "c>d", "d>b"], ["b", "c", "d", "b"]],
+    ["a circle found after a dead end", ["a>b", "a>c", "c>a"], ["a", "c", "a"]],
+    ["a circle that the first job does not reach", ["a>b", "c>d", "d>c"], ["c", "d", "c"]],
+  ])("returns %s", (_, arrows, cycle) => {
     expect(findCycle(edges(...arrows))).toEqual(cycle);
   });
 });
@@ -42,7 +42,7 @@ const anyGraph = fc.integer({ min: 1, max: 8 }).chain((size) => {
   return fc.array(fc.record({ job, target: job }), { maxLength: 14 });
 });
 
-/** Whether some job triggers itself, directly or through others: the closure of the relation, edge by edge. */
+/** Whether some job triggers itself, directly or through others. Computes the transitive closure edge by edge. */
 function hasCycle(graph: readonly Edge[]): boolean {
   const pairs = new Set(graph.map(({ job, target }) => `${job}>${target}`));
   for (let size = -1; size !== pairs.size; ) {
@@ -54,7 +54,7 @@ function hasCycle(graph: readonly Edge[]): boolean {
   return edges(...pairs).some(({ job, target }) => job === target);
 }
 
-test("on any graph: finds a cycle exactly if there is one, and what it names is one", () => {
+test("finds a real cycle in a random graph exactly when there is one", () => {
   fc.assert(
     fc.property(anyGraph, (graph) => {
       const cycle = findCycle(graph);
@@ -74,7 +74,7 @@ describe("on 10,000 edges", () => {
   const each = <T>(edge: (i: number) => T): T[] => Array.from({ length: COUNT }, (_, i) => edge(i));
   const chain = each((i) => ({ job: `job-${i}`, target: `job-${i + 1}` }));
 
-  /** The same edge, which can be followed once: more would be quadratic work or worse. */
+  /** Returns the edge, and throws when it is followed twice: that would make the work quadratic or worse. */
   function once({ job, target }: Edge): Edge {
     let followed = false;
     return {
@@ -93,11 +93,11 @@ describe("on 10,000 edges", () => {
     ["one job that triggers all others", each((i) => ({ job: "first", target: `job-${i}` }))],
     ["jobs that all trigger one", each((i) => ({ job: `job-${i}`, target: "last" }))],
     ["a ladder of two ways each", each((i) => ({ job: `job-${i >> 1}`, target: `job-${(i >> 1) + 1}` }))],
-  ])("%s: follows no edge twice", (_, graph) => {
+  ])("follows no edge twice in %s", (_, graph) => {
     expect(findCycle(graph.map(once))).toBeUndefined();
   });
 
-  test("closes a circle of them all", () => {
+  test("finds a circle of all jobs", () => {
     const cycle = findCycle([...chain, { job: `job-${COUNT}`, target: "job-0" }]);
     expect(cycle).toHaveLength(COUNT + 2);
   });

@@ -1,19 +1,19 @@
-/** The names of the fields in which two definitions differ. */
+/** Tests of the names of the fields in which two definitions differ. */
 import { expect, it } from "vitest";
 import { changedJobFields, changedScheduleFields } from "../../../src/jobs/rules/changes.ts";
 import { jobDefinition } from "../../support/job.ts";
 
-it("are none where nothing has changed", () => {
+it("returns no names when nothing has changed", () => {
   expect(changedJobFields(jobDefinition(), jobDefinition())).toEqual([]);
 });
 
-it("are those that documents use, each once and without values", () => {
+it("returns the names that documents use, each once and without values", () => {
   const before = jobDefinition({ env: { A: "1" }, secretEnv: { B: "one" }, workingDirectory: "a" });
   const after = jobDefinition({ env: { A: "2" }, secretEnv: { B: "two" }, timeoutMs: 1, jitterMs: 1 });
   expect(changedJobFields(before, after)).toEqual(["env", "working_directory", "timeout", "jitter"]);
 });
 
-it("name the events whose actions have changed", () => {
+it("returns the events whose actions have changed", () => {
   const url = { event: "on_error", action: "notify_webhook", target: "https://example.org/" } as const;
   const job = { event: "on_success", action: "trigger_job", target: "tea" } as const;
   const before = jobDefinition({ actions: [url, job] });
@@ -23,7 +23,7 @@ it("name the events whose actions have changed", () => {
   expect(changedJobFields(before, jobDefinition())).toEqual(["on_success", "on_error"]);
 });
 
-it("are told of schedules too", () => {
+it("works for schedules too", () => {
   const before = { tzLocation: null, logRetentionMs: null, actions: [] };
   expect(changedScheduleFields(before, before)).toEqual([]);
   const after = { tzLocation: "UTC", logRetentionMs: 1, actions: [] };

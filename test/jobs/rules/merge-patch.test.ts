@@ -1,4 +1,4 @@
-/** Merge patches do what RFC 7396 says, and together with diffs they say all of a change. */
+/** Tests of merge patches by RFC 7396, and of the diff between two documents. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { documentDiff } from "../../../src/jobs/rules/changes.ts";
@@ -22,7 +22,7 @@ it.each([
   expect(target).toEqual(copy);
 });
 
-it("says field by field what differs", () => {
+it("lists each field that differs", () => {
   const before = { command: "a", retry: { limit: 0, delay: "5s" }, cron: ["1"], timeout: "1m" };
   const after = { command: "a", retry: { limit: 3, delay: "5s" }, cron: ["1", "2"], labels: { team: "x" } };
   expect(documentDiff(before, after)).toEqual([
@@ -34,7 +34,7 @@ it("says field by field what differs", () => {
   expect(documentDiff(before, structuredClone(before))).toEqual([]);
 });
 
-it("has a diff exactly when a patch has changed something", () => {
+it("finds a difference exactly when a patch changed something", () => {
   const value = fc.oneof(fc.nat(9), fc.string(), fc.array(fc.nat(3)));
   const document = fc.dictionary(
     fc.constantFrom("a", "b", "c"),
