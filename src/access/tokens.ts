@@ -29,8 +29,8 @@ export interface TokenRequest {
 }
 
 /**
- * Creates a token. It cannot be read again, since only its hash is stored. Throws token_exists, and invalid_document for
- * the name `admin`, unknown jobs and an expiry in the past.
+ * Creates a token. It cannot be read again, since only its hash is stored. Throws token_exists, and invalid_document
+ * for the name `admin`, unknown jobs and an expiry in the past.
  */
 export async function createToken(
   db: Database,
@@ -140,7 +140,9 @@ export interface AdminToken {
   file: string | undefined;
 }
 
-/** Returns the given token, or that of a file in `dataDir`; makes the file, for our own user only, when there is none. */
+/**
+ * Returns the given token, or that of a file in `dataDir`; makes the file, for our own user only, when there is none.
+ */
 export async function adminToken(given: string | undefined, dataDir: string): Promise<AdminToken> {
   if (given !== undefined) return { token: given, file: undefined };
   const file = join(dataDir, "admin-token");

@@ -12,10 +12,10 @@ export async function lockDefinitions(tx: Tx): Promise<void> {
 }
 
 /**
- * Locks jobs whose runs are about to change. If one of the jobs has a concurrency limit, the locks are exclusive, so that
- * its runs can be counted; otherwise they only keep saves out. Returns whether the locks are exclusive. The locking
- * statement must not read other tables: after waiting for a save, it would see the new job row together with old rows of
- * the joined tables.
+ * Locks jobs whose runs are about to change. If one of the jobs has a concurrency limit, the locks are exclusive, so
+ * that its runs can be counted; otherwise they only keep saves out. Returns whether the locks are exclusive. The
+ * locking statement must not read other tables: after waiting for a save, it would see the new job row together with
+ * old rows of the joined tables.
  */
 export async function lockJobsForRuns(tx: Tx, jobIds: readonly string[]): Promise<boolean> {
   const ids = [...jobIds];

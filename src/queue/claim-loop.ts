@@ -1,16 +1,16 @@
-/** Claims messages of one queue whenever there is room, and hands each to its handler. */
+/** Claims messages from one queue while fewer handlers are at work than allowed, and passes each to a handler. */
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
 /** The queue is polled this often, even without signals: promise 7. */
 const POLL_MS = 1_000;
-/** A claim that takes longer (ms) is given up. Messages that it still takes lapse, and are claimed again. */
+/** A claim that takes longer (ms) is abandoned. The claims of messages that it may still get expire. */
 const CLAIM_LIMIT_MS = 10_000;
 
 /**
- * Starts claiming. `stop` claims nothing more, and resolves when all handlers have finished.
- * @param concurrency the most handlers at work at one time
+ * Starts claiming. `stop` ends claiming, and resolves when all handlers have finished.
+ * @param concurrency the most handlers at work at the same time
  * @param handle does the work and acknowledges the message; throws only for unexpected errors
  * @param monitor counts every successful claim as a success
  */
@@ -41,7 +41,7 @@ export function startClaimLoop<T>(options: {
       alarm.ring();
     });
   };
-  const turn = async () => {
+  const claimMessages = async () => {
     const room = concurrency - working.size;
     if (room === 0) return;
     const messages = await withTimeout(queue.claim<T>(queueName, room), CLAIM_LIMIT_MS, "claiming messages");
@@ -51,7 +51,7 @@ export function startClaimLoop<T>(options: {
   const run = async () => {
     while (!stopped) {
       const rung = alarm.next(POLL_MS);
-      await turn().catch(monitor.failed);
+      await claimMessages().catch(monitor.failed);
       await rung;
     }
   };
@@ -70,14 +70,14 @@ export function startClaimLoop<T>(options: {
   };
 }
 
-/** Wakes one waiter: at once, at known times, or after a timeout. */
+/** Wakes one waiting loop: when it rings, at set times, or after a timeout. */
 function createAlarm() {
   let wake: () => void = () => undefined;
   const timers = new Set<NodeJS.Timeout>();
   const ring = () => wake();
   return {
     ring,
-    /** @param at ms since the epoch; beyond 1,000 known times, the next poll is early enough */
+    /** @param at ms since the epoch; with 1,000 times set already, the next poll is early enough */
     ringAt(at: number) {
       const wait = at - Date.now();
       if (wait <= 0) return ring();
@@ -91,9 +91,9 @@ function createAlarm() {
       );
       timers.add(timer.unref());
     },
-    next(patienceMs: number): Promise<void> {
+    next(timeoutMs: number): Promise<void> {
       return new Promise((resolve) => {
-        const timer = setTimeout(resolve, patienceMs);
+        const timer = setTimeout(resolve, timeoutMs);
         wake = () => {
           clearTimeout(timer);
           resolve();

@@ -1,7 +1,7 @@
 /** The queues and their messages: contents, pg-boss options, and how long a claim lasts. */
 import type { QueueOptions } from "pg-boss";
 
-/** The message for the next try of a delivery, by any node, now or from a time on. */
+/** The message for the next try of a delivery. Any node may claim it, at once or after `startAfter`. */
 export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
   return {
     id: messageId,
@@ -13,7 +13,7 @@ export function deliveryMessage(deliveryId: string, messageId: string, startAfte
 /** Messages carry ids only; the tables are the truth. */
 export interface AttemptMessage {
   run_id: string;
-  /** The message's own id: its dead letter is another message with the same data. */
+  /** The id of this message. Its dead letter is another message with the same data. */
   message_id: string;
 }
 export interface DeliveryMessage {
@@ -21,7 +21,7 @@ export interface DeliveryMessage {
   message_id: string;
 }
 
-/** The dead-letter queue of attempts: their workers stopped renewing the claims. */
+/** The dead-letter queue of attempts whose workers stopped renewing their claims. */
 export const LOST_QUEUE = "lost";
 export const DELIVERY_QUEUE = "delivery";
 
@@ -32,39 +32,40 @@ export function attemptQueue(pool: string): string {
 
 /** Seconds without a heartbeat after which pg-boss takes an attempt from its worker. */
 export const HEARTBEAT_SECONDS = 15;
-/** How often a worker renews its claims: several times in one heartbeat. */
+/** How often a worker renews its claims: several times during one heartbeat. */
 export const RENEW_EVERY_MS = 4_000;
-/** A worker that could not renew a claim for this long kills its command, before another worker may take over. */
+/** A worker that cannot renew a claim for this long kills its command, before another worker can take over. */
 export const RENEW_DEADLINE_MS = 12_000;
 
 /**
- * How long (ms) a claim still lasts that a call at `since` (monotonic ms) made or renewed; 0 or less when it is over.
+ * How long (ms) a claim still lasts; 0 or less: it has ended.
+ * @param since when it was made or last renewed, in monotonic ms
  */
-export function leftOf(since: number): number {
+export function claimTimeLeftMs(since: number): number {
   return since + RENEW_DEADLINE_MS - performance.now();
 }
 
-/** Queued messages never expire. Finished ones are deleted: our own tables have the history. */
-const KEPT = { retentionSeconds: 10 * 365 * 86_400, deleteAfterSeconds: 60 };
+/** Queued messages practically never expire. Finished ones are deleted, since our own tables hold the history. */
+const RETENTION = { retentionSeconds: 10 * 365 * 86_400, deleteAfterSeconds: 60 };
 /** For work that any node may repeat. */
-const REPEATABLE = { ...KEPT, retryLimit: 1_000, expireInSeconds: 60 };
+const REPEATABLE = { ...RETENTION, retryLimit: 1_000, expireInSeconds: 60 };
 
-/** The queues that always exist; the queues of attempts refer to one of them. */
+/** The queues that always exist. The queues of attempts refer to the dead-letter queue, so it is created first. */
 export const COMMON_QUEUES: readonly (readonly [name: string, options: QueueOptions])[] = [
   [LOST_QUEUE, REPEATABLE],
   [DELIVERY_QUEUE, REPEATABLE],
 ];
 
-/** The options of the queue of a pool. */
+/** The pg-boss options of the queue of a pool. */
 export const ATTEMPT_OPTIONS: QueueOptions & { deadLetter: string } = {
-  ...KEPT,
+  ...RETENTION,
   retryLimit: 0,
   heartbeatSeconds: HEARTBEAT_SECONDS,
   expireInSeconds: 86_400,
   deadLetter: LOST_QUEUE,
 };
 
-/** The message for the next attempt of a run, by a worker of its pool, now or from a time on. */
+/** The message for the next attempt of a run. A worker of its pool may claim it, at once or after `startAfter`. */
 export function attemptMessage(run: { id: string; pool: string }, messageId: string, startAfter?: Date) {
   const data: AttemptMessage = { run_id: run.id, message_id: messageId };
   return { pool: run.pool, id: messageId, data, ...(startAfter && { startAfter }) };

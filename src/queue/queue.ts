@@ -1,4 +1,4 @@
-/** pg-boss as Carillon uses it: send in a transaction, claim, renew, and acknowledge with a fence. */
+/** Wraps pg-boss: sends in a transaction, claims, renews, and acknowledges with a fencing token. */
 import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
 import { z } from "zod";
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
@@ -8,8 +8,8 @@ import { publish } from "./signals.ts";
 
 const SCHEMA = "pgboss";
 /**
- * A connection that is silent for this long (ms) is closed. It is shorter than elsewhere: a worker renews its claims on
- * these connections, and kills its commands when it could not renew for 12 s.
+ * A connection that is silent for this long (ms) is closed. The limit is shorter than elsewhere: a worker renews its
+ * claims over these connections, and kills its commands when it cannot renew for 12 s.
  */
 const SILENCE_MS = 8_000;
 
@@ -19,7 +19,7 @@ export interface Message<T> {
   id: string;
   retryCount: number;
   data: T;
-  /** Monotonic time (ms) just before it was claimed or last renewed; the claim lasts one heartbeat from here. */
+  /** When it was claimed or last renewed, in monotonic ms; the claim lasts one heartbeat from then on. */
   claimedAt: number;
 }
 
@@ -27,29 +27,29 @@ export interface Message<T> {
 export interface NewMessage {
   id: string;
   data: object;
-  /** Nobody claims it before this time. */
+  /** The message cannot be claimed before this time. */
   startAfter?: Date;
 }
 
-/** The claim is no longer ours: another node has, or had, the message. Roll back and drop the result. */
+/** The claim is no longer ours: another node has taken the message. Roll back, and drop the result. */
 export class ClaimLost extends Error {
   override readonly name = "ClaimLost";
 }
 
-/** Waits for work on a claimed message, and ignores that another node has taken the message. */
+/** Waits for work on a claimed message; ignores ClaimLost. */
 export async function unlessClaimLost(work: Promise<void>): Promise<void> {
   await work.catch((error: unknown) => {
     if (!(error instanceof ClaimLost)) throw error;
   });
 }
 
-/** All queues of pg-boss, which this process shares with all others on the database. */
+/** The queues of pg-boss, which all processes on one database share. */
 export interface Queue extends Part {
   /** Creates missing queues of pools. Do not call this in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;
   /** Whether this process knows that the queue of a pool exists. */
   hasPool(pool: string): boolean;
-  /** Sends in the caller's transaction, with a signal when it commits. */
+  /** Sends messages in the caller's transaction, and a signal when it commits. */
   send(tx: PrismaTransactionLike, queueName: string, messages: readonly NewMessage[]): Promise<void>;
   /** Claims up to `count` due messages. */
   claim<T>(queueName: string, count: number): Promise<Message<T>[]>;
@@ -59,17 +59,17 @@ export interface Queue extends Part {
   acknowledge(tx: PrismaTransactionLike, message: Message<unknown>): Promise<void>;
   /** Cancels messages that nobody has claimed. */
   withdraw(tx: PrismaTransactionLike, queueName: string, ids: readonly string[]): Promise<void>;
-  /** Those of these messages that are queued or claimed, or wait as dead letters. */
-  living(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
+  /** Returns the ids of the messages that are queued or claimed, or have a dead letter that waits. */
+  liveMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
 }
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
-/** A renewal that takes longer (ms) is given up; the next one is already due by then. */
+/** A renewal that takes longer (ms) is abandoned; by then the next one is due. */
 const RENEW_LIMIT_MS = 8_000;
 
 /**
- * Starts pg-boss, and creates its missing tables and queues.
+ * Starts pg-boss, and creates missing tables and queues.
  * @param options `monitor` counts errors of pg-boss' own maintenance
  */
 export async function openQueue({
@@ -100,7 +100,7 @@ export async function openQueue({
 
 async function createQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
   await boss.createQueue(name, options);
-  // A queue that an earlier release created has the options of that release.
+  // An earlier release may have created the queue with other options.
   await boss.updateQueue(name, options);
 }
 
@@ -148,17 +148,17 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     async withdraw(tx, queueName, ids) {
       if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: fromPrisma(tx) });
     },
-    living: (tx, ids) => livingMessages(tx, ids),
+    liveMessages: (tx, ids) => readLiveMessages(tx, ids),
     async stop() {
       await boss.stop({ graceful: false });
-      // Its connections may still be closing. The embedded server may stop first, which is no error.
+      // Connections may still be closing when the embedded server stops. Their errors do not matter.
       boss.removeAllListeners("error").on("error", () => undefined);
     },
   };
 }
 
-/** Reads pg-boss' own table, since it has no call for many ids over all queues. */
-async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
+/** Reads the table of pg-boss, which has no call for many ids in all queues. */
+async function readLiveMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
     `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'
      UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $2 AND state < 'completed'`,
@@ -168,7 +168,7 @@ async function livingMessages(tx: PrismaTransactionLike, ids: readonly string[])
   return new Set(rows.map((row) => row.id));
 }
 
-/** Sends the messages that let workers start attempts: one call for each pool. */
+/** Sends the messages of attempts, with one call for each pool. */
 export async function sendAttempts(
   queue: Queue,
   tx: PrismaTransactionLike,

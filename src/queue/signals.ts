@@ -1,4 +1,4 @@
-/** Hints between processes over one NOTIFY channel; every listener also polls the database. */
+/** Sends hints between processes over one NOTIFY channel. A hint may get lost, so listeners also poll the database. */
 
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";
@@ -8,22 +8,22 @@ import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
 const RECONNECT_MS = 500;
-/** How often (ms) the listening connection is tested: a silent one may be half open. */
+/** How often (ms) the listening connection is tested: it may be dead without an error. */
 const PING_MS = 10_000;
 /** A ping that takes longer (ms) means that the connection is lost. */
 const PING_DEADLINE_MS = 5_000;
-/** A payload of NOTIFY has less than 8,000 bytes. */
+/** The payload of NOTIFY must stay below 8,000 bytes. */
 const MAX_LISTED_RUNS = 190;
 
 export const Signal = z.discriminatedUnion("type", [
-  /** A message can be claimed from the queue, now or at a time (ms since the epoch). */
+  /** A message can be claimed from the queue, at once or at a time (ms since the epoch). */
   z.object({ type: z.literal("queue"), queue: z.string(), at: z.number().optional() }),
   z.object({ type: z.literal("run_changed"), run: z.string() }),
-  /** The worker of this run shall end it. */
+  /** The worker of this run must end its command. */
   z.object({ type: z.literal("cancel"), run: z.string() }),
-  /** These runs have new output; without a list, any run may have. */
+  /** These runs have new output; without a list, any run may have new output. */
   z.object({ type: z.literal("log"), runs: z.array(z.string()).optional() }),
-  /** Made here, never sent: the connection was away and signals may have been missed. */
+  /** Not sent by a process: the connection was lost, and signals may have been missed. */
   z.object({ type: z.literal("missed") }),
 ]);
 export type Signal = z.infer<typeof Signal>;
@@ -31,7 +31,7 @@ type Listener = (signal: Signal) => void;
 
 /** The signals from all processes, this one included. */
 export interface Signals extends Part {
-  /** Calls back for every signal until the returned function is called. */
+  /** Calls `listener` for every signal; the returned function ends this. */
   subscribe(listener: Listener): () => void;
 }
 
@@ -46,19 +46,19 @@ export async function publishLog(tx: PrismaTransactionLike, runs: readonly strin
   await publish(tx, { type: "log", ...listed });
 }
 
-/** Listens on a connection of its own, and reconnects whenever that is lost. */
+/** Listens on its own connection, and reconnects when the connection is lost. */
 export function openSignals(
   connectionString: string,
   monitor: Monitor,
   { pingMs = PING_MS, deadlineMs = PING_DEADLINE_MS } = {},
 ): Signals {
   const listeners = new Set<Listener>();
-  const tell = (signal: Signal) => {
+  const emit = (signal: Signal) => {
     for (const listener of listeners) listener(signal);
   };
   const stop = new AbortController();
   const listening = keepListening(
-    () => listenUntilLost({ connectionString, pingMs, deadlineMs }, tell, monitor, stop.signal),
+    () => listenUntilLost({ connectionString, pingMs, deadlineMs }, emit, monitor, stop.signal),
     monitor,
     stop.signal,
   );
@@ -94,7 +94,7 @@ async function keepListening(
 
 async function listenUntilLost(
   { connectionString, pingMs, deadlineMs }: { connectionString: string; pingMs: number; deadlineMs: number },
-  tell: Listener,
+  emit: Listener,
   monitor: Monitor,
   stop: AbortSignal,
 ): Promise<void> {
@@ -104,16 +104,16 @@ async function listenUntilLost(
   client.on("end", () => lost.abort(new Error("the listening connection has ended")));
   client.on("notification", ({ payload }) => {
     const signal = Signal.safeParse(parseJson(payload));
-    if (signal.success) tell(signal.data);
+    if (signal.success) emit(signal.data);
   });
   try {
     await client.connect();
     await client.query(`LISTEN ${CHANNEL}`);
     monitor.succeeded();
-    tell({ type: "missed" });
-    const over = AbortSignal.any([stop, lost.signal]);
+    emit({ type: "missed" });
+    const ended = AbortSignal.any([stop, lost.signal]);
     while (!stop.aborted) {
-      await sleep(pingMs, over);
+      await sleep(pingMs, ended);
       lost.signal.throwIfAborted();
       if (!stop.aborted) await client.query("SELECT 1");
       monitor.succeeded();
@@ -128,7 +128,7 @@ function parseJson(text: string | undefined): unknown {
   try {
     return JSON.parse(text ?? "");
   } catch {
-    // Another program may use the same channel name: ignore what is not ours.
+    // Another program may use the same channel: ignore its payloads.
     return undefined;
   }
 }

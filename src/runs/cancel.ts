@@ -1,4 +1,4 @@
-/** Cancels runs: on request, of deleted jobs, and those that a newer run replaces. */
+/** Cancels runs: on request, when their job is deleted, or when a newer run replaces them. */
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
@@ -12,7 +12,7 @@ import { releaseWaiting, waitingForPlace } from "./release.ts";
 import type { RunState } from "./rules/states.ts";
 import { lockRun, moveRun } from "./transitions.ts";
 
-/** Those of these runs that are running and shall be cancelled. */
+/** Returns the ids of the running runs among `ids` for which a cancellation was requested. */
 export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
   const rows = await tx.run.findMany({
     where: { id: { in: [...ids] }, state: "running", cancelRequestedAt: { not: null } },
@@ -33,12 +33,12 @@ async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<Waiti
 /** A queued or retrying run. */
 export interface WaitingRun {
   id: string;
-  /** null: it has no message, since it waits for a place. */
+  /** null: the run waits for a place. */
   messageId: string | null;
   pool: string;
 }
 
-/** Locks the job of a run if it has a limit, and then returns its id. Call this before you lock the run. */
+/** Locks the job of a run if the job has a limit, and returns its id. Call this before you lock the run. */
 async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
@@ -49,8 +49,8 @@ async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined
 const ON_REQUEST = "cancelled on request";
 
 /**
- * Cancels a run. A waiting run ends at once; a running one ends when its worker, on whichever node, has ended its
- * command. Returns whether the run has ended. Throws run_not_found, run_ended.
+ * Cancels a run. A waiting run ends at once. A running one ends when its worker, on any node, has ended the command.
+ * Returns whether the run has ended. Throws run_not_found, run_ended.
  */
 export async function cancelRun({ db, queue }: Infra, caller: Caller, id: string): Promise<boolean> {
   return db.transaction(async (tx) => {
@@ -84,7 +84,7 @@ async function cancelOne(queue: Queue, tx: Tx, id: string): Promise<boolean> {
   }
 }
 
-/** Cancels the queued and retrying runs of jobs that are being deleted. */
+/** Cancels the queued and retrying runs of deleted jobs. */
 export async function cancelRunsOfJobs(queue: Queue, tx: Tx, jobIds: readonly string[]): Promise<void> {
   await cancelWaiting(queue, tx, await lockWaitingRuns(tx, jobIds), "the job was deleted");
 }
@@ -98,7 +98,7 @@ async function cancelWaiting(
 ): Promise<void> {
   const finishedAt = await databaseNow(tx);
   for (const { id } of waiting) {
-    // The status of an earlier attempt stays.
+    // The status of an earlier attempt is kept.
     await moveRun(tx, id, "cancelled", { finishedAt, reason, messageId: null, nextAttemptAt: null });
     await publish(tx, { type: "run_changed", run: id });
   }
@@ -109,8 +109,8 @@ async function cancelWaiting(
 }
 
 /**
- * Asks the worker of a locked, running run to end it. The run holds its place until then. A second request changes
- * nothing, and sends the signal again.
+ * Asks the worker of a locked, running run to end it. Until then the run holds its place. A second request only sends
+ * the signal again.
  */
 async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
   await tx.run.updateMany({
@@ -138,8 +138,8 @@ async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
 }
 
 /**
- * Lets the newest waiting run of a job replace the oldest active one, and cancels all other waiting runs. The newest one
- * starts at once when the run that it replaces has not begun, and otherwise when the command of that run has ended.
+ * Replaces the oldest active run of a job by the newest waiting run, and cancels all other waiting runs. The newest run
+ * starts at once if the replaced run has not started yet; otherwise it starts when the command of that run has ended.
  * Call this in the transaction that made a run wait, with its job locked.
  */
 export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<void> {
@@ -151,7 +151,7 @@ export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<
   await cancelWaiting(queue, tx, older, reason);
   const holders = await lockHolders(tx, jobId);
   const [oldest] = holders;
-  // A run that is being cancelled already will free its place.
+  // A run that is already being cancelled will free its place.
   if (oldest === undefined || holders.some((run) => run.cancelRequestedAt !== null)) return;
   if (oldest.state === "running") return cancelRunning(tx, oldest.id, reason);
   await cancelWaiting(queue, tx, [oldest], reason);

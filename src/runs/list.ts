@@ -1,4 +1,4 @@
-/** Lists runs by filters, newest first. */
+/** Lists the runs that match a filter, newest first. */
 import { jobsNamed, requireKnownJobs } from "../jobs/find.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
@@ -6,14 +6,14 @@ import { idRange, type TimeRange } from "../postgres/ids.ts";
 import { type RunSummary, SUMMARY } from "./read.ts";
 import type { RunState, Trigger } from "./rules/states.ts";
 
-/** Runs, newest first. Throws job_not_found for a name that no job ever had. */
+/** Lists runs, newest first. Throws job_not_found for a name that no job has ever had. */
 export async function readRuns(db: Database, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
   const runs = await listRuns(db.prisma, filter, page);
   if (runs.length === 0) await requireKnownJobs(db.prisma, filter.jobs);
   return runs;
 }
 
-/** Which runs to list: all fields must match; of the values of one field, any. */
+/** Selects runs: every field must match, with any one of its values. */
 export interface RunFilter extends TimeRange {
   /** Names of jobs, deleted ones included. */
   jobs?: readonly string[] | undefined;
@@ -22,17 +22,17 @@ export interface RunFilter extends TimeRange {
   statuses?: readonly number[] | undefined;
   triggeredBy?: readonly string[] | undefined;
   triggers?: readonly Trigger[] | undefined;
-  /** Of the revision that ran; all of them must match. */
+  /** Labels of the revision that ran; all of them must match. */
   labels?: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
-/** The page of a list that begins after `beforeId`. */
+/** A page of the list: the runs older than `beforeId`, or the newest runs without it. */
 export interface RunPage {
   beforeId?: string | undefined;
   limit: number;
 }
 
-/** Runs newest first, from before `beforeId` on. */
+/** Reads a page of runs, newest first. */
 async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSummary[]> {
   const jobIds = filter.jobs && (await jobsNamed(tx, filter.jobs)).map(({ id }) => id);
   const ids = await tx.$queryRaw<{ id: string }[]>(runIds(filter, jobIds, page));
@@ -44,8 +44,8 @@ async function listRuns(tx: Tx, filter: RunFilter, page: RunPage): Promise<RunSu
 }
 
 /**
- * The query for the ids of a page. It reads the index of each job, or else of each state, from the newest run on. One
- * IN over several of them would read and sort all their runs.
+ * The query for the ids of a page. It reads the index once for each job, or for each state, starting at the newest run.
+ * A single IN over several jobs would read and sort all their runs.
  */
 export function runIds(filter: RunFilter, jobIds: readonly string[] | undefined, page: RunPage): Prisma.Sql {
   const { wanted, order, is } = sourceOf(filter, jobIds);
@@ -57,9 +57,9 @@ export function runIds(filter: RunFilter, jobIds: readonly string[] | undefined,
 }
 
 /**
- * The jobs or states whose index is read, and in which order. With a plain `=`, Postgres may expect to find enough
- * matches among the newest runs of all jobs, and then scans the whole history for a job that has not run for long. ANY
- * together with the order prevents that.
+ * The jobs or states to read from the index, and the order. With a plain `=`, Postgres may search the newest runs of
+ * all jobs for matches; for a job that has not run for a long time this scans the whole history. ANY together with the
+ * order prevents that.
  */
 function sourceOf({ states }: RunFilter, jobIds: readonly string[] | undefined) {
   const inStates = states && [...new Set(states)];

@@ -1,4 +1,4 @@
-/** Reads one run as a caller may see it, and waits for its end. */
+/** Reads one run, without what the caller may not see, and waits for the end of a run. */
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
@@ -14,7 +14,7 @@ import type { RunState } from "./rules/states.ts";
 export interface FullRun {
   run: RunDetail;
   log: string;
-  /** Bytes that were cut out of it. */
+  /** How many bytes of the output are missing from the log. */
   omittedBytes: number;
 }
 
@@ -24,35 +24,35 @@ export async function readRun(db: Database, caller: Caller, id: string): Promise
   if (run === undefined) throw runNotFound(id);
   const latest = run.attempts.at(-1);
   const { text: log, omittedBytes } = renderOutput(latest ? await storedPieces(db.prisma, latest.id) : []);
-  return { run: shownRun(caller, run), log, omittedBytes };
+  return { run: maskRun(caller, run), log, omittedBytes };
 }
 
-/** Only admins see values in env and paths of webhooks; only readers see other runs and answers of receivers. */
-function shownRun(caller: Caller, run: RunDetail): RunDetail {
+/** Hides values in env and paths of webhooks from all but admins; without the scope read, hides other runs as well. */
+function maskRun(caller: Caller, run: RunDetail): RunDetail {
   if (allows(caller, "admin")) return run;
   const events = run.events.map((event) => ({
     ...event,
     deliveries: event.deliveries.map((delivery) => ({ ...delivery, url: maskUrl(delivery.url) })),
   }));
   const masked = { ...run, events, env: maskValues(run.env as Record<string, string>) };
-  return allows(caller, "read") ? masked : withoutOthers(caller, masked);
+  return allows(caller, "read") ? masked : maskOtherRuns(caller, masked);
 }
 
-/** Hides the triggering run, runs of jobs that the caller may not trigger, and answers of receivers. */
-function withoutOthers(caller: Caller, run: RunDetail): RunDetail {
+/** Hides the triggering run, runs of jobs that the caller may not trigger, and responses of receivers. */
+function maskOtherRuns(caller: Caller, run: RunDetail): RunDetail {
   const events = run.events.map((event) => ({
     ...event,
     children: event.children.filter(({ job }) => mayTrigger(caller, job.name)),
     refusals: (event.refusals as { name: string }[]).filter(({ name }) => mayTrigger(caller, name)),
     deliveries: event.deliveries.map((delivery) => ({
       ...delivery,
-      history: delivery.history.map((made) => ({ ...made, response: null })),
+      history: delivery.history.map((entry) => ({ ...entry, response: null })),
     })),
   }));
   const parent = run.parentEvent?.run.job.name;
-  const isTheirs = parent === undefined || mayTrigger(caller, parent);
+  const seesParent = parent === undefined || mayTrigger(caller, parent);
   // `job[NAME]` names the job of the run that triggered this one.
-  const triggeredBy = isTheirs ? run.triggeredBy : run.triggeredBy.replace(/\[.*$/s, "");
+  const triggeredBy = seesParent ? run.triggeredBy : run.triggeredBy.replace(/\[.*$/s, "");
   return { ...run, events, triggeredBy, parentEvent: null };
 }
 
@@ -64,15 +64,15 @@ export async function readRunState(db: Database, id: string): Promise<RunState> 
 }
 
 /**
- * Throws run_not_found, and forbidden unless the caller may read all runs or trigger the job of this run. The second
- * condition lets a caller wait for the result of its trigger.
+ * Throws run_not_found, and forbidden unless the caller may read all runs or trigger the job of this run. The latter
+ * lets a caller wait for the result of its own trigger.
  */
 export async function requireRun(db: Database, caller: Caller, id: string): Promise<void> {
   if (allows(caller, "read")) return;
   const job = await jobOfRun(db.prisma, id);
   if (job === undefined) throw runNotFound(id);
   if (mayTrigger(caller, job)) return;
-  // The message does not name the job, which the caller may not know.
+  // The caller may not know the job, so the message does not name it.
   throw new CarillonError(
     "forbidden",
     `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,
@@ -84,7 +84,7 @@ const CHILDREN = {
   orderBy: { id: "asc" },
 } as const;
 
-/** What a run in a list shows. */
+/** The rows that a run in a list needs. */
 export const SUMMARY = {
   job: { select: { name: true, schedule: { select: { name: true } } } },
   revision: { select: { retryLimit: true, number: true } },
@@ -133,16 +133,16 @@ async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
 }
 
 /**
- * Waits until the run has ended or `closing` is aborted, at most `patienceMs`. All waiting callers share the queries of
- * the reader. Throws run_not_found.
+ * Waits until the run has ended or `closing` is aborted, for at most `timeoutMs`. All waiting callers share the queries
+ * of the reader. Throws run_not_found.
  */
 export async function waitForRun(
   reader: LogReader,
   id: string,
-  patienceMs: number,
+  timeoutMs: number,
   { closing }: { closing: AbortSignal },
 ): Promise<void> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   let changed = new AbortController();
   const unwatch = reader.watch(id, () => changed.abort());
   try {

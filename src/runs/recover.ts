@@ -1,4 +1,4 @@
-/** Repairs what crashes leave behind: attempts of dead workers, and runs and deliveries without a message. */
+/** Recovers from crashes: settles attempts of dead workers, and sends missing messages of runs and deliveries. */
 import { lockDelivery, pendingDeliveries, replaceDeliveryMessage } from "../deliveries/delivery-rows.ts";
 import type { Infra } from "../infra.ts";
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
@@ -38,7 +38,7 @@ async function activeRuns(
 const BATCH = 500;
 const LOST_REASON = "the worker stopped responding; the result of its command is unknown";
 
-/** Handles a dead letter: the worker that had claimed the attempt stopped renewing it. */
+/** Handles a dead letter: the worker of the attempt has stopped renewing its claim. */
 export async function settleLost(
   infra: Infra,
   message: Message<AttemptMessage>,
@@ -49,7 +49,7 @@ export async function settleLost(
   const running = await db.transaction(async (tx) => {
     const run = await lockRun(tx, runId);
     if (run?.state === "running" && run.messageId === messageId) return true;
-    // Claimed but never started: the message that the run waits for is dead.
+    // The message was claimed, but the attempt never started: the run needs a new message.
     if (run?.messageId === messageId) await resend(queue, tx, run);
     await queue.acknowledge(tx, message);
     return false;
@@ -63,34 +63,34 @@ export async function settleLost(
   );
 }
 
-/** Sends a new message for every run and delivery that lacks a live one. Returns how many lacked one. */
+/** Sends a new message for each run and delivery that has no live message. Returns how many there were. */
 export async function recoverRuns(infra: Infra): Promise<number> {
-  const runs = await mend(infra, activeRuns, recoverRun);
-  return runs + (await mend(infra, pendingDeliveries, recoverDelivery));
+  const runs = await recoverAll(infra, activeRuns, recoverRun);
+  return runs + (await recoverAll(infra, pendingDeliveries, recoverDelivery));
 }
 
 type RecoveryCandidate = { id: string; jobId?: string; messageId: string | null };
 
-/** Goes through the candidates in batches, and repairs those without a live message. */
-async function mend(
+/** Reads the candidates in batches, and recovers those without a live message. Returns how many it recovered. */
+async function recoverAll(
   { db, queue }: Infra,
   find: (tx: Tx, afterId: string | undefined, limit: number) => Promise<RecoveryCandidate[]>,
-  recover: (queue: Queue, tx: Tx, waiting: RecoveryCandidate) => Promise<boolean>,
+  recover: (queue: Queue, tx: Tx, candidate: RecoveryCandidate) => Promise<boolean>,
 ): Promise<number> {
-  let mended = 0;
+  let recovered = 0;
   let last: string | undefined;
   for (;;) {
     const batch = await find(db.prisma, last, BATCH);
-    const living = await queue.living(
+    const live = await queue.liveMessages(
       db.prisma,
       batch.flatMap((one) => one.messageId ?? []),
     );
-    for (const waiting of batch) {
-      if (waiting.messageId !== null && living.has(waiting.messageId)) continue;
-      if (await db.transaction((tx) => recover(queue, tx, waiting))) mended++;
+    for (const candidate of batch) {
+      if (candidate.messageId !== null && live.has(candidate.messageId)) continue;
+      if (await db.transaction((tx) => recover(queue, tx, candidate))) recovered++;
     }
     last = batch.at(-1)?.id;
-    if (batch.length < BATCH) return mended;
+    if (batch.length < BATCH) return recovered;
   }
 }
 
@@ -99,12 +99,12 @@ async function recoverRun(
   tx: Tx,
   { id, jobId, messageId }: RecoveryCandidate,
 ): Promise<boolean> {
-  // The run waits for a place; one may have become free unnoticed.
+  // The run waits for a place. A crash may have freed one without releasing the run.
   if (messageId === null && jobId !== undefined) return (await releaseWaiting(queue, tx, jobId)) > 0;
   const run = await lockRun(tx, id);
   if (run === undefined || isFinal(run.state)) return false;
-  // Checked again under the lock: the run may have changed since it was read.
-  if (await lives(queue, tx, run.messageId)) return false;
+  // Check again under the lock: the run may have changed since it was read.
+  if (await hasLiveMessage(queue, tx, run.messageId)) return false;
   if (run.state === "running") {
     const data = { run_id: id, message_id: run.messageId ?? newId() };
     await replaceMessages(tx, [{ id, messageId: data.message_id }]);
@@ -117,15 +117,15 @@ async function recoverRun(
 
 async function recoverDelivery(queue: Queue, tx: Tx, { id }: RecoveryCandidate): Promise<boolean> {
   const delivery = await lockDelivery(tx, id);
-  if (delivery?.state !== "pending" || (await lives(queue, tx, delivery.messageId))) return false;
+  if (delivery?.state !== "pending" || (await hasLiveMessage(queue, tx, delivery.messageId))) return false;
   const message = deliveryMessage(id, newId(), delivery.nextTryAt ?? undefined);
   await replaceDeliveryMessage(tx, id, { messageId: message.id });
   await queue.send(tx, DELIVERY_QUEUE, [message]);
   return true;
 }
 
-async function lives(queue: Queue, tx: Tx, messageId: string | null): Promise<boolean> {
-  return messageId !== null && (await queue.living(tx, [messageId])).has(messageId);
+async function hasLiveMessage(queue: Queue, tx: Tx, messageId: string | null): Promise<boolean> {
+  return messageId !== null && (await queue.liveMessages(tx, [messageId])).has(messageId);
 }
 
 async function resend(queue: Queue, tx: Tx, { id, revision, nextAttemptAt }: LockedRun): Promise<void> {
@@ -154,7 +154,7 @@ export function startSettlingLost(
   });
 }
 
-/** Looks for missing messages, now and every minute, on every node. */
+/** Looks for missing messages at once and then every minute, on every node. */
 export function startRecovery(infra: Infra, monitor: Monitor): Part {
   const tick = async () => void (await recoverRuns(infra));
   return startTicking({ monitor, tick, waitMs: () => EVERY_MS, stopMs: 1_500 });

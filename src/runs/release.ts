@@ -1,4 +1,4 @@
-/** Lets the oldest waiting runs of a job take the places that are free. */
+/** Releases waiting runs: gives the free places of a job to its oldest waiting runs. */
 import { lockJobLimit } from "../jobs/locks.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
@@ -20,8 +20,8 @@ export async function waitingForPlace(
 }
 
 /**
- * Call this in the transaction that frees a place, with the job locked before any run. Returns how many runs may start
- * because of it.
+ * Sends messages for waiting runs, as many as the job has free places. Returns how many. Call this in the transaction
+ * that frees a place, and lock the job before any run.
  */
 export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promise<number> {
   const limit = await lockJobLimit(tx, jobId);

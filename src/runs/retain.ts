@@ -1,11 +1,11 @@
-/** Deletes runs after their retention period: on every node, one node at a time. */
+/** Deletes runs after their retention period. Every node does this, but only one node at a time. */
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
 import { deleteExpiredKeys } from "./trigger-by-caller.ts";
 
 const EVERY_MS = 10 * 60_000;
-/** The most rows that one transaction deletes: locks stay short, and a crash loses little work. */
+/** The most rows that one transaction deletes. Small batches hold locks briefly and lose little work in a crash. */
 const BATCH = 500;
 
 /** How many runs and idempotency keys were deleted. */
@@ -21,8 +21,8 @@ export interface Retention extends Part {
 }
 
 /**
- * Sweeps now and every ten minutes. `stop` waits for the batch that is being deleted.
- * @param onSweep told after each sweep how many were deleted, and how long that took in ms
+ * Sweeps at once and then every ten minutes. `stop` waits for the current batch.
+ * @param onSweep called after each sweep with the number of deletions and the duration in ms
  */
 export function startRetention(
   db: Database,
@@ -41,56 +41,56 @@ export function startRetention(
 }
 
 /**
- * Deletes expired idempotency keys and runs in batches. It ends early when `signal` is aborted or another node is
- * sweeping. A run stays while a run that it triggered stays, so the ends of chains are deleted first.
+ * Deletes expired idempotency keys and runs in batches. Ends early when `signal` is aborted or another node is
+ * sweeping. A run is kept as long as a run that it triggered, so each chain is deleted from its end.
  */
 export async function sweep(
   db: Database,
   { signal, batch = BATCH }: { signal?: AbortSignal; batch?: number } = {},
 ): Promise<DeletionCount> {
   const now = await db.now();
-  const turn = takeTurns(db, signal);
-  // Keys first: a run stays while a key refers to it.
-  const keys = await sweepKeys(turn, now, batch);
+  const runBatch = createBatchRunner(db, signal);
+  // Keys first: a run is kept while a key refers to it.
+  const keys = await sweepKeys(runBatch, now, batch);
   let runs = 0;
   let before: number;
   do {
     before = runs;
-    for (const expiry of await expiries(db.prisma, now)) runs += await sweepJob(turn, expiry, batch);
+    for (const expiry of await expiries(db.prisma, now)) runs += await sweepJob(runBatch, expiry, batch);
   } while (runs > before);
   return { runs, keys };
 }
 
-/** Runs one batch in a transaction; returns undefined, from then on always, when the sweep has to end. */
-type Turn = <T>(work: (tx: Tx) => Promise<T>) => Promise<T | undefined>;
+/** Runs one batch in a transaction. Once it returns undefined, the sweep has to end. */
+type BatchRunner = <T>(work: (tx: Tx) => Promise<T>) => Promise<T | undefined>;
 
-function takeTurns(db: Database, signal: AbortSignal | undefined): Turn {
-  let ours = true;
+function createBatchRunner(db: Database, signal: AbortSignal | undefined): BatchRunner {
+  let hasLock = true;
   return async (work) => {
-    if (!ours || signal?.aborted) return undefined;
+    if (!hasLock || signal?.aborted) return undefined;
     return db.transaction(async (tx) => {
-      ours = await tryRetentionLock(tx);
-      return ours ? work(tx) : undefined;
+      hasLock = await tryRetentionLock(tx);
+      return hasLock ? work(tx) : undefined;
     });
   };
 }
 
-async function sweepKeys(turn: Turn, now: Date, batch: number): Promise<number> {
+async function sweepKeys(runBatch: BatchRunner, now: Date, batch: number): Promise<number> {
   let total = 0;
   let deleted: number;
   do {
-    deleted = (await turn((tx) => deleteExpiredKeys(tx, now, batch))) ?? 0;
+    deleted = (await runBatch((tx) => deleteExpiredKeys(tx, now, batch))) ?? 0;
     total += deleted;
   } while (deleted === batch);
   return total;
 }
 
-/** Goes once through the expired runs of a job; returns how many could be deleted. */
-async function sweepJob(turn: Turn, expiry: Expiry, batch: number): Promise<number> {
+/** Deletes the expired runs of a job, as far as possible in one pass; returns how many. */
+async function sweepJob(runBatch: BatchRunner, expiry: Expiry, batch: number): Promise<number> {
   let total = 0;
   let last: EndedRun | undefined;
   do {
-    const done = await turn(async (tx) => {
+    const done = await runBatch(async (tx) => {
       const page = await expiredRuns(tx, expiry, last, batch);
       const deleted = await deleteRuns(
         tx,
@@ -104,22 +104,22 @@ async function sweepJob(turn: Turn, expiry: Expiry, batch: number): Promise<numb
   return total;
 }
 
-/** Locks retention until the transaction ends; returns false when another one holds the lock. */
+/** Locks retention until the transaction ends; returns false when another transaction holds the lock. */
 export async function tryRetentionLock(tx: Tx): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ locked: boolean }[]>`
     SELECT pg_try_advisory_xact_lock(hashtextextended('retention', 0)) AS locked`;
   return row?.locked === true;
 }
 
-/** A job whose runs have expired if they ended before a time. */
+/** The time before which the ended runs of a job have expired. */
 export interface Expiry {
   jobId: string;
   endedBefore: Date;
 }
 
-/** The jobs, deleted ones too, with runs that expired by their own retention, or else by that of their schedule. */
+/** The jobs with expired runs, deleted jobs included. The retention of a job overrides that of its schedule. */
 export async function expiries(tx: Tx, now: Date): Promise<Expiry[]> {
-  // In seconds since the epoch: a retention of a thousand centuries leads to no valid date in Postgres.
+  // Computed in seconds since the epoch: a very long retention would lead to a date that Postgres cannot store.
   return tx.$queryRaw<Expiry[]>`
     SELECT kept.job_id AS "jobId", kept.since AS "endedBefore"
     FROM (
@@ -131,13 +131,13 @@ export async function expiries(tx: Tx, now: Date): Promise<Expiry[]> {
     WHERE EXISTS (SELECT 1 FROM run WHERE run.job_id = kept.job_id AND run.finished_at < kept.since)`;
 }
 
-/** The next page of ended runs begins after this one. */
+/** An ended run; the next page begins after the last one. */
 export interface EndedRun {
   id: string;
   finishedAt: Date;
 }
 
-/** Up to `limit` expired runs of a job, in the order of their end. */
+/** Up to `limit` expired runs of a job, in the order in which they ended. */
 export async function expiredRuns(
   tx: Tx,
   { jobId, endedBefore }: Expiry,
@@ -154,11 +154,11 @@ export async function expiredRuns(
 }
 
 /**
- * Deletes ended runs with all rows that belong to them; returns how many. A run stays while a run that it triggered
- * exists, one of its deliveries is pending, or an idempotency key refers to it.
+ * Deletes ended runs with all rows that belong to them; returns how many. A run is kept while a run that it triggered
+ * exists, while one of its deliveries is pending, or while an idempotency key refers to it.
  */
 export async function deleteRuns(tx: Tx, ids: readonly string[]): Promise<number> {
-  // With an array of events Postgres looks up each run; with a join it would read whole tables.
+  // With an array of events, Postgres looks up each run. With a join, it would read whole tables.
   const events = Prisma.sql`ARRAY(SELECT e.id FROM run_event e WHERE e.run_id = run.id)`;
   return tx.$executeRaw`
     DELETE FROM run WHERE id = ANY(${[...ids]}::uuid[])

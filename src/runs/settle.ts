@@ -1,4 +1,4 @@
-/** The end of an attempt: state, events, deliveries, child runs and messages, in one transaction (promise 5). */
+/** Settles an attempt: writes state, events, deliveries, child runs and messages in one transaction (promise 5). */
 import { createDeliveries } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
@@ -22,15 +22,15 @@ import { createRuns } from "./trigger.ts";
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
   outcome: AttemptOutcome;
-  /** Unset: only the stored part is known. */
+  /** Unset: only the stored part of the output is known. */
   output?: FinalOutput | undefined;
-  /** Why it did not end by itself, for people. */
+  /** Why the command did not end by itself, in words. */
   reason?: string | undefined;
 }
 
 /**
- * Settles the running attempt of a run, and acknowledges the claimed message with it: the attempt's own message, or its
- * dead letter. Throws ClaimLost and changes nothing when the claim is no longer ours (promise 3).
+ * Settles the running attempt of a run, and acknowledges the claimed message: that of the attempt, or its dead letter.
+ * Throws ClaimLost and changes nothing when the claim is no longer ours (promise 3).
  */
 export async function settleAttempt(
   { db, queue }: Infra,
@@ -39,7 +39,7 @@ export async function settleAttempt(
   { random }: { random: () => number },
 ): Promise<void> {
   await db.transaction(async (tx) => {
-    const jobs = await jobsOfSettlement(tx, message.data.run_id);
+    const jobs = await jobsToLock(tx, message.data.run_id);
     await lockJobsForRuns(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
     const run = await lockRun(tx, message.data.run_id);
     const attempt = await runningAttempt(tx, message.data.run_id);
@@ -55,7 +55,7 @@ export async function settleAttempt(
       id: attempt.id,
       outcome: result.outcome,
       finishedAt: now,
-      // The run knows why its command was ended: on request, or for a newer run.
+      // The run holds the reason for a cancellation: on request, or replaced by a newer run.
       reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
     });
     if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
@@ -71,7 +71,7 @@ async function decide(
   tx: Tx,
   run: LockedRun,
   { outcome, pieces }: { outcome: AttemptOutcome; pieces: readonly OutputPiece[] },
-  chance: { now: Date; random: number },
+  moment: { now: Date; random: number },
 ): Promise<Settlement> {
   const { retry } = definitionOf(run.revision);
   const { text: log, omittedBytes } = renderOutput(pieces);
@@ -87,15 +87,15 @@ async function decide(
       fireEvents: run.fireEvents,
       parent: run.parentEvent === null ? undefined : thawBody(run.parentEvent.body),
     },
-    // A run of a deleted job may end, and is not retried.
+    // When a job has been deleted, its running runs may end, but are not retried.
     retry: run.job.deletedAt === null ? retry : { ...retry, limit: 0 },
     actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
     outcome,
-    // Read under the lock of the run: a cancel commits before this, or sees our result.
+    // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
     cancelRequested: run.cancelRequestedAt !== null,
     log,
     logTruncated: omittedBytes > 0,
-    ...chance,
+    ...moment,
   });
 }
 
@@ -186,7 +186,7 @@ async function finishRun(
   },
 ): Promise<void> {
   const { id, state, ...data } = run;
-  // The command ended before the cancel reached it: the cancel is not the reason.
+  // A command that ended before the cancellation reached it did not end for that reason.
   const reason = state === "cancelled" ? {} : { reason: null };
   await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
 }
@@ -220,13 +220,10 @@ async function insertRunEvent(
 }
 
 /**
- * The jobs that the settlement of a run touches: its own job if that has a limit, and those that its actions may
- * trigger. Lock them together, before the run.
+ * The jobs that a settlement may change: the job of the run if it has a limit, and the jobs that its actions may
+ * trigger. Lock all of them together, before the run.
  */
-async function jobsOfSettlement(
-  tx: Tx,
-  runId: string,
-): Promise<{ own: string | undefined; targets: string[] }> {
+async function jobsToLock(tx: Tx, runId: string): Promise<{ own: string | undefined; targets: string[] }> {
   const rows = await tx.$queryRaw<{ id: string; own: boolean }[]>`
     SELECT j.id, true AS own FROM run JOIN job j ON j.id = run.job_id
     WHERE run.id = ${runId}::uuid AND j.concurrency_limit IS NOT NULL
@@ -246,7 +243,7 @@ const TARGET = {
 } as const;
 type ActionRow = Prisma.EventActionGetPayload<{ include: typeof TARGET }>;
 
-/** The actions of a revision, then the present ones of its schedule, with the present state of their targets. */
+/** The actions of a revision, then those of its schedule, with the current states of the jobs that they trigger. */
 async function settlingActions(tx: Tx, revisionId: string, scheduleId: string): Promise<SettlingAction[]> {
   const rows = await tx.eventAction.findMany({
     where: { OR: [{ jobRevisionId: revisionId }, { scheduleId }] },

@@ -1,4 +1,4 @@
-/** Starts an attempt: turns a claimed message into an order for the worker. */
+/** Starts an attempt: records it, and returns what the worker needs to run it. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
@@ -7,12 +7,12 @@ import { definitionOf } from "../jobs/find.ts";
 import type { Command } from "../jobs/rules/definition.ts";
 import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
-import { type AttemptMessage, leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
+import { type AttemptMessage, claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
 
-async function beginRun(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
+async function moveToRunning(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
   await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
 }
 
@@ -29,25 +29,25 @@ export interface AttemptOrder {
   runId: string;
   attemptId: string;
   command: Command;
-  /** The job's env, overridden by the trigger's, overridden by the CARILLON_ variables. */
+  /** The env of the job; that of the trigger overrides it, and the CARILLON_ variables override both. */
   env: Record<string, string>;
   workingDirectory: string | null;
-  /** The account that runs the command; null: that of the service. */
+  /** The user that runs the command; null: the user of the service. */
   user: string | null;
   timeoutMs: number | null;
-  /** How much of the output is kept. */
+  /** How many bytes of the output are kept. */
   logLimitBytes: number;
   /** Values to redact in the output. */
   secrets: readonly string[];
-  /** Set: why it cannot run. */
+  /** Set when the command cannot run: the reason. */
   problem?: string;
 }
 
 /**
- * Records that `worker` starts the attempt of a message. The holder of the claim may repeat a call whose result was
+ * Records that `worker` starts the attempt of a message. The holder of the claim may repeat the call if its result was
  * lost. Throws ClaimLost and changes nothing when the claim is no longer ours or is about to end: another worker can
- * then start the attempt, and it does not count as failed.
- * @returns undefined when the run no longer waits for this message, which is then acknowledged
+ * then start the attempt, which does not count as failed.
+ * @returns undefined when the run no longer waits for this message; the message is then acknowledged
  */
 export async function startAttempt(
   infra: Infra,
@@ -55,7 +55,7 @@ export async function startAttempt(
   worker: string,
   { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<AttemptOrder | undefined> {
-  const sealed = await begin(infra, message, worker);
+  const sealed = await recordStart(infra, message, worker);
   return sealed && withSecrets(infra.db, sealed, secretKeys);
 }
 
@@ -67,7 +67,7 @@ interface SealedOrder extends Omit<AttemptOrder, "env" | "secrets" | "problem"> 
   runEnv: Readonly<Record<string, string | undefined>>;
 }
 
-async function begin(
+async function recordStart(
   { db, queue }: Infra,
   message: Message<AttemptMessage>,
   worker: string,
@@ -94,22 +94,22 @@ async function attemptOf(
   message: Message<AttemptMessage>,
   worker: string,
 ): Promise<string | undefined> {
-  // No message is claimed twice: an earlier call of ours has committed, and its result was lost.
+  // No message is claimed twice, so an earlier call of ours committed and its result was lost.
   if (run.state === "running") return (await runningAttempt(tx, run.id))?.id;
   if (run.state !== "queued" && run.state !== "retrying") return undefined;
   const now = await databaseNow(tx);
   const id = newId();
-  await beginRun(tx, { id: run.id, startedAt: run.startedAt ?? now });
+  await moveToRunning(tx, { id: run.id, startedAt: run.startedAt ?? now });
   await insertAttempt(tx, { id, runId: run.id, number: run.attempt, worker, startedAt: now });
   await publish(tx, { type: "run_changed", run: run.id });
-  // The locks may have taken long; the claim must last until its next renewal.
-  if (leftOf(message.claimedAt) < RENEW_EVERY_MS) {
+  // Waiting for locks may have taken long. The claim must last until its next renewal.
+  if (claimTimeLeftMs(message.claimedAt) < RENEW_EVERY_MS) {
     throw new ClaimLost(`the claim of message ${message.id} is about to end`);
   }
   return id;
 }
 
-/** Decrypts the secrets, outside the transaction since this reads the key file. */
+/** Decrypts the secrets. This reads the key file, so it happens outside the transaction. */
 async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: SecretKeys): Promise<AttemptOrder> {
   const { jobEnv, secretEnv, runEnv, ...order } = sealed;
   try {
@@ -123,7 +123,7 @@ async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: Secret
   }
 }
 
-/** The variables that tell a command about its run; undefined removes a variable of the same name. */
+/** Variables that describe the run to its command; the value undefined removes a variable of the same name. */
 function attemptEnv(run: LockedRun): Record<string, string | undefined> {
   return {
     CARILLON_RUN_ID: run.id,

@@ -11,12 +11,12 @@ export interface Stats {
   active: ActiveRuns;
   /** Runs that ended in the last 24 h. */
   ended: Map<RunState, number>;
-  /** All pending ones, and the others of the last 24 h. */
+  /** All pending deliveries, and the others of the last 24 h. */
   deliveries: Awaited<ReturnType<typeof countDeliveries>>;
   jobs: Awaited<ReturnType<typeof countJobs>>;
 }
 
-/** Counts everything, in one query after the other. The counts may differ by what happens meanwhile. */
+/** Counts everything, one query after another. Changes between the queries can make the counts inconsistent. */
 export async function readStats(db: Database): Promise<Stats> {
   const now = await db.now();
   const since = new Date(now.getTime() - RECENT_MS);
@@ -33,7 +33,7 @@ export interface ActiveRuns {
   retrying: number;
   /** Queued runs that wait because their job has reached its limit. */
   waitingForPlace: number;
-  /** When the oldest queued one was triggered. */
+  /** When the oldest queued run was triggered. */
   oldestQueued: Date | null;
 }
 
@@ -45,10 +45,13 @@ async function countActiveRuns(tx: Tx): Promise<ActiveRuns> {
       (count(*) FILTER (WHERE state = 'queued' AND message_id IS NULL))::int AS "waitingForPlace",
       min(triggered_at) FILTER (WHERE state = 'queued') AS "oldestQueued"
     FROM run WHERE state IN ('queued', 'running', 'retrying')`;
-  return only(row);
+  return requireRow(row);
 }
 
-/** How many runs have ended since a time, by state; states without runs are left out. It counts by job: see the index. */
+/**
+ * How many runs have ended since a time, by state; states without runs are left out. The query counts per job, to use
+ * an index.
+ */
 async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number>> {
   const rows = await tx.$queryRaw<{ state: RunState; count: number }[]>`
     SELECT ended.state, sum(ended.count)::int AS count
@@ -58,7 +61,7 @@ async function countEndedRuns(tx: Tx, since: Date): Promise<Map<RunState, number
   return new Map(rows.map(({ state, count }) => [state, count]));
 }
 
-/** How many deliveries there are: all pending ones, and the others made since a time. */
+/** Counts all pending deliveries, and the others that were created since a time. */
 export async function countDeliveries(tx: Tx, since: Date): Promise<Record<DeliveryState, number>> {
   const { from } = idRange({ since });
   const [row] = await tx.$queryRaw<Record<DeliveryState, number>[]>`
@@ -67,7 +70,7 @@ export async function countDeliveries(tx: Tx, since: Date): Promise<Record<Deliv
       (count(*) FILTER (WHERE state = 'failed'))::int AS failed,
       (count(*) FILTER (WHERE state = 'blocked'))::int AS blocked
     FROM delivery WHERE id >= ${from}::uuid AND created_at >= ${since}`;
-  return only(row);
+  return requireRow(row);
 }
 
 /** How many live jobs are enabled, paused and disabled. */
@@ -77,10 +80,10 @@ export async function countJobs(tx: Tx): Promise<{ enabled: number; paused: numb
       (count(*) FILTER (WHERE r.enabled AND j.paused_at IS NOT NULL))::int AS paused,
       (count(*) FILTER (WHERE NOT r.enabled))::int AS disabled
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id WHERE j.deleted_at IS NULL`;
-  return only(row);
+  return requireRow(row);
 }
 
-function only<T>(row: T | undefined): T {
+function requireRow<T>(row: T | undefined): T {
   if (row === undefined) throw new Error("a count returns one row");
   return row;
 }

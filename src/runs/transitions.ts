@@ -1,4 +1,4 @@
-/** Locks runs and changes their states, guarded by the table of transitions. */
+/** Locks runs, and changes their states as the table of transitions allows. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { type AttemptOutcome, type AttemptState, type RunState, runStatesBefore } from "./rules/states.ts";
@@ -16,12 +16,12 @@ export async function lockRun(tx: Tx, id: string): Promise<LockedRun | undefined
   return (await tx.run.findUnique({ where: { id }, include: LOCKED_RUN })) ?? undefined;
 }
 
-/** The state did not allow the transition: the caller had not locked the run or misread it. */
+/** The current state does not allow a transition: the caller did not lock the run, or did not check its state. */
 class TransitionRefused extends Error {
   override readonly name = "TransitionRefused";
 }
 
-/** The only way to change a run's state: guarded by the transition table. */
+/** Changes the state of a run. Throws TransitionRefused when the table of transitions does not allow it. */
 export async function moveRun(
   tx: Tx,
   id: string,
@@ -36,7 +36,7 @@ export async function moveRun(
   if (count !== 1) throw new TransitionRefused(`run ${id} cannot become ${to}`);
 }
 
-/** Gives runs new messages; their states stay. */
+/** Stores the ids of the new messages of runs. */
 export async function replaceMessages(
   tx: Tx,
   runs: readonly { id: string; messageId: string }[],

@@ -1,13 +1,15 @@
-/** Reads the chain that a run belongs to. */
+/** Reads the chain of runs that a run belongs to. */
 import { runNotFound } from "../errors.ts";
 import type { EventName } from "../jobs/rules/definition.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { RunState } from "./rules/states.ts";
 
-/** The most runs of a chain that are shown. */
+/** The most runs of a chain to return. */
 const MAX_TREE = 1_000;
 
-/** The runs of a chain, each after the one that triggered it; the first began it. Throws run_not_found. */
+/**
+ * The runs of a chain, starting with its first run; each run follows the one that triggered it. Throws run_not_found.
+ */
 export async function readTree(db: Database, id: string): Promise<{ runs: ChainRun[]; truncated: boolean }> {
   const runs = await chainOf(db.prisma, id, MAX_TREE + 1);
   if (runs.length === 0) throw runNotFound(id);
@@ -17,7 +19,7 @@ export async function readTree(db: Database, id: string): Promise<{ runs: ChainR
 /** A run of a chain. */
 export interface ChainRun {
   id: string;
-  /** The run that triggered it; null for the first. */
+  /** The run that triggered this one; null for the first run. */
   parentId: string | null;
   event: EventName | null;
   name: string;
@@ -29,8 +31,8 @@ export interface ChainRun {
 }
 
 /**
- * Up to `limit` runs of the chain that a run belongs to, each after the one that triggered it: first those that lead
- * to the run, then level by level. Postgres stops the recursion where the LIMIT inside is reached.
+ * Up to `limit` runs of a chain, each after the one that triggered it: first the runs that lead to this run, then the
+ * others level by level. Postgres stops the recursion at the inner LIMIT.
  */
 async function chainOf(tx: Tx, id: string, limit: number): Promise<ChainRun[]> {
   return tx.$queryRaw<ChainRun[]>`

@@ -1,4 +1,4 @@
-/** Triggers by callers of the API: what they may trigger, one run for one Idempotency-Key, and reruns. */
+/** Triggers and reruns by API callers: checks their rights, and creates only one run for each Idempotency-Key. */
 import { createHash } from "node:crypto";
 import { audit } from "../access/audit.ts";
 import { ADMIN, allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
@@ -9,12 +9,12 @@ import { databaseNow, type Tx } from "../postgres/client.ts";
 import type { Queue } from "../queue/queue.ts";
 import { createRuns } from "./trigger.ts";
 
-/** A trigger by a caller of the API. */
+/** A trigger by an API caller. */
 export interface CallerTrigger {
   job: string;
   /** The caller's own label. */
   triggeredBy?: string | undefined;
-  /** Joins the job's env and overrides it. */
+  /** Added to the job's env; overrides its values. */
   env?: Readonly<Record<string, string>> | undefined;
   /** false: fire no actions. */
   events?: boolean | undefined;
@@ -22,7 +22,7 @@ export interface CallerTrigger {
   idempotencyKey?: string | undefined;
 }
 
-/** The run of a trigger; `replayed`: an earlier trigger with the same key created it. */
+/** The run of a trigger. `replayed`: an earlier trigger with the same key created it. */
 export interface TriggerResult {
   id: string;
   replayed: boolean;
@@ -30,14 +30,14 @@ export interface TriggerResult {
 
 /**
  * Creates a run of a job by name. Throws job_not_found, job_disabled, queue_full, forbidden for a caller who may not
- * trigger this job or set this env, and idempotency_mismatch when the key was used for another trigger.
+ * trigger this job or set this env, and idempotency_mismatch when the key belongs to another trigger.
  */
 export async function triggerRun(
   { db, queue }: Infra,
   caller: Caller,
   trigger: CallerTrigger,
 ): Promise<TriggerResult> {
-  // Before the job is looked up: a caller learns nothing about jobs that it may not trigger.
+  // Checked before the job is read: a caller must not learn whether a job exists that it may not trigger.
   requireTrigger(caller, trigger.job);
   return db.transaction(async (tx) => {
     const result = await triggerOnce(queue, tx, caller, trigger);
@@ -51,7 +51,7 @@ export async function triggerRun(
   });
 }
 
-/** Returns the run of the trigger's key if there is one; else creates a run and stores the key. */
+/** Returns the run that the key of the trigger already has; otherwise creates a run and stores the key. */
 async function triggerOnce(
   queue: Queue,
   tx: Tx,
@@ -64,7 +64,7 @@ async function triggerOnce(
   const fingerprint = fingerprintOf(trigger);
   const known = await lockKey(tx, key, now);
   if (known !== undefined && known.fingerprint !== fingerprint) {
-    throw new CarillonError("idempotency_mismatch", "the key was sent with another trigger: use a new key");
+    throw new CarillonError("idempotency_mismatch", "this key belongs to another trigger: use a new key");
   }
   if (known !== undefined) return { id: known.runId, replayed: true };
   const id = await createRun(queue, tx, caller, trigger, now);
@@ -82,7 +82,7 @@ async function createRun(
   const job = await findTarget(tx, name);
   if (job === undefined) throw jobNotFound(name);
   if (Object.keys(env).length > 0) {
-    // `params` is read again under the lock, so that no save changes it meanwhile.
+    // Read `params` again under the lock: a save may have changed it.
     await lockJobsForRuns(tx, [job.id]);
     requireParams(caller, name, (await findTarget(tx, name)) ?? job, env);
   }
@@ -90,13 +90,13 @@ async function createRun(
     { jobId: job.id, trigger: "api", triggeredBy, triggeredAt: now, env, fireEvents: events },
   ]);
   if (id !== undefined) return id;
-  // The job existed a moment ago: it is disabled, unless it has been deleted since.
+  // The job existed a moment ago, so it is disabled or has just been deleted.
   throw (await findTarget(tx, name)) === undefined ? jobNotFound(name) : jobDisabled(name);
 }
 
 interface Target {
   id: string;
-  /** Variables that a trigger without the scope admin may set. */
+  /** Variables that a trigger may set even without the scope admin. */
   params: string[];
 }
 
@@ -128,22 +128,22 @@ function requireParams(caller: Caller, job: string, { params }: Target, env: obj
   );
 }
 
-/** Each caller has keys of its own, so that none gets another one's run. Keys on the wire contain no space. */
+/** The stored key. It contains the caller, so that callers cannot collide; keys in requests contain no space. */
 function keyOf(caller: Caller, { idempotencyKey: key }: CallerTrigger): string | undefined {
   if (key === undefined || caller.id === ADMIN) return key;
   return `${caller.id} ${key}`;
 }
 
-/** A digest of the trigger; the order of env does not matter. */
+/** A hash of the trigger, independent of the order of env. */
 function fingerprintOf({ job, triggeredBy, env = {}, events }: CallerTrigger): string {
   const parts = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
-/** How long a key stands for its run: DESIGN 5. */
+/** How long a key is valid: DESIGN 5. */
 const KEY_TTL_MS = 24 * 3_600_000;
 
-/** Lets one transaction at a time work with a key, and returns the run that it stands for. */
+/** Locks a key until the transaction ends, and returns its run and fingerprint. */
 async function lockKey(
   tx: Tx,
   key: string,
@@ -164,8 +164,8 @@ export async function deleteExpiredKeys(tx: Tx, now: Date, limit: number): Promi
 }
 
 /**
- * Runs the job of a run once more, as the job is now and with the same env. Throws run_not_found, job_not_found,
- * job_disabled, queue_full.
+ * Triggers the job of a run again, with its current definition and the env of that run. Throws run_not_found,
+ * job_not_found, job_disabled, queue_full.
  */
 export async function rerun({ db, queue }: Infra, caller: Caller, id: string): Promise<string> {
   return db.transaction(async (tx) => {

@@ -1,4 +1,4 @@
-/** The one door to a new run: for callers of the API, cron slots, chains and reruns alike. */
+/** Creates all runs: of API calls, cron slots, chains and reruns. */
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { lockJobsExclusively, lockJobsForRuns } from "../jobs/locks.ts";
@@ -21,14 +21,14 @@ export interface DueSlot {
 }
 
 /**
- * Slots in one transaction, which has one insert and one bulk send for each pool. A larger batch would not be faster: it
- * would block the event loop for longer, and workers would wait for its first run until its last is inserted.
+ * The most slots in one transaction. A larger batch is not faster: it blocks the event loop for longer, and no worker
+ * can start its first run before the last run is inserted.
  */
 const SLOTS_AT_ONCE = 1_000;
 
-/** Creates the runs of due slots, many in one insert; a slot that already has its run creates none. */
+/** Creates the runs of due slots in batches. A slot that already has a run is left out. */
 export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot[]): Promise<void> {
-  // All nodes use one order: two that insert the same slots must not deadlock.
+  // All nodes use the same order, so that two nodes with the same slots cannot deadlock.
   const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
   for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
     const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
@@ -44,7 +44,7 @@ export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot
   }
 }
 
-/** A run to create; the revision is the job's current one. */
+/** A run to create. It gets the current revision of its job. */
 export type RunRequest = Omit<
   NewRun,
   "id" | "revisionId" | "pool" | "state" | "messageId" | "nextAttemptAt"
@@ -54,14 +54,14 @@ export type RunRequest = Omit<
 };
 
 /**
- * Creates runs and sends the messages of those that may start, in the caller's transaction. Returns the new ids. Leaves
- * out jobs that are deleted or disabled, and slots that already have their run; slots of paused jobs are missed. Throws
- * queue_full when a caller of the API asks for one more run than may wait.
+ * Creates runs in the caller's transaction, and sends messages for those that may start. Returns the new ids. Leaves
+ * out deleted and disabled jobs, and slots that already have a run. Records slots of paused jobs as missed. Throws
+ * queue_full when an API call triggers a job that has too many waiting runs.
  */
 export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
   if (requests.length === 0) return [];
   const jobs = await lockJobs(tx, [...new Set(requests.map(({ jobId }) => jobId))]);
-  // Before they are admitted: a slot that has its run must not take a place, or replace another run.
+  // Checked before admission: a slot that has a run must not take a place or replace another run.
   const taken = await takenSlots(tx, requests);
   const runs = requests.flatMap((request) => {
     const job = jobs.get(request.jobId);
@@ -81,26 +81,26 @@ export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunReq
   return created.map((run) => run.id);
 }
 
-/** A live, enabled and locked job, as far as its new runs need it. */
+/** A locked job that is live and enabled, with what its new runs depend on. */
 interface LockedJob {
   revisionId: string;
   concurrency: Concurrency;
   pool: string;
-  /** Cron runs start up to this much (ms) later. */
+  /** Cron runs start at most this much (ms) after their slots. */
   jitterMs: number;
-  /** Set: its slots are missed. */
+  /** Set while the job is paused: its slots are recorded as missed. */
   paused: { by: string | null; reason: string | null } | null;
-  /** Its active runs; those that this transaction creates are added. */
+  /** The active runs, including those that this transaction creates. */
   occupancy: Occupancy;
 }
 
-/** Locks jobs until the transaction ends, and returns those that are live and enabled. No save changes them meanwhile. */
+/** Locks jobs until the transaction ends, so that no save changes them. Returns the live and enabled ones. */
 async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, LockedJob>> {
-  const fully = await lockJobsForRuns(tx, jobIds);
+  const isExclusive = await lockJobsForRuns(tx, jobIds);
   const rows = await readJobs(tx, jobIds);
-  const newlyLimited = fully ? [] : rows.filter((row) => row.limit !== null);
+  const newlyLimited = isExclusive ? [] : rows.filter((row) => row.limit !== null);
   if (newlyLimited.length > 0) {
-    // A save set a limit while we waited for the lock: their runs count only under the full lock.
+    // A save set a limit while we waited for the lock. Runs can be counted only under an exclusive lock.
     await lockJobsExclusively(
       tx,
       newlyLimited.map((row) => row.id),
@@ -124,7 +124,7 @@ type JobRow = Pick<LockedJob, "revisionId" | "pool" | "jitterMs"> &
   Concurrency &
   Occupancy & { id: string; isPaused: boolean; by: string | null; reason: string | null };
 
-/** A statement after the one that locks: it sees what a save committed while the lock was waited for. */
+/** Reads jobs in a new statement, which sees changes that were committed while we waited for the locks. */
 async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
   return tx.$queryRaw`
     SELECT j.id, r.id AS "revisionId", j.concurrency_limit AS "limit", r.concurrency_policy AS policy, r.pool,
@@ -139,23 +139,26 @@ async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
     WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
 }
 
-/** Decides about one request, and adds its run to the occupancy of the job. */
+/** Makes the run of a request, and adds it to the occupancy of the job. */
 function newRun({ missed, ...request }: RunRequest, job: LockedJob): NewRun {
   const run = { ...request, id: newId(), revisionId: job.revisionId, pool: job.pool };
   const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
   if (reason) return { ...run, state: "missed", messageId: null, reason };
   const admission = admitRun(job.occupancy, job.concurrency, request.trigger);
   job.occupancy = occupancyAfter(job.occupancy, admission, request.trigger);
-  return { ...run, ...admitted(admission), nextAttemptAt: startOf(request, job) };
+  return { ...run, ...admittedState(admission), nextAttemptAt: earliestStart(request, job) };
 }
 
-/** When a cron run may start, if that is later than its slot. */
-function startOf({ jobId, trigger, scheduledFor }: RunRequest, { jitterMs }: LockedJob): Date | undefined {
+/** The time before which a cron run must not start; undefined: it may start at once. */
+function earliestStart(
+  { jobId, trigger, scheduledFor }: RunRequest,
+  { jitterMs }: LockedJob,
+): Date | undefined {
   if (trigger !== "cron" || scheduledFor === undefined || jitterMs === 0) return undefined;
   return new Date(scheduledFor.getTime() + slotJitterMs(jobId, scheduledFor, jitterMs));
 }
 
-function admitted(admission: Admission): Pick<NewRun, "state" | "messageId" | "reason"> {
+function admittedState(admission: Admission): Pick<NewRun, "state" | "messageId" | "reason"> {
   switch (admission.admit) {
     case "start":
       return { state: "queued", messageId: newId() };
@@ -180,14 +183,14 @@ export interface NewRun {
   trigger: Trigger;
   triggeredBy: string;
   triggeredAt: Date;
-  /** `skipped` and `missed` never run. */
+  /** Skipped and missed runs never start. */
   state: "queued" | "skipped" | "missed";
-  /** null: it waits for a place, or never runs. */
+  /** null: the run waits for a place, or never starts. */
   messageId: string | null;
-  /** Why it never runs, or which slots before it were left out. */
+  /** Why it never starts, or how many earlier slots were left out. */
   reason?: string | undefined;
   scheduledFor?: Date | undefined;
-  /** Not to start before; unset: at once. */
+  /** The run must not start before this time; unset: it may start at once. */
   nextAttemptAt?: Date | undefined;
   env?: Readonly<Record<string, string>> | undefined;
   fireEvents?: boolean | undefined;
@@ -196,7 +199,7 @@ export interface NewRun {
   rerunOfId?: string | undefined;
 }
 
-/** Inserts runs and returns the ids of the new ones: a slot that already has its run is left out (promise 1). */
+/** Inserts runs and returns their ids. Leaves out slots that already have a run (promise 1). */
 async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
   const data = runs.map(({ pool: _, ...run }) => ({
     ...run,
@@ -205,7 +208,7 @@ async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>>
     depth: run.depth ?? 1,
     finishedAt: run.state === "queued" ? null : run.triggeredAt,
   }));
-  // All rows are one parameter: the number of parameters is limited, and each one costs.
+  // One parameter holds all rows: the number of parameters is limited, and each one costs time.
   const rows = await tx.$queryRaw<{ id: string }[]>`
     INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
       fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
@@ -229,7 +232,7 @@ export function slotKey({ jobId, scheduledFor }: Slot): string {
   return `${jobId} ${scheduledFor?.toISOString()}`;
 }
 
-/** Those of these slots that already have their run. */
+/** The keys of the slots that already have a run. */
 async function takenSlots(tx: Tx, slots: readonly Slot[]): Promise<Set<string>> {
   const due = slots.filter((slot) => slot.scheduledFor !== undefined);
   if (due.length === 0) return new Set();

@@ -7,7 +7,7 @@ import {
   decideMissed,
   decidePaused,
   MAX_MISSED,
-  NOBODY_UP,
+  NO_SCHEDULER_REASON,
   type PassedSlot,
   type PassedSlots,
   pausedReason,
@@ -149,7 +149,12 @@ async function recordRows({ db, queue }: Infra, rows: readonly Row[]): Promise<n
       if (catchUp && !(isLast && done.has(slotKey(slot)))) {
         return { ...slot, trigger: "catch_up", triggeredBy: "catch_up" } as const;
       }
-      return { ...slot, trigger: "cron", triggeredBy: "cron", missed: reason ?? NOBODY_UP } as const;
+      return {
+        ...slot,
+        trigger: "cron",
+        triggeredBy: "cron",
+        missed: reason ?? NO_SCHEDULER_REASON,
+      } as const;
     });
     return (await createRuns(queue, tx, requests)).length;
   });

@@ -1,6 +1,6 @@
 /** Renews all claims of a worker together, and gives up a claim before another worker may take over. */
 
-import { leftOf, RENEW_EVERY_MS } from "../queue/messages.ts";
+import { claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import type { Message, Queue } from "../queue/queue.ts";
 
 interface Claim {
@@ -33,13 +33,13 @@ export function createClaims(queue: Queue, queueName: string, onError: (error: E
     for (const claim of claims) {
       if (renewed.has(claim.message.id)) {
         claim.message.claimedAt = Math.max(claim.message.claimedAt, startedAt);
-        claim.renewed(leftOf(claim.message.claimedAt));
+        claim.renewed(claimTimeLeftMs(claim.message.claimedAt));
       } else if (held.delete(claim.message.id)) claim.giveUp();
     }
   };
   const giveUpOverdue = () => {
     for (const [id, claim] of held) {
-      if (leftOf(claim.message.claimedAt) > 0) continue;
+      if (claimTimeLeftMs(claim.message.claimedAt) > 0) continue;
       held.delete(id);
       claim.giveUp();
     }

@@ -11,7 +11,7 @@ import { createLiveLogs, type LiveLog } from "../logs/live.ts";
 import { wholeOutput } from "../logs/rules/output.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
-import { type AttemptMessage, attemptQueue, leftOf } from "../queue/messages.ts";
+import { type AttemptMessage, attemptQueue, claimTimeLeftMs } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { type AttemptResult, settleAttempt } from "../runs/settle.ts";
 import { type AttemptOrder, startAttempt } from "../runs/start.ts";
@@ -53,7 +53,10 @@ export interface WorkerOptions {
 /** Time (ms) after the grace period: 5 s for commands to react to SIGTERM, the rest to record their attempts. */
 const HAND_BACK_MS = 8_000;
 
-/** Starts a worker. `stop` claims nothing more, gives running commands the grace period, and hands back the rest (promise 9). */
+/**
+ * Starts a worker. `stop` claims nothing more, gives running commands the grace period, and hands back the rest
+ * (promise 9).
+ */
 export function startWorker(infra: Infra, options: WorkerOptions): Part {
   const { db, queue, signals } = infra;
   const queueName = attemptQueue(options.pool);
@@ -175,7 +178,7 @@ function commandSpec(
     cwd: resolve(options.jobsDir, order.workingDirectory ?? "."),
     marker: MARKER,
     ...(order.user !== null && { user: order.user }),
-    leaseMs: leftOf(claimedAt),
+    leaseMs: claimTimeLeftMs(claimedAt),
     ...(order.timeoutMs !== null && { timeoutMs: order.timeoutMs }),
   };
 }

@@ -1,6 +1,11 @@
 /** Claims are renewed together, and given up before another worker may take over (promise 4). */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { HEARTBEAT_SECONDS, leftOf, RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
+import {
+  claimTimeLeftMs,
+  HEARTBEAT_SECONDS,
+  RENEW_DEADLINE_MS,
+  RENEW_EVERY_MS,
+} from "../../src/queue/messages.ts";
 import type { Message, Queue } from "../../src/queue/queue.ts";
 import { type Claims, createClaims } from "../../src/worker/claims.ts";
 
@@ -73,12 +78,12 @@ it("reports how long a claim is valid, counted from the start of the renewing ca
   const answer = Promise.withResolvers<Set<string>>();
   renew = () => answer.promise;
   const one = message("one");
-  expect(leftOf(one.claimedAt)).toBe(RENEW_DEADLINE_MS);
+  expect(claimTimeLeftMs(one.claimedAt)).toBe(RENEW_DEADLINE_MS);
   claims.hold(one, vi.fn(), renewed);
   vi.advanceTimersByTime(RENEW_EVERY_MS);
   vi.advanceTimersByTime(900);
   answer.resolve(new Set(["one"]));
   await vi.advanceTimersByTimeAsync(0);
   expect(renewed.mock.calls).toEqual([[RENEW_DEADLINE_MS - 900]]);
-  expect(leftOf(one.claimedAt)).toBe(RENEW_DEADLINE_MS - 900);
+  expect(claimTimeLeftMs(one.claimedAt)).toBe(RENEW_DEADLINE_MS - 900);
 });

@@ -17,7 +17,7 @@ afterAll(() => test[Symbol.asyncDispose]());
 const HOPPING =
   "setsid sh -c 'hop() { if [ $1 -gt 0 ]; then hop $(($1 - 1)) & else exec sleep 60; fi; }; hop 4' >/dev/null 2>&1 &";
 
-async function leftOf(id: string): Promise<number> {
+async function claimTimeLeftMs(id: string): Promise<number> {
   const env = { PATH, CARILLON_RUN_ID: id, CARILLON_ATTEMPT: "0" };
   const { end } = await test.sh(HOPPING, { env, marker: ["CARILLON_RUN_ID", "CARILLON_ATTEMPT"] }).finished;
   expect(end).toEqual({ kind: "exited", code: 0 });
@@ -27,7 +27,7 @@ async function leftOf(id: string): Promise<number> {
 describe.skipIf(process.platform !== "linux")("of a chain of successors", () => {
   it("no process is left, in many tries", async () => {
     for (let round = 0; round < 20; round++) {
-      const left = await Promise.all(Array.from({ length: 4 }, () => leftOf(randomUUID())));
+      const left = await Promise.all(Array.from({ length: 4 }, () => claimTimeLeftMs(randomUUID())));
       expect(left).toEqual([0, 0, 0, 0]);
     }
   });

@@ -1,14 +1,14 @@
-/** Decides whether a new run starts, waits or is skipped, and how much later than its slot a cron run starts. */
+/** Decides whether a new run starts, waits or is skipped, and how long after its slot a cron run starts. */
 import { type Concurrency, MAX_WAITING } from "../../jobs/rules/definition.ts";
 import type { Trigger } from "./states.ts";
 
 /** How many runs of a job are active. */
 export interface Occupancy {
-  /** Running, retrying, or queued with a message: each holds a place. */
+  /** Runs that hold a place: they are running, retrying, or queued with a message. */
   holding: number;
-  /** Queued, with or without a place. */
+  /** Queued runs, with or without a place. */
   waiting: number;
-  /** Those of them that cron triggered. */
+  /** Queued runs that cron triggered. */
   waitingCron: number;
 }
 
@@ -20,15 +20,15 @@ export type Admission =
   /** The caller gets an error. */
   | { admit: "refuse" };
 
-/** Decides about one more run, by promise 11 and the limit of the job. */
+/** Decides about one more run, from promise 11 and the concurrency limit of the job. */
 export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, trigger: Trigger): Admission {
-  // The newest run replaces whatever waits.
+  // With `replace`, the newest run replaces all waiting runs.
   if (policy !== "replace" && trigger === "cron" && occupancy.waitingCron > 0) {
     return { admit: "skip", reason: "another cron run of this job is already waiting" };
   }
   if (occupancy.waiting >= MAX_WAITING) {
-    const isAsked = trigger === "api" || trigger === "rerun";
-    return isAsked
+    const isByCaller = trigger === "api" || trigger === "rerun";
+    return isByCaller
       ? { admit: "refuse" }
       : { admit: "skip", reason: `${MAX_WAITING} runs of this job are already waiting` };
   }
@@ -59,13 +59,16 @@ export function occupancyAfter(occupancy: Occupancy, { admit }: Admission, trigg
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** A delay from 0 to `maxMs` (ms), both included, which depends only on the job and the slot (FNV-1a). */
+/**
+ * A delay from 0 to `maxMs` (ms), both included, which is the same on all nodes: a hash (FNV-1a) of the job and the
+ * slot.
+ */
 export function slotJitterMs(jobId: string, slot: Date, maxMs: number): number {
   let hash = FNV_OFFSET;
   for (const character of `${jobId} ${slot.getTime()}`) {
     hash = Math.imul(hash ^ character.charCodeAt(0), FNV_PRIME) >>> 0;
   }
-  // The low bits of FNV-1a are poorly mixed: another round mixes them.
+  // FNV-1a mixes its low bits poorly, so one more round follows.
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
   return Math.floor((((mixed ^ (mixed >>> 12)) >>> 0) / 2 ** 32) * (maxMs + 1));
 }

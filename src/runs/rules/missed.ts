@@ -1,53 +1,53 @@
-/** Decides which missed slots run late and which are recorded: slots of a gap between beats, and of a paused job. */
+/** Decides which missed slots run late and which are only recorded, for gaps between beats and for paused jobs. */
 import type { MissedRuns } from "../../jobs/rules/definition.ts";
 
-/** The most rows that one gap or one pause creates for one job. */
+/** The most rows of one job for one gap or one pause. */
 export const MAX_MISSED = 100;
 
-/** The reason of a slot in a gap: no scheduler was up, or the database was away. */
-export const NOBODY_UP = "no scheduler could make its run in time";
+/** The reason for a slot in a gap: no scheduler was running, or the database was away. */
+export const NO_SCHEDULER_REASON = "no scheduler could create its run in time";
 
-/** The newest slots of one period, ascending, and how many earlier ones are not listed. */
+/** The newest slots of one period, oldest first, and how many earlier slots are left out. */
 export interface PassedSlots {
   slots: readonly Date[];
   earlier: number;
 }
 
-/** A slot that has passed: it gets a late run, or is recorded as missed. */
+/** A slot that has passed: it runs late, or it is recorded as missed. */
 export interface PassedSlot {
   scheduledFor: Date;
   catchUp: boolean;
-  /** Why it is missed, and how many slots before it are left out. */
+  /** Why it is missed, and how many earlier slots are left out. */
   reason: string | undefined;
 }
 
-/** How a job treats slots that have passed. */
+/** How to treat the passed slots of a job. */
 export interface MissedRule {
   policy: MissedRuns["policy"];
-  /** The definition before this time is unknown: slots up to it are recorded and never run late. */
+  /** When the definition last changed. Slots up to this time are recorded as missed and never run late. */
   since: Date;
-  /** Set while the job is paused: why its slots are missed. None of them runs late. */
+  /** Set while the job is paused: the reason for its slots. None of them runs late. */
   paused: string | undefined;
 }
 
 /**
- * One row for each of the newest {@link MAX_MISSED} slots of all periods; the oldest row says how many are left out.
- * @param stretches in order
+ * Returns a row for each of the newest {@link MAX_MISSED} slots. The oldest row says how many slots are left out.
+ * @param periods oldest first
  */
-export function decideMissed(stretches: readonly PassedSlots[], rule: MissedRule): PassedSlot[] {
-  const all = stretches.flatMap(({ slots }) => slots);
+export function decideMissed(periods: readonly PassedSlots[], rule: MissedRule): PassedSlot[] {
+  const all = periods.flatMap(({ slots }) => slots);
   const kept = all.slice(-MAX_MISSED);
-  const earlier = stretches.reduce((sum, stretch) => sum + stretch.earlier, all.length - kept.length);
+  const earlier = periods.reduce((sum, period) => sum + period.earlier, all.length - kept.length);
   return kept.map((scheduledFor, index) => {
     const isNewest = index === kept.length - 1;
-    const catchUp = scheduledFor > rule.since && rule.paused === undefined && runs(rule.policy, isNewest);
-    const why = scheduledFor > rule.since ? (rule.paused ?? NOBODY_UP) : NOBODY_UP;
-    const reasons = [...(catchUp ? [] : [why]), ...(index === 0 ? leftOut(earlier) : [])];
+    const catchUp = scheduledFor > rule.since && rule.paused === undefined && runsLate(rule.policy, isNewest);
+    const why = scheduledFor > rule.since ? (rule.paused ?? NO_SCHEDULER_REASON) : NO_SCHEDULER_REASON;
+    const reasons = [...(catchUp ? [] : [why]), ...(index === 0 ? omissionNote(earlier) : [])];
     return { scheduledFor, catchUp, reason: reasons.length === 0 ? undefined : reasons.join("; ") };
   });
 }
 
-function runs(policy: MissedRuns["policy"], isNewest: boolean): boolean {
+function runsLate(policy: MissedRuns["policy"], isNewest: boolean): boolean {
   switch (policy) {
     case "skip":
       return false;
@@ -58,7 +58,7 @@ function runs(policy: MissedRuns["policy"], isNewest: boolean): boolean {
   }
 }
 
-function leftOut(slots: number): string[] {
+function omissionNote(slots: number): string[] {
   if (slots === 0) return [];
   return [
     `${slots} earlier slot${slots === 1 ? " is" : "s are"} left out: no more than ${MAX_MISSED} are kept`,
@@ -77,8 +77,8 @@ export function pausedReason({ by, reason }: PauseNote): string {
 }
 
 /**
- * One row for each of the first {@link MAX_MISSED} slots of a pause; the last one says that no more are recorded.
- * @param recorded how many rows this pause has already
+ * Returns a row for each of the first {@link MAX_MISSED} slots of a pause. The last row says that no more follow.
+ * @param recorded how many rows of this pause exist already
  */
 export function decidePaused(slots: readonly Date[], reason: string, recorded: number): PassedSlot[] {
   return slots.slice(0, Math.max(0, MAX_MISSED - recorded)).map((scheduledFor, index) => {

@@ -5,8 +5,8 @@ import type { RetryPolicy } from "../../jobs/rules/definition.ts";
 const CEILING_MS = 7 * 86_400_000;
 
 /**
- * Milliseconds to wait after attempt number `attempt` (0 = first) has failed.
- * @param random a number in [0, 1) that places the delay within its jitter
+ * The delay (ms) after attempt number `attempt` (0 = first) has failed.
+ * @param random a number in [0, 1) that chooses the jitter
  */
 export function retryDelayMs(policy: RetryPolicy, attempt: number, random: number): number {
   const grown =
@@ -15,7 +15,7 @@ export function retryDelayMs(policy: RetryPolicy, attempt: number, random: numbe
   return Math.round(Math.min(varied, policy.maxDelayMs ?? CEILING_MS));
 }
 
-/** Whether a failure with this state and status may be retried under the policy's exit codes. */
+/** Whether the policy retries an attempt that ended with this state and status. */
 export function isRetryable(policy: RetryPolicy, state: string, status: number): boolean {
   return state !== "failed" || policy.exitCodes.length === 0 || policy.exitCodes.includes(status);
 }

@@ -12,20 +12,20 @@ import {
 import { isRetryable, retryDelayMs } from "./retry.ts";
 import type { AttemptOutcome } from "./states.ts";
 
-/** The run as it stands when its attempt ends. */
+/** The run at the end of its attempt. */
 export interface SettlingRun {
   id: string;
   jobId: string;
   jobName: string;
   triggeredAt: Date;
   triggeredBy: string;
-  /** Its place in the chain; 1: no other run triggered it. */
+  /** Its position in the chain; 1: no other run triggered it. */
   depth: number;
-  /** The attempt that ended, 0 = first. */
+  /** The number of the attempt that ended; 0 is the first. */
   attempt: number;
-  /** false: the trigger asked for no actions. */
+  /** false: the trigger switched the actions off. */
   fireEvents: boolean;
-  /** The body of the event that triggered it, as it was then. */
+  /** The body of the event that triggered the run, as it was at that time. */
   parent: EventBody | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface SettlingAction extends ActionOptions {
   action: ActionName;
   /** The URL, or the name of the job to trigger. */
   target: string;
-  /** The present state of the job to trigger. */
+  /** The current state of the job to trigger. */
   job?: { id: string; enabled: boolean; deleted: boolean };
 }
 
@@ -47,14 +47,14 @@ export interface Settlement {
     | { state: "succeeded" | "failed" | "cancelled"; status: number; retriesExhausted: boolean }
     | { state: "retrying"; status: number; nextAttempt: number; nextAttemptAt: Date }
     | { state: "queued" };
-  /** The events with at least one action, in the order in which they fire. Nobody needs the logs of others. */
+  /** The events that have actions, in the order in which they fire. Events without actions are not stored. */
   events: SettledEvent[];
 }
 
 /** An event that fires, with the effects of its actions. */
 export interface SettledEvent {
   event: EventName;
-  /** The frozen body, which its deliveries send and the runs that it triggers show. */
+  /** The frozen body: deliveries send it, and the runs that it triggers show it. */
   body: string;
   deliveries: ({ action: NotifyAction; url: string } & ActionOptions)[];
   triggers: { jobId: string; name: string; triggeredBy: string }[];
@@ -64,14 +64,14 @@ export interface SettledEvent {
 
 /**
  * The whole settlement of one attempt, by the table of DESIGN 3.
- * @param random a number in [0, 1) that places the retry delay within its jitter
+ * @param random a number in [0, 1) that chooses the jitter of the retry delay
  */
 export function settle(input: {
   run: SettlingRun;
   retry: RetryPolicy;
   actions: readonly SettlingAction[];
   outcome: AttemptOutcome;
-  /** A cancel was requested: the run ends now, however its attempt ended. */
+  /** A caller or a newer run asked to cancel the run: it is neither retried nor queued again. */
   cancelRequested: boolean;
   log: string;
   logTruncated: boolean;
@@ -100,7 +100,7 @@ const SUCCEEDED: Decision = {
   events: ["on_success"],
 };
 
-/** A command that succeeded before the request reached it counts as succeeded. */
+/** A command that succeeded before the cancellation reached it counts as succeeded. */
 function decideCancelled(outcome: AttemptOutcome): Decision {
   if (outcome.state === "succeeded") return SUCCEEDED;
   return { run: { state: "cancelled", status: outcome.status ?? -1, retriesExhausted: false }, events: [] };
@@ -147,7 +147,7 @@ function settleEvent(
   input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
 ): SettledEvent {
   const { run } = input;
-  // An action at both levels fires once, with the options of the job.
+  // An action on both levels fires once, with the options from the job.
   const distinct = [
     ...new Map(actions.toReversed().map((a) => [`${a.action} ${a.target}`, a])).values(),
   ].toReversed();

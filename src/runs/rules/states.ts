@@ -1,4 +1,4 @@
-/** The states of runs and attempts, and the one table of allowed transitions. */
+/** The states of runs and attempts, and the table of allowed transitions. */
 
 /** The states that may follow each state of a run; a state without successors is final. */
 export const RUN_TRANSITIONS = {
@@ -32,7 +32,7 @@ export type Trigger = "cron" | "api" | "job" | "rerun" | "catch_up";
 
 export const RUN_STATES = Object.keys(RUN_TRANSITIONS) as RunState[];
 
-/** The states that may precede `to`: they guard every change of a run's state. */
+/** The states from which a run may change to `to`. Every change of state checks them. */
 export function runStatesBefore(to: RunState): RunState[] {
   return RUN_STATES.filter((from) => (RUN_TRANSITIONS[from] as readonly RunState[]).includes(to));
 }
@@ -42,7 +42,7 @@ export function isFinal(state: RunState): boolean {
   return RUN_TRANSITIONS[state].length === 0;
 }
 
-/** How an attempt ended, with its status (DESIGN 3): exit code, 128+n for signal n, 124, 126, 127 or -1. */
+/** How an attempt ended, with its status: an exit code, 128+n for signal n, 124, 126, 127 or -1 (DESIGN 3). */
 export type AttemptOutcome =
   | { state: "succeeded"; status: 0 }
   | { state: "failed"; status: number }

@@ -6,7 +6,7 @@ import {
   decidePaused,
   MAX_MISSED,
   type MissedRule,
-  NOBODY_UP,
+  NO_SCHEDULER_REASON,
   pausedReason,
 } from "../../../src/runs/rules/missed.ts";
 
@@ -23,13 +23,28 @@ const three = [{ slots: minutes(1, 3), earlier: 0 }];
 const PAUSED = "the job is paused";
 
 it.each<[what: string, MissedRule, caughtUp: number[], reasons: (string | undefined)[]]>([
-  ["skip", rule("skip"), [], [NOBODY_UP, NOBODY_UP, NOBODY_UP]],
-  ["last", rule("last"), [3], [NOBODY_UP, NOBODY_UP, undefined]],
+  ["skip", rule("skip"), [], [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, NO_SCHEDULER_REASON]],
+  ["last", rule("last"), [3], [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, undefined]],
   ["all", rule("all"), [1, 2, 3], [undefined, undefined, undefined]],
   ["all, of a paused job", rule("all", { paused: PAUSED }), [], [PAUSED, PAUSED, PAUSED]],
-  ["all, changed since", rule("all", { since: minute(2) }), [3], [NOBODY_UP, NOBODY_UP, undefined]],
-  ["last, changed after it", rule("last", { since: minute(3) }), [], [NOBODY_UP, NOBODY_UP, NOBODY_UP]],
-  ["paused meanwhile", rule("all", { since: minute(2), paused: PAUSED }), [], [NOBODY_UP, NOBODY_UP, PAUSED]],
+  [
+    "all, changed since",
+    rule("all", { since: minute(2) }),
+    [3],
+    [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, undefined],
+  ],
+  [
+    "last, changed after it",
+    rule("last", { since: minute(3) }),
+    [],
+    [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, NO_SCHEDULER_REASON],
+  ],
+  [
+    "paused meanwhile",
+    rule("all", { since: minute(2), paused: PAUSED }),
+    [],
+    [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, PAUSED],
+  ],
 ])("%s", (_what, asked, caughtUp, reasons) => {
   const rows = decideMissed(three, asked);
   expect(rows.map((row) => row.scheduledFor)).toEqual(minutes(1, 3));
@@ -50,7 +65,7 @@ it("says in the oldest row what it left out, also of stretches before it", () =>
   });
   expect(next?.reason).toBeUndefined();
   expect(decideMissed([{ slots: minutes(1, 1), earlier: 1 }], rule("skip"))[0]?.reason).toBe(
-    `${NOBODY_UP}; 1 earlier slot is left out: no more than 100 are kept`,
+    `${NO_SCHEDULER_REASON}; 1 earlier slot is left out: no more than 100 are kept`,
   );
   expect(decideMissed([], rule("all"))).toEqual([]);
 });
@@ -86,7 +101,7 @@ it("keeps its bounds and counts every slot, whatever passed", () => {
       const caughtUp = rows.filter((row) => row.catchUp);
       const after = rows.filter((row) => row.scheduledFor > minute(since));
       expect(caughtUp).toEqual(policy === "all" ? after : policy === "last" ? after.slice(-1) : []);
-      expect(rows.every((row) => row.catchUp || row.reason?.startsWith(NOBODY_UP))).toBe(true);
+      expect(rows.every((row) => row.catchUp || row.reason?.startsWith(NO_SCHEDULER_REASON))).toBe(true);
     }),
   );
 });
