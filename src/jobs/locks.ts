@@ -1,4 +1,4 @@
-/** Locks definitions and jobs. All transactions lock in the same order, so they cannot deadlock. */
+/** Locks definitions and jobs, in the same order in all transactions so that they cannot deadlock. */
 import type { Tx } from "../postgres/client.ts";
 
 /**

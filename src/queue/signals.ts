@@ -1,4 +1,4 @@
-/** Sends hints between processes over one NOTIFY channel. A hint may get lost, so listeners also poll the database. */
+/** Sends hints between processes over one NOTIFY channel; a hint may get lost, so listeners also poll the database. */
 
 import pg from "pg";
 import type { PrismaTransactionLike } from "pg-boss";

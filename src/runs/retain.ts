@@ -1,4 +1,4 @@
-/** Deletes runs after their retention period. Every node does this, but only one node at a time. */
+/** Deletes runs after their retention period: every node does this, but only one node at a time. */
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
