@@ -248,9 +248,9 @@ const operations: Chapter = {
     postJobResume: [{ curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/coffee/resume"` }],
     postRunCancel: [
       {
-        lead: "`descale` runs for a minute:",
+        lead: "`descale` runs for a minute. After 2 s the response is 202 and the run as it is then:",
         before: [`curl -sS -H "$AUTH" --json '{"name": "descale", "command": "sleep 60"}' "$API/jobs"`],
-        curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/descale/trigger"`,
+        curl: `curl -sS -H "$AUTH" -X POST "$API/jobs/descale/trigger?wait=2s"`,
         status: 202,
         keep: { RUNNING: "id" },
       },
