@@ -1,4 +1,4 @@
-/** Holds the tree to ARCHITECTURE.md: who imports whom, what rules may call, how files open, which states lead where. */
+/** Tests that the code follows ARCHITECTURE.md: imports, pure rules, first lines of files, and state diagrams. */
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
@@ -8,7 +8,7 @@ import { lint } from "./support/linter.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
-/** The rooms, from the bottom up: each may import those before it, but for the pairs that stand side by side. */
+/** The rooms from the bottom up. Each may import the rooms before it, except for pairs on the same level. */
 const ROOMS = [
   "time",
   "text",
@@ -29,12 +29,12 @@ const TOP = ["src/errors.ts", "src/infra.ts", "src/lifecycle.ts"];
 
 const file = (room: string) => `src/${room}/y.ts`;
 const rule = (room: string) => `src/${room}/rules/y.ts`;
-/** What a room offers to those above it. */
+/** The files of rooms that the rooms above them may import. */
 const offered = (rooms: readonly string[]) =>
   rooms.flatMap((room) => (RULES.includes(room) ? [file(room), rule(room)] : [file(room)]));
 const roomsBelow = (room: string) => ROOMS.slice(0, ROOMS.indexOf(room));
 
-/** All that a file may try to import. */
+/** Every kind of import that the test tries. */
 const TARGETS = [
   ...offered([...ROOMS, ...PROCESSES, "api"]),
   ...TOP,
@@ -56,7 +56,7 @@ const TARGETS = [
 ];
 
 const GENERATED = "src/postgres/generated/client.ts";
-/** A room of verbs: all that stands below it, itself, and the libraries that are its own. */
+/** The imports allowed in a room outside `rules/`: the rooms below it, the room itself, and its own libraries. */
 const verbs = (room: string, below: readonly string[], ...libraries: string[]) => [
   ...offered([...below, room]),
   ...TOP,
@@ -70,7 +70,7 @@ const rules = (room: string, ...below: string[]) => [
   ...below.map(rule),
 ];
 
-/** What each place may import, of TARGETS. */
+/** The TARGETS that each place may import. */
 const ALLOWED: Record<string, string[]> = {
   "src/errors.ts": [],
   "src/infra.ts": [file("postgres"), file("queue")],
@@ -134,12 +134,12 @@ describe("the linter on imports", () => {
     accepted = await lint(Object.fromEntries(files), /noRestrictedImports$/);
   });
 
-  it.each(Object.keys(ALLOWED))("lets %s import what it may and nothing else", (file) => {
+  it.each(Object.keys(ALLOWED))("lets %s import only what it may", (file) => {
     const allowed = ALLOWED[file]?.map((to) => importOf(file, to));
     expect(accepted[file]?.toSorted()).toEqual(allowed?.toSorted());
   });
 
-  it("sees types, exports and dynamic imports", async () => {
+  it("checks type imports, re-exports and dynamic imports", async () => {
     const lines = [
       'import type { Options } from "got";',
       'export { got } from "got";',
@@ -174,7 +174,7 @@ describe("the linter on rules", () => {
     "console.log(1);",
   ];
 
-  it("refuses clocks, chance and I/O there, and nowhere else", async () => {
+  it("refuses clocks, random numbers and I/O in rules, and nowhere else", async () => {
     const lines = [...pure, ...clocks, ...chance, ...effects];
     const accepted = await lint(
       Object.fromEntries([...PURE, "src/jobs/x.ts"].map((place) => [place, lines])),
@@ -185,15 +185,15 @@ describe("the linter on rules", () => {
   });
 });
 
-describe("the files", () => {
-  it("open with one sentence", async () => {
+describe("every file", () => {
+  it("starts with one sentence in a comment", async () => {
     const files = await sources("src", "scripts", "test");
     const openings = await Promise.all(files.map(async (file) => [file, (await read(file)).split("\n")[0]]));
     const wrong = openings.filter(([, line]) => !/^\/\*\* (?!.*[.?!] [A-Z])\S.*\. \*\/$/.test(line ?? ""));
     expect(wrong).toEqual([]);
   });
 
-  it("say in their names what they are for", async () => {
+  it("has a name that says more than utils, helpers or common", async () => {
     const vague = (await sources("src", "scripts", "test")).filter((file) =>
       /^(utils?|helpers?|common|misc|shared)\b/.test(basename(file)),
     );
@@ -212,7 +212,7 @@ describe("the pictures of ARCHITECTURE.md", () => {
   it.each([
     { what: "runs", index: 0, transitions: RUN_TRANSITIONS, starts: ["queued", "skipped", "missed"] },
     { what: "attempts", index: 1, transitions: ATTEMPT_TRANSITIONS, starts: ["running"] },
-  ])("show the states of $what as the rules have them", async ({ index, transitions, starts }) => {
+  ])("show the states and transitions of $what in the rules", async ({ index, transitions, starts }) => {
     const arrows = Object.entries(transitions).flatMap(([from, targets]: [string, readonly string[]]) =>
       targets.map((to) => `${from} --> ${to}`),
     );
@@ -222,7 +222,7 @@ describe("the pictures of ARCHITECTURE.md", () => {
 });
 
 describe("ARCHITECTURE.md", () => {
-  it("names only files that are there", async () => {
+  it("names only existing files", async () => {
     const named = [...(await read("ARCHITECTURE.md")).matchAll(/`([\w./-]+\.(?:ts|prisma|json|md))`/g)];
     const paths = named.map(([, path = ""]) => path);
     const isThere = (path: string) => existsSync(join(ROOT, path)) || existsSync(join(ROOT, "src", path));
@@ -231,14 +231,14 @@ describe("ARCHITECTURE.md", () => {
   });
 });
 
-/** The line with which one file imports another, or a package. */
+/** The line that imports another file, or a package. */
 function importOf(file: string, target: string): string {
   if (!target.startsWith("src/")) return `import "${target}";`;
   const path = posix.relative(posix.dirname(file), target);
   return `import "${path.startsWith(".") ? path : `./${path}`}";`;
 }
 
-/** The files of code below folders, generated ones left out. */
+/** The code files below folders, except generated ones. */
 async function sources(...folders: string[]): Promise<string[]> {
   const found = await Promise.all(
     folders.map(async (folder) => {

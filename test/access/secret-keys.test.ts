@@ -1,4 +1,4 @@
-/** The file of the secrets' keys: whole from the moment that it is there, and one for all who start at once. */
+/** Tests of the file with the secrets' keys: it is never incomplete, and processes that start together share one. */
 import { spawnSync } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 import { secretKeys } from "../../src/access/secret-keys.ts";
 import { temporaryFolder } from "../support/folder.ts";
 
-it("is made once, whole, by one of many", async () => {
+it("is created once when many processes need it at the same time", async () => {
   await using folder = await temporaryFolder();
   const file = join(folder.path, "data/secret-keys");
   const makers = Array.from({ length: 40 }, () => secretKeys(file).seal("row", "a secret value"));
@@ -19,20 +19,20 @@ it("is made once, whole, by one of many", async () => {
   for (const one of sealed) expect(await secretKeys(file).open("row", one)).toBe("a secret value");
 });
 
-it("is not there when its maker dies or the disk is full in the middle of it, and the next one makes it", async () => {
+it("does not exist after a failed write, and is created by the next attempt", async () => {
   await using folder = await temporaryFolder();
   const file = join(folder.path, "secret-keys");
   const module = join(import.meta.dirname, "../../src/access/secret-keys.ts");
   const makes = `const { secretKeys } = await import(${JSON.stringify(module)});
     await secretKeys(${JSON.stringify(file)}).seal("row", "a secret value");`;
-  // No file may grow: each can be made, and nothing be written to it.
+  // ulimit -f 0: files can be created, but nothing can be written to them.
   const child = spawnSync("sh", ["-c", 'ulimit -f 0; exec "$0" -e "$1"', process.execPath, makes]);
   expect(child.status).not.toBe(0);
   await expect(stat(file)).rejects.toThrow("ENOENT");
   expect((await secretKeys(file).seal("row", "a secret value")).keyId).toHaveLength(8);
 });
 
-it("holds a key, or does not", async () => {
+it("reports whether it holds one of some keys", async () => {
   await using folder = await temporaryFolder();
   const keys = secretKeys(join(folder.path, "secret-keys"));
   expect(await keys.holdsAny(["0badcafe"])).toBe(false);

@@ -1,4 +1,4 @@
-/** What becomes of an attempt's output at its end: what its worker kept, or what it had stored before it fell silent. */
+/** Tests of an attempt's final output: what its worker kept, or what a lost worker had stored before. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { thawBody } from "../../src/deliveries/rules/payloads.ts";
 import { completeOutput, storedPieces, writeLive } from "../../src/logs/pieces.ts";
@@ -28,7 +28,7 @@ async function claim(queue: string): Promise<Message<AttemptMessage>> {
   return message;
 }
 
-async function begin() {
+async function startClaimed() {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const message = await claim(attemptQueue("default"));
   const order = await startAttempt(infra, message, "worker", infra);
@@ -39,8 +39,8 @@ const piece = (position: number, text: string) => ({ position, bytes: Buffer.fro
 const bodyOf = async (runId: string) =>
   thawBody((await infra.db.prisma.runEvent.findFirstOrThrow({ where: { runId } })).body);
 
-it("is what was stored when the worker has fallen silent", async () => {
-  const { id, attemptId } = await begin();
+it("is the stored output when the worker is lost", async () => {
+  const { id, attemptId } = await startClaimed();
   const pieces = [piece(0, "head"), piece(10, "end")];
   await infra.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
   await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
@@ -49,14 +49,14 @@ it("is what was stored when the worker has fallen silent", async () => {
   const log = "head\n... 6 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: -1, log, log_truncated: true });
   expect(await readRun(infra.db, ADMINISTRATOR, id)).toMatchObject({ log, omittedBytes: 6 });
-  // A worker that comes back writes no more.
+  // A worker that comes back can write no more.
   const late = { attemptId, pieces: [piece(13, "late")], dropped: [0] };
   expect(await infra.db.transaction((tx) => writeLive(tx, [late]))).toEqual([]);
   expect((await readRun(infra.db, ADMINISTRATOR, id)).log).toBe(log);
 });
 
-it("is what the worker kept, whatever was stored before", async () => {
-  const { id, message, attemptId, logLimitBytes } = await begin();
+it("is the output that the worker kept, whatever was stored before", async () => {
+  const { id, message, attemptId, logLimitBytes } = await startClaimed();
   expect(logLimitBytes).toBe(4_096);
   const pieces = [piece(0, "he"), piece(7, "?"), piece(9, "no")];
   await infra.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
@@ -73,8 +73,8 @@ it("is what the worker kept, whatever was stored before", async () => {
   ]);
 });
 
-it("costs no query when there is none", async () => {
-  const { attemptId } = await begin();
+it("costs no query when it is empty", async () => {
+  const { attemptId } = await startClaimed();
   let queries = 0;
   const tx = {
     $executeRaw: async () => {

@@ -1,4 +1,4 @@
-/** Holds the capture to a naive oracle that keeps everything. */
+/** Tests of the capture against a naive oracle that keeps everything. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Capture, createCapture } from "../../src/logs/capture.ts";
@@ -6,7 +6,7 @@ import { keptSpans, type Span } from "../../src/logs/rules/output.ts";
 
 function filled(limitBytes: number, chunks: readonly Uint8Array[]): Capture {
   const capture = createCapture(limitBytes);
-  // One buffer for all chunks, as the pipe reader has: what is kept must be a copy.
+  // All chunks share one buffer, as in the pipe reader, so the capture must keep copies.
   const reused = Buffer.alloc(Math.max(0, ...chunks.map((chunk) => chunk.length)));
   for (const chunk of chunks) {
     reused.set(chunk);
@@ -15,14 +15,14 @@ function filled(limitBytes: number, chunks: readonly Uint8Array[]): Capture {
   return capture;
 }
 
-/** Spans within the kept ones, one of each at most. */
+/** A part of a span. */
 function partOf({ from, to }: Span, share: readonly [number, number]): Span {
   const [a, b] = share.map((part) => from + Math.floor(part * (to - from))).toSorted((x, y) => x - y);
   return { from: a ?? from, to: b ?? to };
 }
 
 describe("createCapture", () => {
-  it("has the head and the end of any bytes, cut anyhow, and any part of them", () => {
+  it("returns the head and the end of any output, however it is split, and any part of them", () => {
     const share = fc.tuple(
       fc.double({ min: 0, max: 1, noNaN: true }),
       fc.double({ min: 0, max: 1, noNaN: true }),
@@ -49,20 +49,20 @@ describe("createCapture", () => {
     );
   });
 
-  it("hands out copies", () => {
+  it("returns copies", () => {
     const capture = filled(4, [Buffer.from("abcd")]);
     const { bytes } = capture.read({ from: 2, to: 4 });
     capture.write(Buffer.from("ef"));
     expect(bytes.toString()).toBe("cd");
   });
 
-  it("holds no more than the limit however much is written in however small chunks", () => {
+  it("uses no more memory than the limit, however much is written in however small chunks", () => {
     const limitBytes = 1_048_576;
     const flood = createCapture(limitBytes);
     const before = process.memoryUsage().arrayBuffers;
     const chunk = Buffer.alloc(7, "x");
     for (let written = 0; written < 16 * limitBytes; written += chunk.length) flood.write(chunk);
-    // While growing, the old and the new buffer live side by side until they are collected.
+    // While the capture grows, the old and the new buffer exist together until garbage collection.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * limitBytes);
   });
 });

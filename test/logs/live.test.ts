@@ -1,4 +1,4 @@
-/** What commands print gets into a real Postgres while they run: soon, in order, bounded, and never after their end. */
+/** Tests of live logs on a real Postgres: output is stored soon, in order, bounded, and never after the end. */
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { createLiveLogs, type LiveLogs } from "../../src/logs/live.ts";
 import { completeOutput, storedPieces } from "../../src/logs/pieces.ts";
@@ -36,7 +36,7 @@ const failOnError = (error: Error): void => {
   throw error;
 };
 
-/** Live logs that are closed at the end of the test. */
+/** Live logs that the end of the test closes. */
 function liveLogs(db: Database = infra.db, onError = failOnError): LiveLogs & AsyncDisposable {
   const logs = createLiveLogs(db, onError);
   return { ...logs, [Symbol.asyncDispose]: () => logs.close() };
@@ -45,7 +45,7 @@ function liveLogs(db: Database = infra.db, onError = failOnError): LiveLogs & As
 const attempt = (logLimitBytes = MIB, secrets: string[] = []) => ({ attemptId, logLimitBytes, secrets });
 const stored = async (id = attemptId) =>
   (await storedPieces(infra.db.prisma, id)).map(({ position, bytes }) => ({ position, bytes: bytes.length }));
-/** Pieces that touch are one. */
+/** Joins adjacent pieces. */
 const storedSpans = async (): Promise<Span[]> => {
   const spans: Span[] = [];
   for (const { position, bytes } of await stored()) {
@@ -58,17 +58,17 @@ const storedSpans = async (): Promise<Span[]> => {
 const storedText = async (id = attemptId) => renderOutput(await storedPieces(infra.db.prisma, id)).text;
 const storedBytes = async () => (await stored()).reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** Bytes that tell their position apart. */
+/** Bytes whose values depend on their position. */
 function numbered(length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at + 4 <= length; at += 4) bytes.writeUInt32BE(at, at);
   return bytes;
 }
 
-it("writes what was printed while the command runs, and tells which run it was", async () => {
-  const told: string[] = [];
+it("stores output while the command runs, and sends a signal with the run's id", async () => {
+  const signalled: string[] = [];
   const unsubscribe = infra.signals.subscribe((signal) => {
-    if (signal.type === "log") told.push(...(signal.runs ?? []));
+    if (signal.type === "log") signalled.push(...(signal.runs ?? []));
   });
   await using logs = liveLogs();
   const log = logs.open(attempt());
@@ -76,13 +76,13 @@ it("writes what was printed while the command runs, and tells which run it was",
   await expect.poll(() => storedText(), SOON).toBe("one\n");
   log.write(Buffer.from("two\n"));
   await expect.poll(() => storedText(), SOON).toBe("one\ntwo\n");
-  await expect.poll(() => new Set(told), SOON).toEqual(new Set([runId]));
+  await expect.poll(() => new Set(signalled), SOON).toEqual(new Set([runId]));
   unsubscribe();
-  // The second line joined the first.
+  // The second line extended the first piece.
   expect(await stored()).toEqual([{ position: 0, bytes: 8 }]);
 });
 
-it("writes half a MiB of an attempt at a time, four times a second, however much comes", async () => {
+it("writes at most half a MiB of an attempt four times a second, however much is printed", async () => {
   const rounds: { at: number; bytes: number }[] = [];
   const transaction: Database["transaction"] = async (work) => {
     const at = performance.now();
@@ -101,7 +101,7 @@ it("writes half a MiB of an attempt at a time, four times a second, however much
   expect(Math.min(...pauses)).toBeGreaterThan(240);
 });
 
-it("shows a gap for what came too fast, and fills the end in when the command has ended", async () => {
+it("leaves a gap for output that came too fast, and completes the end when the command has ended", async () => {
   await using logs = liveLogs();
   const log = logs.open(attempt());
   const output = numbered(8 * MIB);
@@ -113,7 +113,7 @@ it("shows a gap for what came too fast, and fills the end in when the command ha
     { from: 0, to: MIB / 2 },
     { from: 3.5 * MIB, to: 4 * MIB },
   ]);
-  // Half of this end is stored, the other half was never written.
+  // Half of the kept end is stored. The other half was never written.
   log.write(output.subarray(4 * MIB, 4.25 * MIB));
   const final = log.finish();
   expect(final.missing.map(({ position }) => position)[0]).toBe(4 * MIB);
@@ -124,7 +124,7 @@ it("shows a gap for what came too fast, and fills the end in when the command ha
   }
 });
 
-it("removes what has left the end, and its size stays bounded", async () => {
+it("deletes pieces that no longer belong to the kept end, so that the size stays bounded", async () => {
   await using logs = liveLogs();
   const log = logs.open(attempt(64 * 1_024));
   const most: number[] = [];
@@ -133,12 +133,12 @@ it("removes what has left the end, and its size stays bounded", async () => {
     await expect.poll(() => storedText(), SOON).toMatch(new RegExp(`${count}$`));
     most.push(await storedBytes());
   }
-  // One piece may hang out of the end that is kept.
+  // One piece may reach beyond the start of the kept end.
   expect(Math.max(...most)).toBeLessThanOrEqual(64 * 1_024 + 20_000);
   expect((await stored()).map(({ position }) => position)).not.toContain(32_768);
 });
 
-it("writes nothing into an attempt that has ended, nor waits for one that is being settled", async () => {
+it("writes nothing to an ended attempt, and does not wait for one that is being settled", async () => {
   const late = await runningAttempt();
   const settling = await runningAttempt();
   await infra.db.prisma.attempt.update({ where: { id: late.attemptId }, data: { state: "lost" } });
@@ -161,50 +161,47 @@ it("writes nothing into an attempt that has ended, nor waits for one that is bei
   expect(await storedText(settling.attemptId)).toBe("");
 });
 
-it.each(["away", "silent after it has done the work"])(
-  "loses nothing when the database is %s",
-  async (how) => {
-    let away = true;
-    let refused = 0;
-    const errors: Error[] = [];
-    const transaction: Database["transaction"] = async (work) => {
-      const result = away && how === "away" ? undefined : await infra.db.transaction(work);
-      if (!away) return result as Awaited<ReturnType<typeof work>>;
-      refused++;
-      throw Object.assign(new Error("no database"), { code: "ECONNREFUSED" });
-    };
-    await using logs = liveLogs({ ...infra.db, transaction }, (error) => void errors.push(error));
-    const log = logs.open(attempt());
-    const output = numbered(60_000);
-    log.write(output.subarray(0, 20_000));
-    await expect.poll(() => refused, SOON).toBeGreaterThan(0);
-    log.write(output.subarray(20_000, 40_000));
-    await expect.poll(() => refused, SOON).toBeGreaterThan(1);
-    log.write(output.subarray(40_000));
-    await expect.poll(() => refused, SOON).toBeGreaterThan(2);
-    away = false;
-    await expect.poll(storedSpans, SOON).toEqual([{ from: 0, to: 60_000 }]);
-    expect(errors).toHaveLength(1);
-    const final = log.finish();
-    await infra.db.transaction((tx) => completeOutput(tx, attemptId, final));
-    const bytes = (await storedPieces(infra.db.prisma, attemptId)).map((piece) => piece.bytes);
-    expect(Buffer.compare(Buffer.concat(bytes), output)).toBe(0);
-  },
-);
+it.each(["away", "silent after the commit"])("loses no output while the database is %s", async (how) => {
+  let away = true;
+  let refused = 0;
+  const errors: Error[] = [];
+  const transaction: Database["transaction"] = async (work) => {
+    const result = away && how === "away" ? undefined : await infra.db.transaction(work);
+    if (!away) return result as Awaited<ReturnType<typeof work>>;
+    refused++;
+    throw Object.assign(new Error("no database"), { code: "ECONNREFUSED" });
+  };
+  await using logs = liveLogs({ ...infra.db, transaction }, (error) => void errors.push(error));
+  const log = logs.open(attempt());
+  const output = numbered(60_000);
+  log.write(output.subarray(0, 20_000));
+  await expect.poll(() => refused, SOON).toBeGreaterThan(0);
+  log.write(output.subarray(20_000, 40_000));
+  await expect.poll(() => refused, SOON).toBeGreaterThan(1);
+  log.write(output.subarray(40_000));
+  await expect.poll(() => refused, SOON).toBeGreaterThan(2);
+  away = false;
+  await expect.poll(storedSpans, SOON).toEqual([{ from: 0, to: 60_000 }]);
+  expect(errors).toHaveLength(1);
+  const final = log.finish();
+  await infra.db.transaction((tx) => completeOutput(tx, attemptId, final));
+  const bytes = (await storedPieces(infra.db.prisma, attemptId)).map((piece) => piece.bytes);
+  expect(Buffer.compare(Buffer.concat(bytes), output)).toBe(0);
+});
 
-it("has the whole output at the end, though no write has come through", async () => {
+it("stores the whole output at the end although no live write succeeded", async () => {
   const hanging = Promise.withResolvers<never>();
-  const begun = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
   const transaction: Database["transaction"] = () => {
-    begun.resolve();
+    started.resolve();
     return hanging.promise;
   };
   const errors: Error[] = [];
   const logs = createLiveLogs({ ...infra.db, transaction }, (error) => void errors.push(error));
   const log = logs.open(attempt());
   log.write(Buffer.from("all\n"));
-  await begun.promise;
-  // Neither the command nor its settlement waits for the write.
+  await started.promise;
+  // Neither the command nor its settlement waits for the live write.
   await infra.db.transaction((tx) => completeOutput(tx, attemptId, log.finish()));
   expect(await storedText()).toBe("all\n");
   hanging.reject(new Error("the connection was cut"));
@@ -212,7 +209,7 @@ it("has the whole output at the end, though no write has come through", async ()
   expect(errors).toHaveLength(1);
 });
 
-it("takes secrets out, also where one comes in two chunks", async () => {
+it("redacts secrets, also one that arrives in two chunks", async () => {
   await using logs = liveLogs();
   const log = logs.open(attempt(MIB, ["correct horse"]));
   log.write(Buffer.from("the word: correct"));
@@ -222,7 +219,7 @@ it("takes secrets out, also where one comes in two chunks", async () => {
   expect(final).toBe("the word: [redacted]; correct");
 });
 
-it("keeps up with many attempts in one transaction", async () => {
+it("writes the output of many attempts in one transaction", async () => {
   const many = await Promise.all(Array.from({ length: 20 }, runningAttempt));
   let transactions = 0;
   const transaction: Database["transaction"] = (work) => {

@@ -1,4 +1,4 @@
-/** Many who read the same output ask the database once, and nobody misses what came while others were asking. */
+/** Tests of the log reader: readers of the same output share one query, and none of them misses new output. */
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import type { Infra } from "../../src/infra.ts";
 import { followLog } from "../../src/logs/follow.ts";
@@ -22,7 +22,7 @@ beforeEach(async () => {
   attemptId = (await infra.db.prisma.attempt.findFirstOrThrow({ where: { runId } })).id;
 });
 
-/** A reader on a database that counts what it has answered, and signals that the test sends. */
+/** A reader whose queries are counted, and whose signals the test sends. */
 function countingReader(): { reader: LogReader; queries: string[]; signal: () => void } {
   const queries: string[] = [];
   const counted = async <T>(name: string, answer: PromiseLike<T>): Promise<T> => {
@@ -57,7 +57,7 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
   };
 }
 
-it("asks once for all who stand at the same place", async () => {
+it("queries once for all readers at the same position", async () => {
   const { reader, queries } = countingReader();
   const texts = await Promise.all(Array.from({ length: FOLLOWERS }, () => reader.text(attemptId, 0, false)));
   expect(new Set(texts)).toEqual(new Set([{ text: "done\n", position: 5 }]));
@@ -67,7 +67,7 @@ it("asks once for all who stand at the same place", async () => {
   expect(queries).toHaveLength(3);
 });
 
-it("asks anew once something has changed", async () => {
+it("queries again after a change", async () => {
   const { reader, queries, signal } = countingReader();
   const unwatch = reader.watch(runId, () => undefined);
   const early = reader.text(attemptId, 5, false);
@@ -83,7 +83,7 @@ it("wakes all followers together", async () => {
   const followers = Array.from({ length: FOLLOWERS }, () => followLog(reader, runId, part, RUNNING));
   const next = () => Promise.all(followers.map(async (one) => (await one.next()).value));
   expect(new Set((await next()).map((step) => step?.kind))).toEqual(new Set(["output"]));
-  // Each has read to the end, and waits.
+  // Each follower has read to the end and waits.
   const idle = next();
   await expect.poll(() => queries.length).toBe(3);
   await infra.db.prisma.attemptLog.create({ data: { attemptId, position: 5, bytes: Buffer.from("more\n") } });
@@ -91,12 +91,12 @@ it("wakes all followers together", async () => {
   expect(new Set((await idle).map((step) => step?.kind))).toEqual(new Set(["idle"]));
   const more = await next();
   expect(more.filter((step) => step?.kind === "output" && step.text === "more\n")).toHaveLength(FOLLOWERS);
-  // progress, text, text at the end; then the same two for what came.
+  // The queries: progress, text, text at the end; then progress and text for the new output.
   expect(queries.length).toBeLessThanOrEqual(3 + 2 + 2);
   for (const one of followers) await one.return(undefined);
 });
 
-it("ends for all who follow when the service stops, without a second's delay", async () => {
+it("ends all followers when the service stops, without waiting for the next poll", async () => {
   vi.useFakeTimers({ toFake: ["setInterval"] });
   using _real = { [Symbol.dispose]: () => void vi.useRealTimers() };
   const closing = new AbortController();

@@ -1,4 +1,4 @@
-/** What readers see of webhook URLs, headers and variables. */
+/** Tests of what readers see of webhook URLs, headers and variables. */
 import { expect, it } from "vitest";
 import { maskDefinition, maskUrl } from "../../../src/access/rules/masks.ts";
 import { jobDefinition } from "../../support/job.ts";
@@ -11,7 +11,7 @@ it.each([
   ["https://example.org", "https://example.org"],
   ["https://example.org/", "https://example.org/"],
   ["secret:slack", "secret:slack"],
-])("%s is shown as %s", (url, shown) => {
+])("shows %s as %s", (url, shown) => {
   expect(maskUrl(url)).toBe(shown);
 });
 

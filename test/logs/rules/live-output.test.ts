@@ -1,4 +1,4 @@
-/** What is written of a growing output while it grows, with writes that fail in both ways, against the whole of it. */
+/** Tests of the live writes of a growing output, with failed and unconfirmed writes, against the complete output. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -17,19 +17,19 @@ import {
   type Span,
 } from "../../../src/logs/rules/output.ts";
 
-/** A command that prints so much, and how the write after that goes; lost: done, and nobody learns of it. */
+/** How many bytes a command prints, and the result of the write after that; lost: done, but not confirmed. */
 interface Round {
   printed: number;
   write: "done" | "failed" | "lost" | "none";
 }
 
-/** Bytes that tell their position apart. */
+/** Bytes whose values depend on their position. */
 const byteAt = (position: number) => (position * 31 + (position >> 8)) & 0xff;
 const bytesOf = ({ from, to }: Span) => Uint8Array.from({ length: to - from }, (_, i) => byteAt(from + i));
 const read = (span: Span): OutputPiece => ({ position: span.from, bytes: bytesOf(span) });
 const length = ({ from, to }: Span) => to - from;
 
-/** What the table holds: length of the piece at each position. */
+/** The content of the table: the length of the piece at each position. */
 type Stored = Map<number, number>;
 
 function play(limitBytes: number, rounds: readonly Round[]) {
@@ -39,7 +39,7 @@ function play(limitBytes: number, rounds: readonly Round[]) {
   let total = 0;
   for (const { printed, write } of rounds) {
     total += printed;
-    // A write of which nobody knows is done again before any other.
+    // An unconfirmed write is repeated before any other.
     const repeated = unsure;
     const step = unsure ?? nextWrite(live, total, limitBytes);
     if (write === "none") continue;
@@ -52,7 +52,7 @@ function play(limitBytes: number, rounds: readonly Round[]) {
     if (write !== "failed") {
       for (const position of step.dropped) stored.delete(position);
       for (const span of step.spans) stored.set(span.from, length(span));
-      // Nothing appears before what a follower may have read already.
+      // No new bytes appear before a position that a follower may have read already.
       const ends = step.spans.map(({ to }) => to);
       expect(ends.every((to) => to > before || repeated !== undefined)).toBe(true);
     }
@@ -71,7 +71,7 @@ describe("nextWrite", () => {
     { limit: 16, most: 12 },
     { limit: 20_000, most: 9_000 },
     { limit: 4 * 1_048_576, most: 1_500_000 },
-  ])("leads to exactly the head and the end of any output, limit $limit", ({ limit, most }) => {
+  ])("stores exactly the head and the end of any output with a limit of $limit", ({ limit, most }) => {
     fc.assert(
       fc.property(roundsOf(most), (rounds) => {
         const { stored, live, unsure, total } = play(limit, rounds);
@@ -99,7 +99,7 @@ describe("nextWrite", () => {
     );
   });
 
-  it("hands on the very bytes", () => {
+  it("stores the exact bytes", () => {
     const { live, total } = play(16, [
       { printed: 10, write: "done" },
       { printed: 3, write: "none" },
@@ -112,13 +112,13 @@ describe("nextWrite", () => {
     }
   });
 
-  it("lets small pieces grow, so that a command that prints a byte at a time makes few rows", () => {
+  it("extends small pieces, so that a command that prints single bytes makes few rows", () => {
     const rounds = Array.from({ length: 9_000 }, (): Round => ({ printed: 1, write: "done" }));
     const { stored } = play(1_048_576, rounds);
     expect(stored.size).toBe(2);
   });
 
-  it("skips what comes faster than it may write, and keeps the newest", () => {
+  it("skips output that arrives faster than it may write, and keeps the newest", () => {
     const limit = 8 * 1_048_576;
     const head = limit / 2;
     const filled = Array.from(
@@ -133,7 +133,7 @@ describe("nextWrite", () => {
     );
   });
 
-  it("leaves the same pieces when a write is lost and done again, however much is printed meanwhile", () => {
+  it("stores the same pieces when an unconfirmed write is repeated, however much is printed meanwhile", () => {
     const limit = 4 * 1_048_576;
     const filled = Array.from({ length: 4 }, (): Round => ({ printed: MAX_WRITE_BYTES, write: "done" }));
     const after = (...rounds: Round[]) => play(limit, [...filled, ...rounds]);
@@ -144,7 +144,7 @@ describe("nextWrite", () => {
     expect(again.stored).toEqual(lost.stored);
   });
 
-  it("does not trust a piece that an unsure write may have replaced", () => {
+  it("does not rely on a piece that an unconfirmed write may have replaced", () => {
     const { live, unsure, total } = play(1_000, [
       { printed: 100, write: "done" },
       { printed: 100, write: "lost" },
@@ -154,7 +154,7 @@ describe("nextWrite", () => {
     expect(missing).toEqual([read({ from: 0, to: 200 })]);
   });
 
-  it("drops what has left the end that is kept", () => {
+  it("drops pieces that no longer belong to the kept end", () => {
     const { stored, live } = play(20_000, [
       { printed: 10_000, write: "done" },
       { printed: 9_000, write: "done" },

@@ -1,4 +1,4 @@
-/** Pieces of an output as text, and the gaps between them. */
+/** Tests of rendering the pieces of an output and the gaps between them. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -12,7 +12,7 @@ import {
 const piece = (position: number, text: string) => ({ position, bytes: Buffer.from(text) });
 
 describe("renderOutput", () => {
-  it("joins pieces that touch, also within a character", () => {
+  it("joins adjacent pieces, also within a character", () => {
     const euro = Buffer.from("€");
     const pieces = [
       { position: 0, bytes: euro.subarray(0, 1) },
@@ -22,7 +22,7 @@ describe("renderOutput", () => {
     expect(renderOutput(pieces)).toEqual({ text: "€!", omittedBytes: 0 });
   });
 
-  it("says where bytes were cut out, and how many in all", () => {
+  it("marks where bytes were cut out, and returns how many", () => {
     expect(renderOutput([piece(0, "ab"), piece(5, "c"), piece(7, "d")])).toEqual({
       text: "ab\n... 3 bytes omitted ...\nc\n... 1 bytes omitted ...\nd",
       omittedBytes: 4,
@@ -30,13 +30,13 @@ describe("renderOutput", () => {
     expect(renderOutput([piece(2, "x")])).toEqual({ text: "\n... 2 bytes omitted ...\nx", omittedBytes: 2 });
   });
 
-  it("is empty without pieces", () => {
+  it("returns an empty text without pieces", () => {
     expect(renderOutput([])).toEqual({ text: "", omittedBytes: 0 });
   });
 });
 
 describe("stretches", () => {
-  it("shows no byte twice, and none before the position", () => {
+  it("returns no byte twice, and none before the position", () => {
     const found = stretches([piece(0, "abcdef"), piece(4, "efgh"), piece(10, "k")], 3);
     expect(found.map(({ gap, bytes }) => [gap, Buffer.from(bytes).toString()])).toEqual([
       [0, "defgh"],
@@ -74,13 +74,13 @@ describe("keptSpans", () => {
         { from: 6, to: 9 },
       ],
     ],
-  ])("of %i bytes with a limit of %i", (totalBytes, limitBytes, spans) => {
+  ])("returns the kept spans of %i bytes with a limit of %i", (totalBytes, limitBytes, spans) => {
     expect(keptSpans(totalBytes, limitBytes)).toEqual(spans);
   });
 });
 
 describe("missingSpans", () => {
-  it("is what a set of positions would say", () => {
+  it("equals the difference of the sets of positions", () => {
     const spans = fc
       .uniqueArray(fc.nat(40), { maxLength: 8 })
       .map((edges) => edges.toSorted((a, b) => a - b))
