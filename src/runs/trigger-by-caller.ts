@@ -140,7 +140,7 @@ function fingerprintOf({ job, triggeredBy, env = {}, events }: CallerTrigger): s
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
-/** How long a key is valid: DESIGN 5. */
+/** How long a key is valid, in ms. */
 const KEY_TTL_MS = 24 * 3_600_000;
 
 /** Locks a key until the transaction ends, and returns its run and fingerprint. */

@@ -63,7 +63,7 @@ export interface SettledEvent {
 }
 
 /**
- * The whole settlement of one attempt, by the table of DESIGN 3.
+ * The whole settlement of one attempt, by the table in docs/events.md.
  * @param random a number in [0, 1) that chooses the jitter of the retry delay
  */
 export function settle(input: {

@@ -42,7 +42,7 @@ export function isFinal(state: RunState): boolean {
   return RUN_TRANSITIONS[state].length === 0;
 }
 
-/** How an attempt ended, with its status: an exit code, 128+n for signal n, 124, 126, 127 or -1 (DESIGN 3). */
+/** How an attempt ended, with its status: an exit code, 128+n for signal n, 124, 126, 127 or -1 (docs/events.md). */
 export type AttemptOutcome =
   | { state: "succeeded"; status: 0 }
   | { state: "failed"; status: number }
