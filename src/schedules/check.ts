@@ -1,18 +1,18 @@
-/** Checks the references of a save: jobs, secrets, and cycles of triggers. */
+/** Checks the documents of a save: the jobs and secrets that they refer to, and cycles of triggers. */
 import { invalidDocument } from "../errors.ts";
 import { liveJobIds } from "../jobs/find.ts";
 import { type EventAction, type JobDefinition, secretOfTarget } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 
-/** A part of a document that refers to jobs and secrets; `path` is its place, such as `jobs.coffee.` */
+/** A part of a document that can refer to jobs and secrets. Its `path` is a prefix such as `jobs.coffee.` */
 export interface DocumentPart {
   path: string;
   actions: readonly EventAction[];
   secretEnv?: Readonly<Record<string, string>>;
 }
 
-/** Ids of these jobs and of those that the actions trigger. */
-export async function namedJobs(
+/** Returns the ids of these jobs and of the jobs that the actions trigger. Throws invalid_document for unknown jobs. */
+export async function findReferredJobs(
   tx: Tx,
   jobs: readonly JobDefinition[],
   parts: readonly DocumentPart[],
@@ -27,7 +27,7 @@ export async function namedJobs(
   throw invalidDocument(dangling.map(({ path, target }) => ({ path, message: `there is no job ${target}` })));
 }
 
-/** The names of secrets in a part of a document, with their places. */
+/** The secrets that a part of a document refers to, with the paths of the references. */
 export function secretReferences({
   path,
   actions,
@@ -50,7 +50,7 @@ function actionsWithPaths(path: string, actions: readonly EventAction[]): (Event
   return [...lists].flatMap(([list, own]) => own.map((one, index) => ({ ...one, path: `${list}.${index}` })));
 }
 
-/** Throws invalid_document when there is a cycle. */
+/** Throws invalid_document, with the names along the cycle, when there is a cycle. */
 export function refuseCycle(cycle: readonly string[] | undefined): void {
   if (cycle === undefined) return;
   const message =
@@ -59,8 +59,8 @@ export function refuseCycle(cycle: readonly string[] | undefined): void {
   throw invalidDocument([{ path: "trigger_job", message }]);
 }
 
-/** The jobs and schedules, such as `job coffee`, that trigger these jobs. */
-export async function whoTriggers(
+/** The owners of actions that trigger these jobs, such as `job coffee` or `schedule default`. */
+export async function findTriggerOwners(
   tx: Tx,
   jobIds: readonly string[],
 ): Promise<{ jobId: string; by: string }[]> {
@@ -73,15 +73,15 @@ export async function whoTriggers(
     ORDER BY "jobId", by`;
 }
 
-/** One edge of the graph of triggers; an action of a schedule makes one for each of its jobs. */
+/** An edge of the graph of triggers. An action of a schedule adds an edge for each of its jobs. */
 export interface TriggerEdge {
   job: string;
   target: string;
 }
 
 /**
- * The edges between live jobs that may not form a cycle. Jobs with allow_cycle are left out, and an action of a
- * schedule makes no edge from its target to itself.
+ * The edges between live jobs that must not form a cycle. Leaves out jobs with allow_cycle. An action of a schedule
+ * adds no edge from its target to itself.
  */
 export async function checkedEdges(tx: Tx): Promise<TriggerEdge[]> {
   return tx.$queryRaw<TriggerEdge[]>`

@@ -6,7 +6,7 @@ import { type Pause, requireJob, type StoredJob } from "../jobs/find.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
 import { save } from "./save.ts";
 
-/** Pauses a job, or resumes it with null; the scheduler counts its slots from `now` on. */
+/** Stores the pause of a job, or null to resume it. The slots of the job then count from `now` on. */
 async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date): Promise<void> {
   await tx.job.update({
     where: { id: jobId },
@@ -19,7 +19,7 @@ async function writePause(tx: Tx, jobId: string, pause: Pause | null, now: Date)
   });
 }
 
-/** Pauses a job; a job that is already paused stays as it is. Throws job_not_found. */
+/** Pauses a job. Leaves a job that is already paused unchanged. Throws job_not_found. */
 export async function pauseJob(
   infra: Infra,
   caller: Caller,
@@ -36,7 +36,7 @@ export async function pauseJob(
   });
 }
 
-/** Resumes a job: it has cron slots again from now on. Throws job_not_found. */
+/** Resumes a job, which then has cron slots again. Throws job_not_found. */
 export async function resumeJob(infra: Infra, caller: Caller, name: string): Promise<StoredJob> {
   return save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);

@@ -1,4 +1,4 @@
-/** Reads jobs, their revisions and schedules; only admins see values that may be secret. */
+/** Reads jobs, their revisions and schedules, and hides values that may be secret from all but admins. */
 import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
 import { CarillonError } from "../errors.ts";
@@ -20,17 +20,17 @@ export interface ScheduleState {
   jobs: StoredJob[];
 }
 
-/** Throws job_not_found. */
+/** Reads the live job with this name. Throws job_not_found. */
 export async function readJob(db: Database, caller: Caller, name: string): Promise<StoredJob> {
   const job = await findJob(db.prisma, name);
   if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
-  return shown(caller, job);
+  return maskFor(caller, job);
 }
 
-/** Jobs by name. */
+/** A page of jobs, in the order of their names. */
 export async function readJobs(db: Database, caller: Caller, page: Page): Promise<StoredJob[]> {
   const jobs = await findJobs(db.prisma, {}, page);
-  return jobs.map((job) => shown(caller, job));
+  return jobs.map((job) => maskFor(caller, job));
 }
 
 /** The revisions of a job, newest first. Throws job_not_found. */
@@ -42,10 +42,10 @@ export async function readRevisions(
 ): Promise<StoredRevision[]> {
   const { id } = await readJob(db, caller, name);
   const revisions = await findRevisions(db.prisma, { id, name }, page);
-  return revisions.map((revision) => shown(caller, revision));
+  return revisions.map((revision) => maskFor(caller, revision));
 }
 
-/** Throws job_not_found, revision_not_found. */
+/** Reads one revision of a job. Throws job_not_found, revision_not_found. */
 export async function readRevision(
   db: Database,
   caller: Caller,
@@ -57,31 +57,31 @@ export async function readRevision(
   throw new CarillonError("revision_not_found", `job ${name} has no revision ${number}`);
 }
 
-/** Schedules by name. */
+/** A page of schedules, in the order of their names. */
 export async function readSchedules(db: Database, caller: Caller, page: Page): Promise<ListedSchedule[]> {
   const schedules = await findSchedules(db.prisma, page);
-  return schedules.map((schedule) => shownSchedule(caller, schedule));
+  return schedules.map((schedule) => maskScheduleFor(caller, schedule));
 }
 
-/** Throws schedule_not_found. */
+/** Reads a schedule with its live jobs. Throws schedule_not_found. */
 export async function readSchedule(db: Database, caller: Caller, name: string): Promise<ScheduleState> {
   const state = await findScheduleState(db.prisma, name);
   if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
   const { schedule, jobs } = state;
-  return { schedule: shownSchedule(caller, schedule), jobs: jobs.map((job) => shown(caller, job)) };
+  return { schedule: maskScheduleFor(caller, schedule), jobs: jobs.map((job) => maskFor(caller, job)) };
 }
 
-function shown<Said extends { definition: JobDefinition }>(caller: Caller, said: Said): Said {
-  if (allows(caller, "admin")) return said;
-  return { ...said, definition: maskDefinition(said.definition) };
+function maskFor<Row extends { definition: JobDefinition }>(caller: Caller, row: Row): Row {
+  if (allows(caller, "admin")) return row;
+  return { ...row, definition: maskDefinition(row.definition) };
 }
 
-function shownSchedule<Schedule extends StoredSchedule>(caller: Caller, schedule: Schedule): Schedule {
+function maskScheduleFor<Schedule extends StoredSchedule>(caller: Caller, schedule: Schedule): Schedule {
   if (allows(caller, "admin")) return schedule;
   return { ...schedule, actions: maskActions(schedule.actions) };
 }
 
-/** The schedule of this name, its jobs by name. */
+/** The schedule with this name, and its live jobs in the order of their names. */
 export async function findScheduleState(tx: Tx, name: string): Promise<ScheduleState | undefined> {
   const schedule = await findSchedule(tx, name);
   return schedule && { schedule, jobs: await findJobs(tx, { scheduleId: schedule.id }) };

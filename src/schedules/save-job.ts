@@ -12,13 +12,13 @@ import type { Queue } from "../queue/queue.ts";
 import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule } from "./schedule-rows.ts";
 
-/** A job after and before a save; `before` is undefined for a new job. */
+/** A job before and after a save; `before` is undefined for a new job. */
 export interface SavedJob {
   before: StoredJob | undefined;
   job: StoredJob;
 }
 
-/** Saves a new job. Throws job_exists, invalid_document. */
+/** Creates a job. Throws job_exists, invalid_document. */
 export async function createJob(infra: Infra, caller: Caller, job: JobDefinition): Promise<StoredJob> {
   return save(infra, {}, async (tx) => {
     if (await findJob(tx, job.name)) {
@@ -31,7 +31,7 @@ export async function createJob(infra: Infra, caller: Caller, job: JobDefinition
   });
 }
 
-/** Saves a job, new or not. Throws invalid_document. */
+/** Creates or replaces a job. Throws invalid_document. */
 export async function putJob(
   infra: Infra,
   caller: Caller,
@@ -44,7 +44,7 @@ export async function putJob(
   });
 }
 
-/** Saves the result of `edit` on a job. Throws job_not_found, invalid_document, and the errors of `edit`. */
+/** Replaces a job by the result of `edit`. Throws job_not_found, invalid_document, and the errors of `edit`. */
 export async function editJob(
   infra: Infra,
   caller: Caller,
@@ -58,7 +58,7 @@ export async function editJob(
   });
 }
 
-/** Hides a job and cancels its waiting runs. Throws job_not_found, job_in_use. */
+/** Deletes a job: hides it, and cancels its waiting runs. Throws job_not_found, job_in_use. */
 export async function deleteJob(infra: Infra, caller: Caller, name: string): Promise<void> {
   await save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);
@@ -80,8 +80,8 @@ async function saveJob(
   const now = await databaseNow(tx);
   if (before !== undefined) await lockJobsExclusively(tx, [before.id]);
   const { id: scheduleId } = await ensureSchedule(tx, schedule, now);
-  const saving = { scheduleId, jobs: [definition], before: new Map(before && [[name, before]]), now };
-  await saveJobs(queue, tx, saving, [{ path: "", ...definition }]);
+  const jobSave = { scheduleId, jobs: [definition], before: new Map(before && [[name, before]]), now };
+  await saveJobs(queue, tx, jobSave, [{ path: "", ...definition }]);
   const job = await requireJob(tx, name);
   const changes =
     before === undefined

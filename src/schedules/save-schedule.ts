@@ -1,4 +1,4 @@
-/** Saves, changes and deletes whole schedules, all or nothing. */
+/** Saves, changes and deletes whole schedules, each in one transaction. */
 import { isDeepStrictEqual } from "node:util";
 import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
@@ -15,13 +15,16 @@ import { deleteJobs, type SaveOptions, save, saveJobs } from "./save.ts";
 import { ensureSchedule, hideSchedule, scheduleOf, writeSchedule } from "./schedule-rows.ts";
 import { markDeleted } from "./write-revisions.ts";
 
-/** A schedule before and after a save; `after` has its jobs in the order of the document. */
+/** A schedule before and after a save. The jobs of `after` are in the order of the document. */
 export interface SavedSchedule {
   before: ScheduleState | undefined;
   after: ScheduleState;
 }
 
-/** Makes the database equal to the document. Throws invalid_document, job_exists, job_in_use. */
+/**
+ * Saves a schedule: creates, updates and deletes its jobs to match the document. Throws invalid_document, job_exists,
+ * job_in_use.
+ */
 export async function putSchedule(
   infra: Infra,
   caller: Caller,
@@ -30,13 +33,13 @@ export async function putSchedule(
 ): Promise<SavedSchedule> {
   return save(infra, options, async (tx) => {
     const before = await findScheduleState(tx, schedule.name);
-    const after = await writeWhole(infra.queue, tx, schedule, before?.jobs ?? []);
+    const after = await writeScheduleAndJobs(infra.queue, tx, schedule, before?.jobs ?? []);
     await auditSave(tx, caller, before, after);
     return { before, after };
   });
 }
 
-/** Saves the result of `edit` on a schedule. Throws schedule_not_found, and the errors of putSchedule and `edit`. */
+/** Replaces a schedule by the result of `edit`. Throws schedule_not_found, and the errors of putSchedule and `edit`. */
 export async function editSchedule(
   infra: Infra,
   caller: Caller,
@@ -46,7 +49,7 @@ export async function editSchedule(
 ): Promise<SavedSchedule> {
   return save(infra, options, async (tx) => {
     const before = await requireSchedule(tx, name);
-    const after = await writeWhole(infra.queue, tx, edit(before), before.jobs);
+    const after = await writeScheduleAndJobs(infra.queue, tx, edit(before), before.jobs);
     await auditSave(tx, caller, before, after);
     return { before, after };
   });
@@ -88,8 +91,8 @@ async function auditSave(
 /** The settings of a schedule that does not exist. */
 const NO_SETTINGS = { tzLocation: null, logRetentionMs: null, actions: [] };
 
-/** Makes a schedule equal to the document; `jobs` are its present ones. */
-async function writeWhole(
+/** Makes a schedule and its jobs match the document; `jobs` are its current jobs. */
+async function writeScheduleAndJobs(
   queue: Queue,
   tx: Tx,
   schedule: ScheduleDefinition,
@@ -108,7 +111,7 @@ async function writeWhole(
     { path: "", actions: schedule.actions },
     ...schedule.jobs.map((job) => ({ path: `jobs.${job.name}.`, ...job })),
   ]);
-  if (!(await says(tx, id, schedule))) await writeSchedule(tx, id, { ...schedule, now }, ids);
+  if (!(await hasSettings(tx, id, schedule))) await writeSchedule(tx, id, { ...schedule, now }, ids);
   await deleteJobs(queue, tx, removed, now);
   return stateOf(tx, id, schedule);
 }
@@ -116,22 +119,22 @@ async function writeWhole(
 const idsOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.id);
 const namesOf = (jobs: readonly StoredJob[]) => jobs.map((job) => job.definition.name);
 
-/** Whether the settings of a schedule are unchanged: then it is not written, and its slots are counted on. */
-async function says(tx: Tx, id: string, said: ScheduleDefinition): Promise<boolean> {
+/** Whether a schedule has these settings already. It is then not written, so that the slots of its jobs go on. */
+async function hasSettings(tx: Tx, id: string, document: ScheduleDefinition): Promise<boolean> {
   const { tzLocation, logRetentionMs, actions } = await scheduleOf(tx, id);
-  const is = { tzLocation, logRetentionMs, actions };
-  return isDeepStrictEqual(is, {
-    tzLocation: said.tzLocation,
-    logRetentionMs: said.logRetentionMs,
-    actions: said.actions,
+  const current = { tzLocation, logRetentionMs, actions };
+  return isDeepStrictEqual(current, {
+    tzLocation: document.tzLocation,
+    logRetentionMs: document.logRetentionMs,
+    actions: document.actions,
   });
 }
 
-async function stateOf(tx: Tx, scheduleId: string, said: ScheduleDefinition): Promise<ScheduleState> {
+async function stateOf(tx: Tx, scheduleId: string, document: ScheduleDefinition): Promise<ScheduleState> {
   const jobs = new Map((await findJobs(tx, { scheduleId })).map((job) => [job.definition.name, job]));
   return {
     schedule: await scheduleOf(tx, scheduleId),
-    jobs: said.jobs.flatMap((job) => jobs.get(job.name) ?? []),
+    jobs: document.jobs.flatMap((job) => jobs.get(job.name) ?? []),
   };
 }
 

@@ -1,4 +1,4 @@
-/** Saves definitions: one writer at a time, and all checks before the commit. */
+/** Saves definitions: only one transaction at a time writes them, and all checks run before it commits. */
 import { isDeepStrictEqual } from "node:util";
 import { requireSecrets } from "../access/secrets.ts";
 import { CarillonError } from "../errors.ts";
@@ -14,15 +14,15 @@ import { releaseWaiting } from "../runs/release.ts";
 import {
   checkedEdges,
   type DocumentPart,
-  namedJobs,
+  findReferredJobs,
+  findTriggerOwners,
   refuseCycle,
   secretReferences,
-  whoTriggers,
 } from "./check.ts";
 import { insertJobs, markDeleted, writeRevisions } from "./write-revisions.ts";
 
 export interface SaveOptions {
-  /** Do everything, return the result, and roll back. */
+  /** Run the save and return its result, but roll it back. */
   dryRun?: boolean | undefined;
 }
 
@@ -36,7 +36,7 @@ class DryRunResult extends Error {
   }
 }
 
-/** Runs a transaction that no other writer of definitions overlaps. Throws invalid_document for a cycle of triggers. */
+/** Runs a transaction that no other save of definitions overlaps. Throws invalid_document for a cycle of triggers. */
 export async function save<T>(
   infra: Infra,
   { dryRun = false }: SaveOptions,
@@ -56,7 +56,7 @@ export async function save<T>(
   }
 }
 
-/** Jobs name pools without a queue, which cannot be created while the transaction is open. */
+/** Jobs use pools that have no queue yet. Queues cannot be created while the transaction is open. */
 class MissingPools extends Error {
   readonly pools: readonly string[];
 
@@ -76,7 +76,7 @@ async function transactionWithPools<T>(infra: Infra, work: (tx: Tx) => Promise<T
   }
 }
 
-/** The jobs of one schedule to save, and their present versions by name. */
+/** The jobs of one schedule to save; `before` holds the current versions by name. */
 export interface JobSave {
   scheduleId: string;
   jobs: readonly JobDefinition[];
@@ -85,23 +85,23 @@ export interface JobSave {
 }
 
 /**
- * Writes a new revision of each job that has changed. Call this with the present jobs locked. Returns the ids of the
- * jobs and of all jobs that their actions trigger. Throws invalid_document when an action names no job.
+ * Writes a new revision of each job that has changed. Lock the existing jobs before the call. Returns the ids of the
+ * jobs and of all jobs that their actions trigger. Throws invalid_document when a job or secret does not exist.
  */
 export async function saveJobs(
   queue: Queue,
   tx: Tx,
-  saving: JobSave,
+  jobSave: JobSave,
   parts: readonly DocumentPart[],
 ): Promise<Map<string, string>> {
-  const { scheduleId, jobs, before, now } = saving;
+  const { scheduleId, jobs, before, now } = jobSave;
   const unopened = jobs.flatMap(({ pool }) => (queue.hasPool(pool) ? [] : [pool]));
   if (unopened.length > 0) throw new MissingPools(unopened);
   const missing = jobs.flatMap(({ name }) => (before.has(name) ? [] : [name]));
-  // First, so that new jobs can name each other.
   await requireSecrets(tx, parts.flatMap(secretReferences));
+  // New jobs are inserted first, so that they can refer to each other.
   await insertJobs(tx, scheduleId, missing, now);
-  const ids = await namedJobs(tx, jobs, parts);
+  const ids = await findReferredJobs(tx, jobs, parts);
   const changed = jobs.filter((job) => !isSame(before.get(job.name), job, scheduleId));
   const revisions = changed.map((definition) => ({
     jobId: required(ids, definition.name),
@@ -129,17 +129,20 @@ function required(ids: ReadonlyMap<string, string>, name: string): string {
   return id;
 }
 
-/** Hides jobs and cancels their waiting runs. Throws job_in_use when another job or schedule triggers one of them. */
+/**
+ * Deletes jobs: hides them, and cancels their waiting runs. Throws job_in_use when another job or schedule triggers one
+ * of them.
+ */
 export async function deleteJobs(queue: Queue, tx: Tx, jobs: readonly StoredJob[], now: Date): Promise<void> {
   const ids = jobs.map((job) => job.id);
   await markDeleted(tx, ids, now);
-  const users = Map.groupBy(await whoTriggers(tx, ids), ({ jobId }) => jobId);
+  const users = Map.groupBy(await findTriggerOwners(tx, ids), ({ jobId }) => jobId);
   for (const { id, definition } of jobs) {
     const by = users.get(id)?.map((user) => user.by);
     if (by === undefined) continue;
     throw new CarillonError(
       "job_in_use",
-      `${definition.name} is triggered by ${by.join(", ")}: change that first`,
+      `${definition.name} is triggered by ${by.join(", ")}: remove that action first`,
     );
   }
   await cancelRunsOfJobs(queue, tx, ids);

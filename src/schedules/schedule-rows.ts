@@ -25,10 +25,10 @@ const SCHEDULE_ROWS = {
   _count: { select: { jobs: { where: { deletedAt: null } } } },
 } as const;
 
-// The row outlives the schedule, since the runs of deleted jobs refer to it. `default` is never deleted.
+// Deletion only hides the row, since the runs of deleted jobs still need it. `default` is never deleted.
 const LIVE = { deletedAt: null };
 
-/** The schedules, by name. */
+/** A page of schedules, in the order of their names. */
 export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[]> {
   const rows = await tx.schedule.findMany({
     where: { ...LIVE, ...(page.after === undefined ? {} : { name: { gt: page.after } }) },
@@ -39,18 +39,18 @@ export async function findSchedules(tx: Tx, page: Page): Promise<ListedSchedule[
   return rows.map(storedSchedule);
 }
 
-/** The schedule of this name. */
+/** The schedule with this name. */
 export async function findSchedule(tx: Tx, name: string): Promise<StoredSchedule | undefined> {
   const row = await tx.schedule.findFirst({ where: { ...LIVE, name }, include: SCHEDULE_ROWS });
   return row === null ? undefined : storedSchedule(row);
 }
 
-/** The schedule of this id. */
+/** The schedule with this id. */
 export async function scheduleOf(tx: Tx, id: string): Promise<StoredSchedule> {
   return storedSchedule(await tx.schedule.findUniqueOrThrow({ where: { id }, include: SCHEDULE_ROWS }));
 }
 
-/** Creates the schedule if it does not exist; a deleted one comes back empty. */
+/** Creates the schedule if it does not exist. A deleted schedule is restored, without its settings and actions. */
 export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{ id: string }> {
   await tx.schedule.updateMany({
     where: { name, deletedAt: { not: null } },
@@ -59,10 +59,10 @@ export async function ensureSchedule(tx: Tx, name: string, now: Date): Promise<{
   return tx.schedule.upsert({ where: { name }, create: { name }, update: {}, select: { id: true } });
 }
 
-/** Hides a schedule and deletes its actions; its retention stays for its history. `default` is emptied instead. */
+/** Hides a schedule and deletes its actions. Keeps its retention, for its history. Empties `default` instead. */
 export async function hideSchedule(tx: Tx, { id, name }: StoredSchedule, now: Date): Promise<void> {
-  const gone = name === DEFAULT_SCHEDULE ? { tzLocation: null, logRetentionMs: null } : { deletedAt: now };
-  await tx.schedule.update({ where: { id }, data: { ...gone, updatedAt: now } });
+  const data = name === DEFAULT_SCHEDULE ? { tzLocation: null, logRetentionMs: null } : { deletedAt: now };
+  await tx.schedule.update({ where: { id }, data: { ...data, updatedAt: now } });
   await tx.eventAction.deleteMany({ where: { scheduleId: id } });
 }
 
@@ -70,16 +70,20 @@ export async function hideSchedule(tx: Tx, { id, name }: StoredSchedule, now: Da
 export async function writeSchedule(
   tx: Tx,
   id: string,
-  said: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
+  settings: Pick<ScheduleDefinition, "tzLocation" | "logRetentionMs" | "actions"> & { now: Date },
   jobIds: ReadonlyMap<string, string>,
 ): Promise<void> {
   await tx.schedule.update({
     where: { id },
-    data: { tzLocation: said.tzLocation, logRetentionMs: said.logRetentionMs, updatedAt: said.now },
+    data: {
+      tzLocation: settings.tzLocation,
+      logRetentionMs: settings.logRetentionMs,
+      updatedAt: settings.now,
+    },
   });
   await tx.eventAction.deleteMany({ where: { scheduleId: id } });
   await tx.eventAction.createMany({
-    data: actionRows(said.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
+    data: actionRows(settings.actions, jobIds).map((row) => ({ ...row, scheduleId: id })),
   });
 }
 

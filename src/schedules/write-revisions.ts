@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { actionOptions, type EventAction, type JobDefinition } from "../jobs/rules/definition.ts";
 import type { Tx } from "../postgres/client.ts";
 
-/** Inserts new jobs, which get their first revision in the same transaction. */
+/** Inserts new jobs. The same transaction must write their first revisions. */
 export async function insertJobs(
   tx: Tx,
   scheduleId: string,
@@ -22,7 +22,7 @@ export interface NextRevision {
   definition: JobDefinition;
 }
 
-/** Writes revisions of jobs and makes them current; the number of statements does not depend on the number of jobs. */
+/** Writes revisions and makes them current. The number of statements does not depend on the number of jobs. */
 export async function writeRevisions(
   tx: Tx,
   scheduleId: string,
@@ -55,7 +55,7 @@ export async function markDeleted(tx: Tx, jobIds: readonly string[], now: Date):
   await tx.job.updateMany({ where: { id: { in: [...jobIds] } }, data: { deletedAt: now, updatedAt: now } });
 }
 
-/** Rows of actions, without the key of their owner. */
+/** The rows of actions, without the id of the job or schedule that owns them. */
 export function actionRows(actions: readonly EventAction[], jobIds: ReadonlyMap<string, string>) {
   return actions.map((one, position) => {
     const { event, action, target } = one;

@@ -101,7 +101,10 @@ describe.concurrent("a limit", { timeout: 120_000 }, () => {
       const runs = await eightTimes(before.client, `skip${limit}`);
       const [skipped, going] = [runs.filter(isSkipped), runs.filter((run) => !isSkipped(run))];
       expect(skipped).toHaveLength(EIGHT.length - limit);
-      expect(skipped[0]).toMatchObject({ status: null, reason: expect.stringContaining(`its limit of ${limit} active`) });
+      expect(skipped[0]).toMatchObject({
+        status: null,
+        reason: expect.stringContaining(`its limit of ${limit} active`),
+      });
       held.push(...going);
       const started = async () => (await readWitness(folder, `w${limit}`)).started.length;
       await expect.poll(started, { timeout: 20_000 }).toBe(limit);
