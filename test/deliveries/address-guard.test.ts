@@ -22,9 +22,9 @@ describe("checkUrl", () => {
     ["unix:/run/docker.sock", "unix: is neither http: nor https:"],
     ["https://user:secret@example.org/", "the URL must not contain credentials; send a header instead"],
     ["https://93.184.215.14@127.0.0.1/", "the URL must not contain credentials; send a header instead"],
-  ])("%s: %s", (url, reason) => expect(closed.checkUrl(url)).toBe(reason));
+  ])("refuses %s with the reason: %s", (url, reason) => expect(closed.checkUrl(url)).toBe(reason));
 
-  it("judges localhost, a name, as its lookup would", () => {
+  it("refuses localhost like the addresses that it resolves to", () => {
     const refusal =
       "localhost (127.0.0.1, ::1) is not a public address; to allow it, add it to WEBHOOK_ALLOW_CIDR";
     expect(closed.checkUrl("http://localhost:3000/hook")).toBe(refusal);
@@ -32,7 +32,7 @@ describe("checkUrl", () => {
   });
 
   it.each(["https://example.org/hook", "http://93.184.215.14:8080/", "https://[2606:2800:21f::1]/"])(
-    "%s may be called",
+    "accepts %s",
     (url) => expect(closed.checkUrl(url)).toBeUndefined(),
   );
 });
@@ -55,9 +55,11 @@ describe("isAllowed", () => {
     "1.1.1.1/32",
     "fe80::1%eth0",
     "2606:4700::1111%1",
-  ])("refuses %j, which is no usual address", (text) => expect(closed.isAllowed(text)).toBe(false));
+  ])("refuses %j, which is not an address in standard notation", (text) =>
+    expect(closed.isAllowed(text)).toBe(false),
+  );
 
-  it("allows the given ranges and nothing else", () => {
+  it("allows only the given ranges", () => {
     const cidr = fc.tuple(fc.ipV4(), fc.integer({ min: 4, max: 32 }));
     // All of 240.0.0.0/4 is refused by default, so an address that passes was allowed by a range.
     const reserved = (ip: string) => ip.replace(/^\d+/, (first) => String(240 + (Number(first) % 15)));
@@ -108,11 +110,11 @@ describe("lookup", () => {
     );
   });
 
-  it("passes the requested family to the resolver, and its failure back", async () => {
+  it("passes the requested family to the resolver, and returns its error", async () => {
     const resolve: Resolve = async (host, options) =>
       Promise.reject(new Error(JSON.stringify({ host, ...options })));
-    const asked = promisify(createAddressGuard([], resolve).lookup)("a.example", { family: 6 });
-    await expect(asked).rejects.toThrow('{"host":"a.example","family":6,"all":true}');
+    const lookup = promisify(createAddressGuard([], resolve).lookup)("a.example", { family: 6 });
+    await expect(lookup).rejects.toThrow('{"host":"a.example","family":6,"all":true}');
   });
 });
 

@@ -72,7 +72,7 @@ function drip(beginning: string, character = "x") {
   };
 }
 
-const says = (text: string | Buffer) => (socket: Socket) => void socket.write(text);
+const sends = (text: string | Buffer) => (socket: Socket) => void socket.write(text);
 const OK = "HTTP/1.1 200 OK\r\n";
 const EARLY_HINTS = "HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n";
 const BOMB = gzipSync(Buffer.alloc(60 * MIB), { level: 9 });
@@ -83,7 +83,7 @@ describe("memory stays bounded", () => {
     ["200 MB with their length", flood(`${OK}content-length: 209715200\r\n\r\n`, X_64K, 3_200)],
     ["200 MB in chunks", flood(`${OK}transfer-encoding: chunked\r\n\r\n`, `10000\r\n${X_64K}\r\n`, 3_200)],
     ["200 MB up to the end of the connection", flood(`${OK}\r\n`, X_64K, 3_200)],
-  ])("of %s some 64 KiB are read", async (_what, receive) => {
+  ])("when a body of %s is read up to about 64 KiB", async (_what, receive) => {
     const { result, written, grownBytes } = await sendTo(receive);
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "x".repeat(2_048) });
     expect(written).toBeLessThan(20 * MIB);
@@ -97,7 +97,7 @@ describe("memory stays bounded", () => {
     ["a reason", flood("HTTP/1.1 200 ", X_64K, 3_200), /Header overflow/],
     ["blank lines", flood("", "\r\n".repeat(32_000), 3_200), /more than 256 KiB without an answer/],
     ["interim answers", flood("", EARLY_HINTS.repeat(2_000), 3_200), /more than 256 KiB without an answer/],
-  ])("a flood of %s is broken off", async (_what, receive, error) => {
+  ])("when a flood of %s is aborted", async (_what, receive, error) => {
     const { result, grownBytes } = await sendTo(receive);
     expect(result).toMatchObject({ outcome: "failed", error: expect.stringMatching(error) });
     expect(grownBytes).toBeLessThan(64 * MIB);
@@ -107,7 +107,7 @@ describe("memory stays bounded", () => {
     ["trailers", "0\r\n", "x: y\r\n".repeat(10_000)],
     ["an extension of a chunk", "1;x=", X_64K],
     ["digits of a chunk's size", "0", "0".repeat(64 * 1024)],
-  ])("so is one of %s, after the status", async (_what, beginning, part) => {
+  ])("when a flood of %s after the status is aborted", async (_what, beginning, part) => {
     const head = `${OK}transfer-encoding: chunked\r\n\r\n${beginning}`;
     const { result, grownBytes } = await sendTo(flood(head, part, 3_200));
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "" });
@@ -115,11 +115,11 @@ describe("memory stays bounded", () => {
   });
 
   it.each(["gzip", "x-gzip", "deflate", "gzip, gzip", "br", "zstd"])(
-    "a bomb in %s is not unpacked",
+    "when a compression bomb in %s is not unpacked",
     async (coding) => {
       const bomb = gzipSync(Buffer.alloc(60 * MIB), { level: 9 });
       const head = `${OK}content-encoding: ${coding}\r\ncontent-length: ${bomb.length}\r\n\r\n`;
-      const { result, grownBytes } = await sendTo(says(Buffer.concat([Buffer.from(head), BOMB])));
+      const { result, grownBytes } = await sendTo(sends(Buffer.concat([Buffer.from(head), BOMB])));
       expect(result).toMatchObject({ outcome: "answered", status: 200 });
       // It is stored as received: the first bytes of a gzip file, the second of which is not UTF-8.
       expect(result).toHaveProperty("response", expect.stringContaining("\x1f\uFFFD\x08"));
@@ -133,15 +133,15 @@ describe("time stays bounded", () => {
     ["nothing", () => {}, {}],
     ["a status line, drop by drop", drip("HTTP/1.1 200 "), {}],
     ["a header, drop by drop", drip(`${OK}x: `), {}],
-    ["half a header block", says(`${OK}x: y\r\n`), {}],
-    ["interim answers, one after the other", drip("", "HTTP/1.1 100 Continue\r\n\r\n"), {}],
+    ["half a header block", sends(`${OK}x: y\r\n`), {}],
+    ["interim responses, one after the other", drip("", "HTTP/1.1 100 Continue\r\n\r\n"), {}],
     ["nothing, where TLS should be", () => {}, { scheme: "https" }],
     [
       "nothing, and it does not read",
       (socket: Socket) => void socket.pause(),
       { body: "x".repeat(20_000_000) },
     ],
-  ])("for a receiver that says %s", async (_what, receive, how) => {
+  ])("for a receiver that sends %s", async (_what, receive, how) => {
     const { result } = await sendTo(receive, { ...how, send: impatient });
     expect(result).toMatchObject({ outcome: "failed", error: OUT_OF_TIME });
     expect(result.durationMs).toBeLessThan(10 * TIMEOUT_MS);
@@ -149,9 +149,9 @@ describe("time stays bounded", () => {
 
   it.each([
     ["a body, drop by drop", drip(`${OK}\r\nx`), "x"],
-    ["half a body", says(`${OK}content-length: 9\r\n\r\nx`), "x"],
-    ["no body of the length it told", says(`${OK}content-length: 9\r\n\r\n`), ""],
-  ])("for one that says %s; its status counts", async (_what, receive, response) => {
+    ["half a body", sends(`${OK}content-length: 9\r\n\r\nx`), "x"],
+    ["no body although it announced one", sends(`${OK}content-length: 9\r\n\r\n`), ""],
+  ])("for a receiver that sends %s after its status, which counts", async (_what, receive, response) => {
     const { result } = await sendTo(receive, { send: impatient });
     const text = expect.stringMatching(new RegExp(`^${response}`));
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: text });
@@ -161,29 +161,29 @@ describe("time stays bounded", () => {
 
 describe("an invalid answer", () => {
   it.each([
-    ["another protocol", says("220 mail ESMTP\r\n"), /Parse Error/],
+    ["another protocol", sends("220 mail ESMTP\r\n"), /Parse Error/],
     [
       "a wish to switch protocols",
-      says(`HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n`),
+      sends(`HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n`),
       /switched/,
     ],
-    ["a negative length", says(`${OK}content-length: -1\r\n\r\n`), /Parse Error/],
-    ["two lengths", says(`${OK}content-length: 1\r\ncontent-length: 2\r\n\r\n`), /Parse Error/],
+    ["a negative length", sends(`${OK}content-length: -1\r\n\r\n`), /Parse Error/],
+    ["two lengths", sends(`${OK}content-length: 1\r\ncontent-length: 2\r\n\r\n`), /Parse Error/],
     [
       "a length beside chunks",
-      says(`${OK}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n`),
+      sends(`${OK}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n`),
       /Parse Error/,
     ],
-    ["NUL in a header", says(`${OK}x: a\0b\r\n\r\n`), /Parse Error/],
-    ["zeros", says(Buffer.alloc(100)), /Parse Error/],
-    ["a hang-up", (socket: Socket) => void socket.end(), /socket hang up/],
+    ["NUL in a header", sends(`${OK}x: a\0b\r\n\r\n`), /Parse Error/],
+    ["zeros", sends(Buffer.alloc(100)), /Parse Error/],
+    ["a closed connection", (socket: Socket) => void socket.end(), /socket hang up/],
     ["a reset", (socket: Socket) => void socket.resetAndDestroy(), /ECONNRESET|socket hang up/],
-  ])("%s is a failure", async (_what, receive, error) => {
+  ])("counts %s as a failure", async (_what, receive, error) => {
     const { result } = await sendTo(receive);
     expect(result).toMatchObject({ outcome: "failed", error: expect.stringMatching(error) });
   });
 
-  it("an error from TLS is short and printable, whatever the certificate says", async () => {
+  it("reports a TLS error in short, printable text, whatever the certificate contains", async () => {
     const { result } = await sendTo((socket) => void socket.end("\x15\x03\x03\x00\x02\x02\x28"), {
       scheme: "https",
     });
@@ -197,26 +197,26 @@ describe("an answer", () => {
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "abc" });
   });
 
-  it("that comes before the body was read still counts", async () => {
+  it("that arrives before the request body was read still counts", async () => {
     const early = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
     const { result } = await sendTo((socket) => void socket.end(early), { body: "x".repeat(5_000_000) });
     expect(result).toMatchObject({ outcome: "answered", status: 413, response: "no" });
   });
 
   it("of more than 64 KiB is not read to its end", async () => {
-    const { result } = await sendTo(says(`${OK}content-length: 102400\r\n\r\n${X_64K}x`));
+    const { result } = await sendTo(sends(`${OK}content-length: 102400\r\n\r\n${X_64K}x`));
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "x".repeat(2_048) });
   });
 
-  it("followed by another one is the only one that counts", async () => {
+  it("counts alone when another one follows it", async () => {
     const { result } = await sendTo(
-      says(`${OK}content-length: 1\r\n\r\naHTTP/1.1 500 No\r\ncontent-length: 1\r\n\r\nb`),
+      sends(`${OK}content-length: 1\r\n\r\naHTTP/1.1 500 No\r\ncontent-length: 1\r\n\r\nb`),
     );
     expect(result).toMatchObject({ outcome: "answered", status: 200, response: "a" });
   });
 });
 
-it("Retry-After moves no try of a delivery: neither ten years nor a date, neither less than nothing nor nonsense", async () => {
+it("ignores Retry-After, whether it is years, a date, negative or nonsense", async () => {
   const values = [
     "315360000",
     "9".repeat(400),

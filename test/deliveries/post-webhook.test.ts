@@ -1,4 +1,4 @@
-/** Checks what a receiver gets, and how its answer is recorded. */
+/** Tests of what a receiver gets and how its answer is recorded. */
 import { setGlobalProxyFromEnv } from "node:http";
 import { describe, expect, it } from "vitest";
 import { createAddressGuard } from "../../src/deliveries/address-guard.ts";
@@ -30,7 +30,7 @@ describe("what the receiver gets", () => {
     });
   });
 
-  it("ignores a proxy of the environment", async () => {
+  it("is sent directly, although the environment names a proxy", async () => {
     await using sink = await startSink();
     await using proxy = await startSink();
     const restore = setGlobalProxyFromEnv({ http_proxy: proxy.url() });
@@ -52,7 +52,7 @@ describe("an answer", () => {
     ["a", "é".repeat(2_000), "é".repeat(1_024)],
     ["a cut character left out", `a${"é".repeat(2_000)}`, `a${"é".repeat(1_023)}`],
     ["a cut emoji left out", `abc${"🔔".repeat(600)}`, `abc${"🔔".repeat(511)}`],
-    ["NUL made readable", "a\0b", "a\uFFFDb"],
+    ["NUL replaced", "a\0b", "a\uFFFDb"],
   ])("is kept to 2 KiB: %s", async (_what, body, response) => {
     await using sink = await startSink(answer(200, body));
     expect(await send({ url: sink.url(), body: "{}" })).toMatchObject({ outcome: "answered", response });
@@ -83,25 +83,25 @@ describe("a failure", () => {
   it.each<[string, Handler, string]>([
     ["a receiver that hangs", hang, "no answer within 0.5 s"],
     ["a receiver that hangs up", drop, "socket hang up"],
-  ])("%s", async (_what, handler, error) => {
+  ])("is reported for %s", async (_what, handler, error) => {
     await using sink = await startSink(handler);
     expect(await impatient({ url: sink.url(), body: "{}" })).toMatchObject({ outcome: "failed", error });
   });
 
-  it("a closed port, a name that does not exist, TLS where there is none, a header that cannot be sent", async () => {
-    const gone = await startSink();
-    await gone[Symbol.asyncDispose]();
+  it("is reported for a closed port, an unknown name, a port without TLS and an invalid header", async () => {
+    const closed = await startSink();
+    await closed[Symbol.asyncDispose]();
     await using sink = await startSink();
     const failed = (error: RegExp) => ({ outcome: "failed", error: expect.stringMatching(error) });
     const to = (url: string, headers = {}) => send({ url, headers, body: "{}" });
-    expect(await to(gone.url())).toMatchObject(failed(/ECONNREFUSED/));
+    expect(await to(closed.url())).toMatchObject(failed(/ECONNREFUSED/));
     expect(await to("http://no.such.name.invalid/")).toMatchObject(failed(/no\.such\.name\.invalid/));
     expect(await to(sink.url().replace("http", "https"))).toMatchObject(failed(/^TLS: [a-z ]+$/));
     expect(await to(sink.url(), { "x-a": "b\r\nx-c: d" })).toMatchObject(failed(/Invalid character/));
     expect(sink.received).toEqual([]);
   });
 
-  it("a shutdown in the middle, and one before", async () => {
+  it("is reported for a shutdown during the request, and for one before it", async () => {
     await using sink = await startSink(hang);
     const shutdown = new AbortController();
     const pending = send({ url: sink.url(), body: "{}", signal: shutdown.signal });

@@ -1,4 +1,4 @@
-/** Checks signatures against Standard Webhooks 1.0.0: with its own example, and with an independent receiver. */
+/** Tests of signatures by Standard Webhooks 1.0.0, against its own example and an independent receiver. */
 import { webcrypto } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { UnusableSecret, webhookHeaders } from "../../src/deliveries/signature.ts";
@@ -39,7 +39,7 @@ async function isGenuine(
   return (await Promise.all(checks)).includes(true);
 }
 
-it("gives the signature of the example in the specification", () => {
+it("computes the signature of the specification's example", () => {
   expect(headersOf({ shop: SECRET })).toEqual({
     "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
     "webhook-timestamp": "1614265330",
@@ -47,7 +47,7 @@ it("gives the signature of the example in the specification", () => {
   });
 });
 
-it("sends id and time even without a secret", () => {
+it("sends the id and the time even without a secret", () => {
   expect(headersOf({})).toEqual({ "webhook-id": EXAMPLE.id, "webhook-timestamp": "1614265330" });
 });
 
@@ -87,7 +87,7 @@ describe("a secret", () => {
     ["24 bytes in base64", base64(24)],
     ["64 bytes in base64", base64(64)],
     ["25 bytes in base64 without padding", base64(25).replace(/=+$/, "")],
-  ])("of %s signs", (_what, secret) => {
+  ])("of %s can sign", (_what, secret) => {
     expect(headersOf({ secret })["webhook-signature"]).toMatch(/^v1,.{44}$/);
   });
 
@@ -96,11 +96,11 @@ describe("a secret", () => {
     ["65 bytes of text", "x".repeat(65)],
     ["23 bytes in base64", base64(23)],
     ["65 bytes in base64", base64(65)],
-    ["nothing after its prefix", "whsec_"],
-    ["what is no base64", `whsec_${"x".repeat(31)}!`],
+    ["a prefix alone", "whsec_"],
+    ["invalid base64", `whsec_${"x".repeat(31)}!`],
     ["base64 for URLs", base64(24).replaceAll("+", "-")],
     ["base64 and a line end", `${base64(24)}\n`],
-  ])("of %s does not, and the error keeps it to itself", (_what, secret) => {
+  ])("of %s cannot sign, and the error does not show it", (_what, secret) => {
     const sign = () => headersOf({ good: SECRET, "shop-key": secret });
     expect(sign).toThrow(UnusableSecret);
     expect(sign).toThrow(

@@ -1,4 +1,4 @@
-/** No notation, name, redirect or scheme leads a webhook to an address that is not allowed. */
+/** Tests that no notation, name, redirect or scheme leads a webhook to an address that is not allowed. */
 import type { LookupAddress } from "node:dns";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
@@ -11,7 +11,7 @@ import { answer, inTurn, startSink } from "../support/http-sink.ts";
 
 const LOOPBACK: LookupAddress = { address: "127.0.0.1", family: 4 };
 
-/** Connections to the trap, which listens on every IPv4 and IPv6 address of this machine and answers each. */
+/** The number of connections to the trap, which listens on every IPv4 and IPv6 address of this machine. */
 let connections = 0;
 let port = 0;
 const trap = createServer((socket) => {
@@ -38,7 +38,7 @@ function sender(opened: string[] = [], resolve: Resolve = async () => [LOOPBACK]
 }
 const send = sender();
 
-/** Hosts as they may stand in a URL: [what they come to] -> spellings. */
+/** Notations of hosts in a URL, by the address that they mean. */
 const HOSTS = {
   "127.0.0.1": `127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7F.1 0x7f.0.0.0x1 017700000001 0177.0.0.1 0177.0.0.01
     0177.1 127.0.0.1. 127.0.0.0x1 00000177.0.0.1 1%32%37.0.0.1 127%2e0%2e0%2e1 127。0。0。1 127．0．0．1 127｡0｡0｡1
@@ -130,7 +130,7 @@ describe("with no range allowed", () => {
     expect(connections).toBe(0);
   });
 
-  it("no connection to a unix socket, in any notation of its path", async () => {
+  it("never connects to a unix socket, in any notation of its path", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "sock");
     let reached = 0;
@@ -139,7 +139,7 @@ describe("with no range allowed", () => {
       socket.destroy();
     }).listen(path);
     await once(server, "listening");
-    // got treats the host name unix as a socket.
+    // got treats the host name `unix` as a socket.
     for (const url of [
       `http://unix${path}:/`,
       `http://unix:80${path}:/`,
@@ -156,7 +156,7 @@ describe("with no range allowed", () => {
 });
 
 describe("with one address allowed", () => {
-  it.each(HOSTS["127.0.0.1"].split(/\s+/))("%s reaches it", async (host) => {
+  it.each(HOSTS["127.0.0.1"].split(/\s+/))("calls it in the notation %s", async (host) => {
     const result = await sender(["127.0.0.1/32"])(`http://${host}:${port}/`);
     expect(result).toMatchObject({ outcome: "answered", status: 200 });
     expect(connections).toBe(1);
@@ -165,14 +165,14 @@ describe("with one address allowed", () => {
   it.each(
     `127.0.0.0 127.0.0.2 127.0.1.1 0.0.0.0 [::1] [::] [::7f00:1] [::ffff:7f00:2]
     [::ffff:0:7f00:1] [64:ff9b::7f00:1] [2002:7f00:1::]`.split(/\s+/),
-  )("its neighbour %s stays closed", async (host) => {
+  )("still refuses the address %s", async (host) => {
     const result = await sender(["127.0.0.1/32"])(`http://${host}:${port}/`);
     expect(result).toMatchObject({ outcome: "blocked" });
     expect(connections).toBe(0);
   });
 
   it.each(["user:secret@", "user@", ":secret@", "example.org@", "@example.org:1@"])(
-    "http://%s127.0.0.1 is not called, since a URL is stored and shown",
+    "refuses http://%s127.0.0.1, because a URL is stored and shown",
     async (userinfo) => {
       const result = await sender(["127.0.0.1/32"])(`http://${userinfo}127.0.0.1:${port}/`);
       expect(result).toMatchObject({ outcome: "blocked", error: expect.stringContaining("credentials") });
@@ -184,16 +184,16 @@ describe("with one address allowed", () => {
 describe("a name", () => {
   const family = (address: string) => ({ address, family: address.includes(":") ? 6 : 4 });
   const named = (opened: string[], ...answers: string[][]) => {
-    const asked: string[] = [];
-    const resolve: Resolve = async (host) => (answers[asked.push(host) - 1] ?? []).map(family);
-    return { asked, toName: sender(opened, resolve) };
+    const lookups: string[] = [];
+    const resolve: Resolve = async (host) => (answers[lookups.push(host) - 1] ?? []).map(family);
+    return { lookups, toName: sender(opened, resolve) };
   };
 
   it.each(
     `127.0.0.1 127.0.0.2 0.0.0.0 10.0.0.1 100.64.0.1 169.254.169.254 192.168.0.1 :: ::1 ::7f00:1 ::127.0.0.1
     ::ffff:127.0.0.1 ::ffff:7f00:1 ::ffff:0:7f00:1 64:ff9b::7f00:1 64:ff9b:1::7f00:1 2002:7f00:1:: 2001:0:7f00:1::
     fe80::1 fe80::1%lo ::1%lo fd00::1 127.1 0x7f000001 2130706433 localhost`.split(/\s+/),
-  )("that is %s is refused", async (address) => {
+  )("that resolves to %s is refused", async (address) => {
     const result = await named([], [address]).toName(`http://a.example:${port}/`);
     expect(result).toMatchObject({
       outcome: "blocked",
@@ -202,23 +202,23 @@ describe("a name", () => {
     expect(connections).toBe(0);
   });
 
-  it("that has no address at all is refused", async () => {
+  it("that has no address is refused", async () => {
     expect(await named([], []).toName(`http://a.example:${port}/`)).toMatchObject({ outcome: "blocked" });
   });
 
-  // 127.0.0.3 replaces a public address where nothing listens.
+  // 127.0.0.3 stands for a public address on which nothing listens.
   it.each([
     [["127.0.0.1", "127.0.0.3"]],
     [["127.0.0.3", "127.0.0.1"]],
     [["::1", "::ffff:127.0.0.1", "127.0.0.3", "127.0.0.1", "10.0.0.1"]],
-  ])("that is %j is called where it may be, and nowhere else", async (answers) => {
+  ])("that resolves to %j is called only at the allowed address", async (answers) => {
     await using sink = await startSink();
     const result = await named(["127.0.0.3/32"], answers).toName(`http://mixed.example:${sink.port}/`);
     expect(result).toMatchObject({ outcome: "failed", error: expect.not.stringContaining("127.0.0.1") });
     expect(sink.connections).toBe(0);
   });
 
-  it("with allowed and refused addresses reaches an allowed one", async () => {
+  it("with allowed and refused addresses is called at an allowed one", async () => {
     await using sink = await startSink();
     const { toName } = named(["127.0.0.1/32"], ["127.0.0.2", "127.0.0.1", "::1"]);
     expect(await toName(`http://mixed.example:${sink.port}/`)).toMatchObject({
@@ -227,15 +227,15 @@ describe("a name", () => {
     });
   });
 
-  it("that is rebound between check and connection is resolved once; the checked address is used", async () => {
+  it("that is rebound between check and connection is resolved once, and called at the checked address", async () => {
     await using sink = await startSink();
-    const { asked, toName } = named(["127.0.0.3/32"], ["127.0.0.3"], ["127.0.0.1"], ["127.0.0.1"]);
+    const { lookups, toName } = named(["127.0.0.3/32"], ["127.0.0.3"], ["127.0.0.1"], ["127.0.0.1"]);
     expect(await toName(`http://rebound.example:${sink.port}/`)).toMatchObject({ outcome: "failed" });
-    expect(asked).toEqual(["rebound.example"]);
+    expect(lookups).toEqual(["rebound.example"]);
     expect(sink.connections).toBe(0);
   });
 
-  it("that is rebound after a delivery is refused for the next one", async () => {
+  it("that is rebound after a delivery is refused at the next delivery", async () => {
     await using sink = await startSink(inTurn(answer(200), answer(500)));
     const { toName } = named(["127.0.0.1"], ["127.0.0.1"], ["127.0.0.2"]);
     const url = `http://rebound.example:${sink.port}/`;
@@ -266,7 +266,7 @@ describe("a redirect", () => {
   ];
 
   it.each([300, 301, 302, 303, 305, 307, 308])(
-    "of %i is an answer and is not followed anywhere",
+    "of %i counts as an answer and is not followed",
     async (status) => {
       for (const location of LOCATIONS) {
         await using sink = await startSink(

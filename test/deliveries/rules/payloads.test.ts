@@ -1,4 +1,4 @@
-/** The bodies of notifications: field names, limits, and what a cut keeps. */
+/** Tests of the bodies of notifications: field names, limits, and what remains of a long log. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -36,13 +36,13 @@ function sent(action: NotifyAction, body: EventBody): Record<string, unknown> {
   return JSON.parse(deliveryBody(action, freezeBody(body), "delivery-1"));
 }
 
-/** The body and its ancestors, the youngest first. */
+/** Returns a body and its ancestors, the youngest first. */
 function generations(body: EventBody): EventBody[] {
   const { triggered_by_job_run: parent } = body;
   return parent === undefined ? [body] : [body, ...generations(parent)];
 }
 
-/** The body of the last run in a chain of `length` runs, each frozen in turn. */
+/** Returns the body of the last run in a chain of `length` runs. Each body was frozen before the next one. */
 function chain(length: number, log: (generation: number) => string): EventBody {
   let body: EventBody | undefined;
   for (let i = 1; i <= length; i++) {
@@ -54,7 +54,7 @@ function chain(length: number, log: (generation: number) => string): EventBody {
 }
 
 describe("notify_webhook", () => {
-  test("sends the body of DESIGN 3 and the delivery's id", () => {
+  test("sends the body of docs/events.md and the delivery's id", () => {
     const frozen = freezeBody({ ...BODY, triggered_by_job_run: PARENT });
     expect(JSON.parse(deliveryBody("notify_webhook", frozen, "delivery-1"))).toEqual({
       status: 0,
@@ -77,7 +77,7 @@ describe("notify_webhook", () => {
     expect(sent("notify_webhook", BODY)).toEqual({ ...BODY, delivery_id: "delivery-1" });
   });
 
-  test("leaves the frozen text as it was, so that its deliveries differ in the id alone", () => {
+  test("leaves the frozen text unchanged, so that deliveries of one event differ only in the id", () => {
     const frozen = freezeBody({ ...BODY, log: 'a "quoted" }\n' });
     const [one, two] = ["1", "2"].map((id) => deliveryBody("notify_webhook", frozen, id));
     expect(one).toBe(`${frozen.slice(0, -1)},"delivery_id":"1"}`);
@@ -102,12 +102,12 @@ describe.each([
     expect(sent(action, BODY)).toEqual({ [field]: `${head}brewing\ndone\n`, ...extra });
   });
 
-  test("takes a log that just fits", () => {
+  test("keeps a log that just fits", () => {
     const log = `first${"x".repeat(room - 5)}`;
     expect(sent(action, { ...BODY, log })).toEqual({ [field]: head + log, ...extra });
   });
 
-  test("of a longer log keeps the first line of the message and the end of the log", () => {
+  test("keeps the first line of the message and the end of a longer log", () => {
     const log = `lost${"x".repeat(room - 4)}end\n`;
     expect(sent(action, { ...BODY, log })[field]).toBe(head + log.slice(-room));
   });
@@ -119,11 +119,11 @@ describe.each([
   });
 });
 
-describe("to Slack", () => {
+describe("notify_slack_webhook", () => {
   const HEAD = "TeapotTask (exitcode 0):\n";
   const text = (log: string, name = "TeapotTask") =>
     String(sent("notify_slack_webhook", { ...BODY, name, log })["text"]);
-  /** What Slack shows for an escaped text without other control sequences. */
+  /** Returns what Slack shows for an escaped text without other control sequences. */
   const shown = (escaped: string) =>
     escaped.replace(/&(amp|lt|gt);/g, (_, name) => ({ amp: "&", lt: "<", gt: ">" })[String(name)] ?? "");
 
@@ -144,7 +144,7 @@ describe("to Slack", () => {
       "a < b && c > d",
       "&amp;amp;",
     ],
-  ])("%s means nothing and is shown as it is, in a log and in a name", (sequence) => {
+  ])("escapes %s, in a log and in a name, so that it is shown literally", (sequence) => {
     for (const message of [text(`x ${sequence} y`), text("", sequence)]) {
       expect(message).not.toMatch(/[<>]|&(?!(?:amp|lt|gt);)/);
     }
@@ -153,7 +153,7 @@ describe("to Slack", () => {
   });
 
   test.each(["&", "<", ">"])(
-    "a log of %s alone is cut between two entities, and fills the message",
+    "cuts a log of only %s between two entities, and fills the message",
     (character) => {
       const escaped = { "&": "&amp;", "<": "&lt;", ">": "&gt;" }[character] ?? "";
       for (const tail of ["", "e", "en", "end", "end!"]) {
@@ -163,13 +163,13 @@ describe("to Slack", () => {
     },
   );
 
-  test("the whole first line stays, however long a name becomes", () => {
+  test("keeps the whole first line, however long the escaped name is", () => {
     const message = text("x".repeat(60_000), "&".repeat(200));
     expect(message.startsWith(`${"&amp;".repeat(200)} (exitcode 0):\nx`)).toBe(true);
     expect(message).toHaveLength(40_000);
   });
 
-  test("any log: at most 40,000, nothing but entities escaped, the end of it, and no more cut than must be", () => {
+  test("keeps the longest end of any log that fits into 40,000 characters, and escapes only entities", () => {
     const units = fc.constantFrom("&", "<", ">", "amp;", "lt;", ";", "a", "🫖", "\n");
     fc.assert(
       fc.property(
@@ -191,7 +191,7 @@ describe("to Slack", () => {
 });
 
 describe("the logs of one body", () => {
-  test("of the run and its parent keep 64 KiB each, the end", () => {
+  test("keep the last 64 KiB each of the run and its parent", () => {
     const log = `lost${"x".repeat(64 * KIB - 4)}end\n`;
     const body = thawBody(freezeBody({ ...BODY, log, triggered_by_job_run: { ...PARENT, log } }));
     for (const one of generations(body)) {
@@ -200,7 +200,7 @@ describe("the logs of one body", () => {
     }
   });
 
-  test("that fit are whole; one that was cut before stays marked", () => {
+  test("stay whole when they fit, and keep the mark of an earlier cut", () => {
     const log = "x".repeat(64 * KIB);
     const parent = { ...PARENT, log, log_truncated: true };
     const body = thawBody(freezeBody({ ...BODY, log, triggered_by_job_run: parent }));
@@ -208,12 +208,12 @@ describe("the logs of one body", () => {
   });
 
   test("are counted in bytes, and no character is split", () => {
-    // 4 bytes each except for the last one: the cut falls inside a character.
+    // All characters but the last have 4 bytes, so the cut falls inside a character.
     const body = thawBody(freezeBody({ ...BODY, log: `${"🫖".repeat(64 * KIB)}!` }));
     expect(body.log).toBe(`${"🫖".repeat(16 * KIB - 1)}!`);
   });
 
-  test.each([3, 4, 9, 16])("of %i runs: the older ones share 128 KiB, each its end", (length) => {
+  test.each([3, 4, 9, 16])("of %i runs share 128 KiB among the older runs, each with its end", (length) => {
     const body = chain(length, (i) => `${"x".repeat(200 * KIB)}end of ${i}`);
     const share = Math.min(64 * KIB, Math.floor((128 * KIB) / (length - 2)));
     const logs = generations(body).map(({ log }) => log);
@@ -228,7 +228,7 @@ describe("the logs of one body", () => {
     expect(generations(body).every((one) => one.log_truncated)).toBe(true);
   });
 
-  test("keep a body of 16 runs under 256 KiB and what its other fields take", () => {
+  test("of 16 runs take at most 256 KiB in one body", () => {
     const frozen = freezeBody(chain(16, () => "x".repeat(200 * KIB)));
     expect(generations(thawBody(frozen))).toHaveLength(16);
     const others = freezeBody(chain(16, () => ""));
@@ -236,7 +236,7 @@ describe("the logs of one body", () => {
   });
 });
 
-test("a frozen body reads back as it was, ancestors included", () => {
+test("thaws a frozen body unchanged, ancestors included", () => {
   const body = { ...BODY, log: 'line\n"quote" \\ \u0001 \u2028 ☕🫖\n', triggered_by_job_run: PARENT };
   expect(thawBody(freezeBody(body))).toEqual(body);
 });

@@ -1,4 +1,4 @@
-/** The tries of a delivery follow promise 6. */
+/** Tests of the retry schedule of a delivery (promise 6). */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DELIVERY_DELAYS_MS, deliveryDelayMs } from "../../../src/deliveries/rules/retry-schedule.ts";
@@ -7,7 +7,7 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-test("nine tries, at 0, 5s, 30s, 5m, 30m, 2h, 5h, 10h and 10h; then it is given up", () => {
+test("allows nine tries after 0, 5s, 30s, 5m, 30m, 2h, 5h, 10h and 10h, and then gives up", () => {
   expect(Array.from({ length: 10 }, (_, tries) => deliveryDelayMs(tries, 0.5))).toEqual([
     0,
     5 * SECOND,
@@ -22,11 +22,11 @@ test("nine tries, at 0, 5s, 30s, 5m, 30m, 2h, 5h, 10h and 10h; then it is given 
   ]);
 });
 
-test("delays of one's own take the place of these", () => {
+test("uses other delays when they are given", () => {
   expect([0, 1, 2].map((tries) => deliveryDelayMs(tries, 0.5, [0, 20]))).toEqual([0, 20, undefined]);
 });
 
-test("each varies by 20 % either way, from end to end", () => {
+test("varies each delay by up to 20 % in both directions", () => {
   expect([0, 0.25, 0.75, 1].map((random) => deliveryDelayMs(1, random))).toEqual([
     4_000, 4_500, 5_500, 6_000,
   ]);
