@@ -1,4 +1,4 @@
-/** A cancel reaches a run whatever it is doing: waiting, about to begin, running, being settled, lost, handed back. */
+/** Tests of cancelling a run that is queued, about to start, running, being settled, lost or handed back. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { JobDefinition } from "../../src/jobs/rules/definition.ts";
@@ -65,21 +65,21 @@ const runOf = (id: string) =>
     include: { attempts: { select: { state: true, reason: true } }, events: { select: { event: true } } },
   });
 
-it("tells the worker of a running run, once and for all, and leaves the run running", async () => {
+it("requests the cancel of a running run once, and leaves the run running", async () => {
   await saveJob();
   const { id } = await startedRun();
   const heard: Signal[] = [];
   const unsubscribe = infra.signals.subscribe((signal) => heard.push(signal));
   expect(await findCancelRequests(infra.db.prisma, [id])).toEqual([]);
   expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(false);
-  const asked = await runOf(id);
-  expect(asked).toMatchObject({ state: "running", cancelRequestedAt: expect.any(Date) });
+  const requested = await runOf(id);
+  expect(requested).toMatchObject({ state: "running", cancelRequestedAt: expect.any(Date) });
   expect(await findCancelRequests(infra.db.prisma, [id, randomUUID()])).toEqual([id]);
   await expect.poll(() => heard).toContainEqual({ type: "cancel", run: id });
   unsubscribe();
 
   expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(false);
-  expect(await runOf(id)).toEqual(asked);
+  expect(await runOf(id)).toEqual(requested);
 });
 
 it.each<[AttemptOutcome, number]>([
@@ -87,7 +87,7 @@ it.each<[AttemptOutcome, number]>([
   [FAILED, 3],
   [{ state: "timed_out", status: 124 }, 124],
   [{ state: "handed_back", status: null }, -1],
-])("ends the run when its attempt is %o: no retry, no events", async (outcome, status) => {
+])("ends the run without a retry or event when its attempt is %o", async (outcome, status) => {
   await saveJob();
   const { id, message } = await startedRun();
   await cancelRun(infra, ADMINISTRATOR, id);
@@ -106,7 +106,7 @@ it.each<[AttemptOutcome, number]>([
   expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(true);
 });
 
-it("comes too late for a command that has succeeded, with all that follows from it", async () => {
+it("has no effect on a command that has succeeded", async () => {
   await saveJob();
   const { id, message } = await startedRun();
   await cancelRun(infra, ADMINISTRATOR, id);
@@ -116,7 +116,7 @@ it("comes too late for a command that has succeeded, with all that follows from 
   await expect(cancelRun(infra, ADMINISTRATOR, id)).rejects.toMatchObject({ code: "run_ended" });
 });
 
-it("ends the run of a worker that has died: its attempt is lost, and not retried", async () => {
+it("ends the run of a dead worker: the attempt is lost and not retried", async () => {
   await saveJob();
   const { id } = await startedRun();
   await cancelRun(infra, ADMINISTRATOR, id);
@@ -129,7 +129,7 @@ it("ends the run of a worker that has died: its attempt is lost, and not retried
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: -1, attempts, events: [] });
 });
 
-it("is in time between the claim of a run and its start", async () => {
+it("ends a run between its claim and its start", async () => {
   await saveJob();
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
   const message = await claim();
@@ -138,7 +138,7 @@ it("is in time between the claim of a run and its start", async () => {
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: null, attempts: [] });
 });
 
-it("is not lost beside a start or a settlement: whoever comes second sees the first", async () => {
+it("is not lost when a start or a settlement happens at the same time", async () => {
   await saveJob();
   for (let round = 0; round < 10; round++) {
     const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
@@ -156,7 +156,7 @@ it("is not lost beside a start or a settlement: whoever comes second sees the fi
   }
 });
 
-it("holds its place until its command has ended, and then lets the next run begin", async () => {
+it("keeps the run's place until its command has ended, and then starts the next run", async () => {
   await saveJob({ concurrency: { limit: 1, policy: "queue" } });
   const { id, message } = await startedRun();
   const { id: next } = await triggerRun(infra, ADMINISTRATOR, { job });
@@ -166,7 +166,7 @@ it("holds its place until its command has ended, and then lets the next run begi
   expect((await claim()).data.run_id).toBe(next);
 });
 
-it("is not asked of a running run by the deletion of its job", async () => {
+it("is not requested by the deletion of the run's job", async () => {
   await saveJob();
   const { id, message } = await startedRun();
   await deleteJob(infra, ADMINISTRATOR, job);

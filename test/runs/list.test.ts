@@ -1,4 +1,4 @@
-/** The plans of lists of runs: the common ones read an index from its newest end, however long the history. */
+/** Tests of the query plans of run lists: the common ones read an index from its newest end. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openDatabase } from "../../src/postgres/client.ts";
 import { Prisma } from "../../src/postgres/generated/client.ts";
@@ -32,7 +32,7 @@ beforeAll(async () => {
   await prisma.$executeRaw`
     INSERT INTO job_revision (job_id, number, shell, retry_limit, retry_delay_ms, retry_backoff, retry_jitter, enabled)
     SELECT id, 1, TRUE, 0, 0, 'constant', 0, TRUE FROM job`;
-  // Ids of this moment, as UUIDv7 begin with it.
+  // The ids are UUIDv7, which begin with the present time.
   const now = Date.now().toString(16).padStart(12, "0");
   await prisma.$executeRaw`
     INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at)
@@ -48,7 +48,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-/** Every node of the plan with which Postgres ran the query of a page. */
+/** Returns every node of the plan that Postgres used for the query of a page. */
 async function planOf(filter: RunFilter, jobs?: string[]): Promise<Plan[]> {
   const query = runIds(filter, jobs, { limit: LIMIT });
   const [row] = await db.prisma.$queryRaw<{ "QUERY PLAN": [{ Plan: Plan }] }[]>(
@@ -60,11 +60,11 @@ async function planOf(filter: RunFilter, jobs?: string[]): Promise<Plan[]> {
 
 it.each<[string, RunFilter, number, string]>([
   ["all runs", {}, 0, "run_pkey"],
-  ["those of a job", {}, 1, "run_job_id_id_idx"],
-  ["those of several jobs", {}, 3, "run_job_id_id_idx"],
-  ["those in a state", { states: ["failed"] }, 0, "run_state_id_idx"],
-  ["those in several states", { states: ["failed", "skipped"] }, 0, "run_state_id_idx"],
-])("reads %s from the newest on", async (_, filter, jobs, index) => {
+  ["the runs of a job", {}, 1, "run_job_id_id_idx"],
+  ["the runs of several jobs", {}, 3, "run_job_id_id_idx"],
+  ["the runs in a state", { states: ["failed"] }, 0, "run_state_id_idx"],
+  ["the runs in several states", { states: ["failed", "skipped"] }, 0, "run_state_id_idx"],
+])("reads %s from an index, newest first", async (_, filter, jobs, index) => {
   const nodes = await planOf(filter, jobs === 0 ? undefined : jobIds.slice(0, jobs));
   const scans = nodes.filter(
     (node) => node["Node Type"].includes("Scan") && node["Index Name"] !== undefined,
@@ -75,7 +75,7 @@ it.each<[string, RunFilter, number, string]>([
   expect(Math.max(...read)).toBeLessThanOrEqual(LIMIT);
 });
 
-it("reads no run outside of a range of time", async () => {
+it("reads no run outside a time range", async () => {
   const nodes = await planOf({ until: new Date(Date.now() - 7 * 86_400_000) });
   expect(Math.max(...nodes.map((node) => node["Rows Removed by Filter"] ?? 0))).toBe(0);
 });

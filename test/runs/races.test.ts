@@ -1,4 +1,4 @@
-/** Saving a job takes nothing away from what runs at the same time: triggers, slots, chains and waiting runs. */
+/** Tests that saving a job disturbs nothing at the same time: triggers, slots, chains and waiting runs. */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type AttemptMessage, attemptQueue } from "../../src/queue/messages.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => infra?.[Symbol.asyncDispose]());
 
-/** Saves a job over and over, each time as another revision, while `work` goes on. */
+/** Saves a job again and again, each time as a new revision, while `work` runs. */
 async function whileSaving(name: string, work: () => Promise<void>): Promise<void> {
   let over = false;
   const saving = (async () => {
@@ -44,7 +44,7 @@ it("accepts every trigger", { timeout: 60_000 }, async () => {
   expect(await infra.db.prisma.run.count()).toBe(4 * ROUNDS);
 });
 
-it("makes the run of every slot", { timeout: 60_000 }, async () => {
+it("creates the run of every slot", { timeout: 60_000 }, async () => {
   const { job } = await putJob(infra, ADMINISTRATOR, jobDefinition());
   await whileSaving("job", async () => {
     for (let round = 0; round < 4 * ROUNDS; round++) {
@@ -54,7 +54,7 @@ it("makes the run of every slot", { timeout: 60_000 }, async () => {
   expect(await infra.db.prisma.run.count()).toBe(4 * ROUNDS);
 });
 
-it("makes every child run", { timeout: 60_000 }, async () => {
+it("creates every child run", { timeout: 60_000 }, async () => {
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "kid" }));
   const actions = [{ event: "on_success", action: "trigger_job", target: "kid" }] as const;
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "mum", actions }));
@@ -72,7 +72,7 @@ it("makes every child run", { timeout: 60_000 }, async () => {
   expect(await infra.db.prisma.runEvent.findMany({ where: { refusals: { not: [] } } })).toEqual([]);
 });
 
-it("settles chains that cross each other, with saves in between, without giving up", {
+it("settles chains that cross each other, without a deadlock", {
   timeout: 60_000,
 }, async () => {
   const limited = { limit: 2, policy: "queue" } as const;
@@ -97,6 +97,6 @@ it("settles chains that cross each other, with saves in between, without giving 
   await Promise.all(Array.from({ length: 8 }, () => triggerRun(infra, ADMINISTRATOR, { job: "a" })));
   await Promise.all([work(), work(), work()]);
   const runs = await infra.db.prisma.run.groupBy({ by: ["state"], _count: true });
-  // Each a makes b, c and d; each b makes c and d; each c makes d: 8 times 1 + 1 + 2 + 4.
+  // Each a triggers b, c and d; each b triggers c and d; each c triggers d: 8 times 1 + 1 + 2 + 4.
   expect(runs).toEqual([{ state: "succeeded", _count: 64 }]);
 });

@@ -1,4 +1,4 @@
-/** What retention finds too old, what it deletes of it, and that its queries stay on their indexes. */
+/** Tests of the rows of retention: which runs are too old, what is deleted with them, and that queries use indexes. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase, type Tx } from "../../src/postgres/client.ts";
@@ -32,15 +32,18 @@ describe("the retention of a job", () => {
     { own: null, schedule: null, days: undefined },
     { own: 5, schedule: null, days: undefined },
     { own: 100_000_000, schedule: null, days: undefined },
-  ])("of $own days in a schedule of $schedule: runs of 4 days ago are beyond $days", async (retention) => {
-    const { own, schedule, days } = retention;
-    const inMs = (count: number | null) => count && count * DAY_MS;
-    const job = await saveJob(db.prisma, { own: inMs(own), schedule: inMs(schedule) });
-    await saveRun(db.prisma, job, { endedDaysAgo: 4 });
-    expect(await daysOf(job.id)).toBe(days);
-  });
+  ])(
+    "of $own days, in a schedule of $schedule days, expires runs older than $days days",
+    async (retention) => {
+      const { own, schedule, days } = retention;
+      const inMs = (count: number | null) => count && count * DAY_MS;
+      const job = await saveJob(db.prisma, { own: inMs(own), schedule: inMs(schedule) });
+      await saveRun(db.prisma, job, { endedDaysAgo: 4 });
+      expect(await daysOf(job.id)).toBe(days);
+    },
+  );
 
-  it("is that of the revision in force, whichever a run has, and of the last one once it is deleted", async () => {
+  it("is that of the job's current revision, not of the run's, and that of the last one after a deletion", async () => {
     const job = await saveJob(db.prisma, { own: 9 * DAY_MS });
     await saveRun(db.prisma, job, { endedDaysAgo: 4 });
     expect(await daysOf(job.id)).toBeUndefined();
@@ -50,7 +53,7 @@ describe("the retention of a job", () => {
     expect(await daysOf(job.id)).toBe(2);
   });
 
-  it("counts from the end of a run; one that goes on is never too old", async () => {
+  it("counts from the end of a run, so that an active run never expires", async () => {
     const job = await saveJob(db.prisma, { own: DAY_MS });
     await saveRun(db.prisma, job, { endedDaysAgo: null });
     await db.prisma.run.updateMany({ where: { jobId: job.id }, data: { triggeredAt: new Date(0) } });
@@ -59,8 +62,8 @@ describe("the retention of a job", () => {
   });
 });
 
-describe("the pages of runs that are too old", () => {
-  it("come oldest end first and leave none out, equal ends included", async () => {
+describe("the pages of expired runs", () => {
+  it("are sorted by the end of the runs and skip none, also among equal ends", async () => {
     const job = await saveJob(db.prisma, { own: DAY_MS });
     const ends = [9, 8, 8, 8, 7, 0.5];
     for (const endedDaysAgo of ends) await saveRun(db.prisma, job, { endedDaysAgo });
@@ -82,8 +85,8 @@ describe("the pages of runs that are too old", () => {
   });
 });
 
-describe("deleting runs", () => {
-  it("takes all that belongs to them, and lets go of what only pointed to them", async () => {
+describe("the deletion of runs", () => {
+  it("deletes all that belongs to them, and clears references to them", async () => {
     const job = await saveJob(db.prisma, {});
     const parent = await saveRun(db.prisma, job, { endedDaysAgo: 5 });
     const run = await saveRun(db.prisma, job, { endedDaysAgo: 4, parent });
@@ -101,7 +104,7 @@ describe("deleting runs", () => {
     ).toMatchObject([{ id: parent.id }, { id: again.id, rerunOfId: null }]);
   });
 
-  it("leaves a run that one triggered by it, a pending delivery or an idempotency key needs", async () => {
+  it("keeps a run that a child run, a pending delivery or an idempotency key needs", async () => {
     const job = await saveJob(db.prisma, {});
     const [parent, sending, keyed] = [
       await saveRun(db.prisma, job, { endedDaysAgo: 4 }),
@@ -117,12 +120,12 @@ describe("deleting runs", () => {
   });
 });
 
-describe("among 20,000 runs", () => {
+describe("with 20,000 runs", () => {
   const TABLES = ["run", "run_event", "delivery", "attempt"];
 
-  /** Tables of which the work reads rows one after another, without an index. */
+  /** Returns the tables that `work` reads by sequential scans, without an index. */
   async function readInSequence(work: (tx: Tx) => Promise<unknown>): Promise<string[]> {
-    // Counts of the session that are not told to others yet: earlier work of it may be among them.
+    // The session's own counts, not yet flushed. They may contain earlier work of the session.
     const read = async (tx: Tx) => tx.$queryRaw<{ table: string; rows: bigint }[]>`
       SELECT relname AS table, seq_tup_read AS rows FROM pg_stat_xact_user_tables
       WHERE relname = ANY(${TABLES}) ORDER BY relname`;
@@ -134,7 +137,7 @@ describe("among 20,000 runs", () => {
     });
   }
 
-  it("those that are too old are found and deleted by indexes alone", async () => {
+  it("expired runs are found and deleted by indexes alone", async () => {
     const job = await saveJob(db.prisma, { own: 13 * DAY_MS });
     await db.prisma.$executeRaw`
       INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, finished_at)
@@ -154,13 +157,13 @@ describe("among 20,000 runs", () => {
     const expiry = { jobId: job.id, endedBefore: new Date(NOW.getTime() - 13 * DAY_MS) };
     const page = await expiredRuns(db.prisma, expiry, undefined, 500);
     expect(page).toHaveLength(500);
-    // Few enough that no planner prefers to read the whole of such a small table.
+    // Few enough that the planner does not prefer a sequential scan of such a small table.
     const ids = page.slice(0, 50).map((run) => run.id);
     expect(await readInSequence((tx) => expiries(tx, NOW))).toEqual([]);
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, undefined, 500))).toEqual([]);
     expect(await readInSequence((tx) => expiredRuns(tx, expiry, page.at(-1), 500))).toEqual([]);
     expect(await readInSequence((tx) => deleteRuns(tx, ids))).toEqual([]);
-    // What no index holds has to be read in sequence: the measure can tell.
+    // The check itself works: a query without an index is reported.
     expect(await readInSequence((tx) => tx.$queryRaw`SELECT count(env) FROM run`)).toEqual(["run"]);
   }, 30_000);
 });

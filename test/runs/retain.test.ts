@@ -1,4 +1,4 @@
-/** Sweeps: what goes and what stays, in batches, by one node at a time. */
+/** Tests of retention sweeps: what they delete and keep, in batches, on one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DeletionCount, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
 import { type TestInfra, testInfra } from "../support/infra.ts";
@@ -29,7 +29,7 @@ const remaining = async () => {
 };
 
 describe("a sweep", () => {
-  it("deletes runs that ended before the retention, and no others", async () => {
+  it("deletes only runs that ended before the retention period", async () => {
     const forever = await saveJob(infra.db.prisma, {});
     await save(8);
     const kept = [await save(300, undefined, forever), await save(6), await save(null)];
@@ -37,7 +37,7 @@ describe("a sweep", () => {
     expect(await remaining()).toEqual(kept.map((run) => run.id));
   });
 
-  it("keeps all ancestors of a run that is kept, and deletes the whole chain once that one may go", async () => {
+  it("keeps all ancestors of a kept run, and deletes the whole chain once that run is too old", async () => {
     const grandparent = await save(30);
     const parent = await save(29, grandparent);
     const sibling = await save(28, grandparent);
@@ -51,21 +51,21 @@ describe("a sweep", () => {
     expect(await remaining()).toEqual([]);
   });
 
-  it("gets past runs that have to stay", async () => {
+  it("deletes runs behind a batch of runs that must stay", async () => {
     for (let day = 30; day > 25; day--) await save(6, await save(day));
     await save(8);
     expect(await sweep(infra.db, { batch: 2 })).toEqual({ runs: 1, keys: 0 });
     expect(await remaining()).toHaveLength(10);
   });
 
-  it("keeps a run until its deliveries are through", async () => {
+  it("keeps a run until its deliveries are finished", async () => {
     const id = await saveDelivery(infra.db.prisma, await save(8), "pending");
     expect(await sweep(infra.db)).toEqual({ runs: 0, keys: 0 });
     await infra.db.prisma.delivery.update({ where: { id }, data: { state: "failed" } });
     expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 0 });
   });
 
-  it("deletes idempotency keys after a day, and lets a younger one keep its run", async () => {
+  it("deletes idempotency keys after a day, and keeps the run of a younger key", async () => {
     const hourly = await saveJob(infra.db.prisma, { own: 3_600_000 });
     const [young, old] = [await save(0.5, undefined, hourly), await save(8)];
     await saveKey(infra.db.prisma, young, 0.5);
@@ -74,7 +74,7 @@ describe("a sweep", () => {
     expect(await remaining()).toEqual([young.id]);
   });
 
-  it("deletes few at a time", async () => {
+  it("deletes in batches", async () => {
     const chained = await save(20);
     for (let day = 19; day > 13; day--) await saveKey(infra.db.prisma, await save(day, chained), 2);
     const left: string[] = [];
@@ -88,7 +88,7 @@ describe("a sweep", () => {
     expect(left).toEqual(["2 + 7", "0 + 7", "0 + 4", "0 + 1", "0 + 0"]);
   });
 
-  it("stops after the batch that is being deleted", async () => {
+  it("stops after the current batch", async () => {
     for (let day = 8; day < 12; day++) await save(day);
     const stopping = new AbortController();
     const transaction: typeof infra.db.transaction = async (work) => {
@@ -103,7 +103,7 @@ describe("a sweep", () => {
 });
 
 describe("several nodes", () => {
-  it("leave the work to the one that is at it", async () => {
+  it("skip a sweep while another node sweeps", async () => {
     await save(8);
     await infra.db.transaction(async (tx) => {
       expect(await tryRetentionLock(tx)).toBe(true);
@@ -112,7 +112,7 @@ describe("several nodes", () => {
     expect(await sweep(infra.db)).toEqual({ runs: 1, keys: 0 });
   });
 
-  it("delete each run once between them", async () => {
+  it("delete each run once", async () => {
     for (let day = 10; day < 30; day++) await save(day);
     const sweeps = await Promise.all([1, 2, 3].map(() => sweep(infra.db, { batch: 3 })));
     expect(sweeps.reduce((sum, { runs }) => sum + runs, 0)).toBe(20);
@@ -121,7 +121,7 @@ describe("several nodes", () => {
 });
 
 describe("the loop", () => {
-  it("sweeps once it has started, tells what went, and counts it", async () => {
+  it("sweeps at its start, reports and counts what it deleted", async () => {
     await saveKey(infra.db.prisma, await save(8), 2);
     const { promise, resolve, reject } = Promise.withResolvers<DeletionCount>();
     const retention = startRetention(infra.db, testMonitor(reject), resolve);
@@ -130,7 +130,7 @@ describe("the loop", () => {
     await retention.stop();
   });
 
-  it("tells of an error and can be stopped all the same", async () => {
+  it("reports an error, and can still be stopped", async () => {
     const broken = { ...infra.db, now: () => Promise.reject(new Error("no database")) };
     const { promise, resolve, reject } = Promise.withResolvers<Error>();
     const retention = startRetention(broken, testMonitor(resolve), () => reject(new Error("swept")));

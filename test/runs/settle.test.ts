@@ -1,4 +1,4 @@
-/** Settlement behind the fence, and recovery of what fell through. */
+/** Tests of fenced settlement, and of the recovery of runs whose messages are gone. */
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type AttemptMessage, attemptQueue, DELIVERY_QUEUE, LOST_QUEUE } from "../../src/queue/messages.ts";
@@ -44,7 +44,7 @@ async function startedRun(): Promise<{ id: string; message: Message<AttemptMessa
 const stateOf = async (id: string) => (await infra.db.prisma.run.findUniqueOrThrow({ where: { id } })).state;
 const dropMessages = () => infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
 
-it("takes the result of one of several that try, and the others change nothing (promise 3)", async () => {
+it("records the result of only one of several settlements of a claim (promise 3)", async () => {
   const { id, message } = await startedRun();
   const tries = await Promise.allSettled(
     Array.from({ length: 6 }, () => settleAttempt(infra, message, FAILED, infra)),
@@ -56,7 +56,7 @@ it("takes the result of one of several that try, and the others change nothing (
   expect(await infra.db.prisma.delivery.count()).toBe(1);
 });
 
-it("settles nothing when the acknowledgement fails: state, events and deliveries go together (promise 5)", async () => {
+it("changes no state, event or delivery when the acknowledgement fails (promise 5)", async () => {
   const { id, message } = await startedRun();
   const stale = { ...message, retryCount: message.retryCount + 1 };
   await expect(settleAttempt(infra, stale, FAILED, infra)).rejects.toThrow(ClaimLost);
@@ -67,7 +67,7 @@ it("settles nothing when the acknowledgement fails: state, events and deliveries
   expect(await stateOf(id)).toBe("failed");
 });
 
-it("refuses a late result once the attempt counts as lost", async () => {
+it("refuses a late result of an attempt that counts as lost", async () => {
   const { id, message } = await startedRun();
   await dropMessages();
   expect(await recoverRuns(infra)).toBe(1);
@@ -80,7 +80,7 @@ it("refuses a late result once the attempt counts as lost", async () => {
   expect(await infra.db.prisma.runEvent.count()).toBe(1);
 });
 
-it("lets the attempt of a deleted job end, and does not retry it", async () => {
+it("lets a running attempt of a deleted job end, and does not retry it", async () => {
   await putJob(infra, ADMINISTRATOR, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
   const { id, message } = await startedRun();
   await deleteJob(infra, ADMINISTRATOR, JOB.name);
@@ -92,7 +92,7 @@ it("lets the attempt of a deleted job end, and does not retry it", async () => {
   });
 });
 
-it("runs no slot of a job that is paused, though the beat had not seen it", async () => {
+it("runs no slot of a paused job, even when the beat did not know of the pause", async () => {
   const { job } = await putJob(infra, ADMINISTRATOR, JOB);
   await pauseJob(infra, ADMINISTRATOR, JOB.name, {});
   await triggerSlots(infra, [{ jobId: job.id, scheduledFor: new Date(0) }]);
@@ -102,14 +102,14 @@ it("runs no slot of a job that is paused, though the beat had not seen it", asyn
   expect(triggered).toMatchObject({ state: "queued", messageId: expect.any(String) });
 });
 
-it("does not start a run twice, nor under a stale message", async () => {
+it("does not start a run twice, or with a stale message", async () => {
   const { message } = await startedRun();
   const copy = { ...message, id: randomUUID() };
   await expect(startAttempt(infra, copy, "other", infra)).rejects.toThrow(ClaimLost);
   expect(await infra.db.prisma.attempt.count()).toBe(1);
 });
 
-it("sends another message for a queued run and a pending delivery that have none", async () => {
+it("sends a new message for a queued run and a pending delivery that have none", async () => {
   const { id: queued } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { message } = { message: await claim() };
   await startAttempt(infra, message, "worker", infra);
@@ -124,7 +124,7 @@ it("sends another message for a queued run and a pending delivery that have none
   expect(await stateOf(queued)).toBe("failed");
 });
 
-it("queues a run again whose worker died between claim and start, with no attempt used", async () => {
+it("queues a run again when its worker died between claim and start, without using an attempt", async () => {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { data } = await claim();
   await infra.db.transaction((tx) => infra.queue.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));

@@ -1,4 +1,4 @@
-/** What a command is told of its run. */
+/** Tests of the start of an attempt: the environment of its command, and a claim that is about to expire. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type AttemptMessage, attemptQueue, RENEW_DEADLINE_MS } from "../../src/queue/messages.ts";
 import { ClaimLost } from "../../src/queue/queue.ts";
@@ -31,7 +31,7 @@ async function start() {
   return { order, end };
 }
 
-it("has the env of job and trigger, and over both what run it is, by whom, and which attempt", async () => {
+it("sets the env of job and trigger, overridden by the variables that name run, trigger and attempt", async () => {
   const env = { CUP: "large", MILK: "no", CARILLON_JOB: "tea", CARILLON_PARENT_RUN_ID: "none" };
   const { retry } = jobDefinition();
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "coffee", env, retry: { ...retry, limit: 1 } }));
@@ -41,7 +41,7 @@ it("has the env of job and trigger, and over both what run it is, by whom, and w
     env: { CUP: "small", CARILLON_ATTEMPT: "9", CARILLON_SCHEDULED_FOR: "now" },
   });
   const first = await start();
-  const told = {
+  const variables = {
     CUP: "small",
     MILK: "no",
     CARILLON_RUN_ID: id,
@@ -49,14 +49,14 @@ it("has the env of job and trigger, and over both what run it is, by whom, and w
     CARILLON_ATTEMPT: "0",
     CARILLON_TRIGGERED_BY: "CoffeeRequestButton",
   };
-  expect(first.order.env).toEqual(told);
+  expect(first.order.env).toEqual(variables);
   await first.end(1);
   const again = await start();
-  expect(again.order.env).toEqual({ ...told, CARILLON_ATTEMPT: "1" });
+  expect(again.order.env).toEqual({ ...variables, CARILLON_ATTEMPT: "1" });
   await again.end(0);
 });
 
-it("names the slot of a cron run, and the run that triggered another one", async () => {
+it("sets the slot of a cron run, and the parent of a child run", async () => {
   const actions = [{ event: "on_success", action: "trigger_job", target: "child" }] as const;
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "child" }));
   const { job } = await putJob(
@@ -86,7 +86,7 @@ it("names the slot of a cron run, and the run that triggered another one", async
   await child.end(0);
 });
 
-it("does not begin what its claim has no time for: nothing has happened, and it can be begun again", async () => {
+it("does not start an attempt whose claim is about to expire, and changes nothing", async () => {
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "late" }));
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "late" });
   const [message] = await infra.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
@@ -97,7 +97,7 @@ it("does not begin what its claim has no time for: nothing has happened, and it 
   expect(await run()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
   const order = await startAttempt(infra, message, "worker", infra);
   expect(order).toMatchObject({ runId: id });
-  // The answer was lost: the same claim asks again, even in its last second.
+  // The result of the start was lost: the same claim gets it again, even in its last second.
   expect(await startAttempt(infra, late, "worker", infra)).toEqual(order);
   expect((await run())?.attempts).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-/** Slots that are handed in: one that has its row, and one of a job that was paused a moment ago. */
+/** Tests of triggering slots that already have their rows, or whose job was just paused. */
 import { expect, it } from "vitest";
 import { triggerSlots } from "../../src/runs/trigger.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
@@ -6,7 +6,7 @@ import { putJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
 import { jobDefinition } from "../support/job.ts";
 
-it("takes no place for a slot that has its run", async () => {
+it("uses no place for a slot that already has its run", async () => {
   await using infra = await testInfra();
   const { job } = await putJob(
     infra,
@@ -16,13 +16,13 @@ it("takes no place for a slot that has its run", async () => {
   const slots = [1, 2].map((second) => ({ jobId: job.id, scheduledFor: new Date(second * 1_000) }));
   await triggerSlots(infra, slots.slice(0, 1));
   await infra.db.prisma.run.updateMany({ data: { state: "running" } });
-  // The other scheduler comes later, with both.
+  // Another scheduler triggers both slots later.
   await triggerSlots(infra, slots);
   const runs = await infra.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
   expect(runs.map((run) => run.state)).toEqual(["running", "queued"]);
 });
 
-it("records the slot of a job that has been paused, and one that came in a pause that is over", async () => {
+it("records the slots of a paused job, also after the pause, as missed", async () => {
   await using infra = await testInfra();
   const { job } = await putJob(infra, ADMINISTRATOR, jobDefinition());
   await pauseJob(infra, ADMINISTRATOR, job.definition.name, { by: "ann" });

@@ -1,4 +1,4 @@
-/** Admission of runs: the limit, both policies and the bounded queue, by table and by property. */
+/** Tests of the admission of runs: the concurrency limit, its policies and the bounded queue. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Concurrency, MAX_WAITING } from "../../../src/jobs/rules/definition.ts";
@@ -18,62 +18,62 @@ const UNLIMITED: Concurrency = { limit: null, policy: "queue" };
 
 it.each<[what: string, Occupancy, Concurrency, Trigger, Admission["admit"]]>([
   ["a free place", NONE, QUEUE_1, "api", "start"],
-  ["no limit, many at work", { ...NONE, holding: 500 }, UNLIMITED, "api", "start"],
-  ["a full job that queues", { ...NONE, holding: 1 }, QUEUE_1, "api", "wait"],
-  ["a full job that queues, by cron", { ...NONE, holding: 1 }, QUEUE_1, "cron", "wait"],
-  ["a full job that skips", { ...NONE, holding: 1 }, SKIP_1, "job", "skip"],
+  ["no limit and many active runs", { ...NONE, holding: 500 }, UNLIMITED, "api", "start"],
+  ["a full job with policy queue", { ...NONE, holding: 1 }, QUEUE_1, "api", "wait"],
+  ["a full job with policy queue and a slot", { ...NONE, holding: 1 }, QUEUE_1, "cron", "wait"],
+  ["a full job with policy skip", { ...NONE, holding: 1 }, SKIP_1, "job", "skip"],
   [
-    "a cron run that waits, another slot",
+    "a waiting cron run and another slot",
     { holding: 1, waiting: 1, waitingCron: 1 },
     QUEUE_1,
     "cron",
     "skip",
   ],
-  ["a full job that replaces", { ...NONE, holding: 1 }, REPLACE_1, "api", "wait"],
+  ["a full job with policy replace", { ...NONE, holding: 1 }, REPLACE_1, "api", "wait"],
   [
-    "a cron run that waits to replace, another slot",
+    "a waiting cron run with policy replace and another slot",
     { holding: 1, waiting: 1, waitingCron: 1 },
     REPLACE_1,
     "cron",
     "wait",
   ],
   [
-    "a cron run that waits, without any limit",
+    "a waiting cron run without a limit and another slot",
     { holding: 1, waiting: 1, waitingCron: 1 },
     UNLIMITED,
     "cron",
     "skip",
   ],
   [
-    "a cron run that waits, a trigger by hand",
+    "a waiting cron run and a manual trigger",
     { holding: 1, waiting: 1, waitingCron: 1 },
     QUEUE_1,
     "api",
     "wait",
   ],
-  ["an API run that waits, a slot", { holding: 1, waiting: 1, waitingCron: 0 }, QUEUE_1, "cron", "wait"],
-  ["a full queue, a trigger by hand", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "api", "refuse"],
-  ["a full queue, a rerun", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "rerun", "refuse"],
-  ["a full queue, a chain", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "job", "skip"],
+  ["a waiting API run and a slot", { holding: 1, waiting: 1, waitingCron: 0 }, QUEUE_1, "cron", "wait"],
+  ["a full queue and a manual trigger", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "api", "refuse"],
+  ["a full queue and a rerun", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "rerun", "refuse"],
+  ["a full queue and a chain", { ...NONE, waiting: MAX_WAITING }, QUEUE_1, "job", "skip"],
   [
-    "one less than a full queue",
+    "a queue with one free place",
     { holding: 1, waiting: MAX_WAITING - 1, waitingCron: 0 },
     QUEUE_1,
     "api",
     "wait",
   ],
-])("%s", (_what, occupancy, concurrency, trigger, admit) => {
+])("admits with %s", (_what, occupancy, concurrency, trigger, admit) => {
   expect(admitRun(occupancy, concurrency, trigger).admit).toBe(admit);
 });
 
-describe("whatever is triggered", () => {
+describe("any sequence of triggers", () => {
   const concurrency = {
     limit: fc.option(fc.integer({ min: 1, max: 5 })),
     policy: fc.constantFrom("queue", "skip"),
   } as const;
   const triggers = fc.array(fc.constantFrom<Trigger>("cron", "api", "job", "rerun"), { maxLength: 60 });
 
-  it("never starts more than the limit, and never lets more wait than the queue holds", () => {
+  it("starts no more runs than the limit, and lets no more wait than the queue holds", () => {
     fc.assert(
       fc.property(
         concurrency.limit,

@@ -1,4 +1,4 @@
-/** Jitter stays within its bound, is the same on every node, and spreads jobs and slots. */
+/** Tests of jitter: it stays within its bound, is the same on every node, and spreads jobs and slots. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { slotJitterMs } from "../../../src/runs/rules/admission.ts";

@@ -1,4 +1,4 @@
-/** What becomes of slots that have passed, by table and by property. */
+/** Tests of the decision about passed slots: missed, or caught up. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import {
@@ -28,31 +28,31 @@ it.each<[what: string, MissedRule, caughtUp: number[], reasons: (string | undefi
   ["all", rule("all"), [1, 2, 3], [undefined, undefined, undefined]],
   ["all, of a paused job", rule("all", { paused: PAUSED }), [], [PAUSED, PAUSED, PAUSED]],
   [
-    "all, changed since",
+    "all, job changed meanwhile",
     rule("all", { since: minute(2) }),
     [3],
     [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, undefined],
   ],
   [
-    "last, changed after it",
+    "last, job changed after the last slot",
     rule("last", { since: minute(3) }),
     [],
     [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, NO_SCHEDULER_REASON],
   ],
   [
-    "paused meanwhile",
+    "all, job paused meanwhile",
     rule("all", { since: minute(2), paused: PAUSED }),
     [],
     [NO_SCHEDULER_REASON, NO_SCHEDULER_REASON, PAUSED],
   ],
-])("%s", (_what, asked, caughtUp, reasons) => {
-  const rows = decideMissed(three, asked);
+])("catches up by the policy: %s", (_what, missedRule, caughtUp, reasons) => {
+  const rows = decideMissed(three, missedRule);
   expect(rows.map((row) => row.scheduledFor)).toEqual(minutes(1, 3));
   expect(rows.filter((row) => row.catchUp).map((row) => row.scheduledFor)).toEqual(caughtUp.map(minute));
   expect(rows.map((row) => row.reason)).toEqual(reasons);
 });
 
-it("says in the oldest row what it left out, also of stretches before it", () => {
+it("records in the oldest row how many slots are left out, earlier stretches included", () => {
   const stretches = [
     { slots: minutes(1, 3), earlier: 7 },
     { slots: minutes(10, 9 + MAX_MISSED), earlier: 0 },
@@ -70,7 +70,7 @@ it("says in the oldest row what it left out, also of stretches before it", () =>
   expect(decideMissed([], rule("all"))).toEqual([]);
 });
 
-it("records the first slots of a pause, and says so in the last one of them", () => {
+it("records only the first slots of a pause, and says so in the last of them", () => {
   const reason = pausedReason({ by: "ann", reason: "descaling" });
   expect(reason).toBe("the job is paused by ann: descaling");
   const rows = decidePaused(minutes(1, 5), reason, MAX_MISSED - 2);
@@ -81,7 +81,7 @@ it("records the first slots of a pause, and says so in the last one of them", ()
   expect(decidePaused(minutes(1, 5), reason, MAX_MISSED)).toEqual([]);
 });
 
-it("keeps its bounds and counts every slot, whatever passed", () => {
+it("stays within its limits and counts every slot, whatever has passed", () => {
   const stretch = fc.record({ length: fc.integer({ min: 0, max: 150 }), earlier: fc.nat(1_000) });
   const policies = fc.constantFrom<MissedRule["policy"]>("skip", "last", "all");
   fc.assert(

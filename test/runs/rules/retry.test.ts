@@ -1,4 +1,4 @@
-/** Holds the delays between attempts to their policy, and says which failures are retried. */
+/** Tests of the retry policy: the delays between attempts, and which failures are retried. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { RetryPolicy } from "../../../src/jobs/rules/definition.ts";
@@ -23,30 +23,30 @@ test.each([
     [5_000, 10_000, 15_000, 15_000],
   ],
   ["constant, longer than max_delay", { maxDelayMs: 1_000 }, [1_000, 1_000, 1_000, 1_000]],
-] as const)("%s", (_, policy, delays) => {
+] as const)("computes delays: %s", (_, policy, delays) => {
   expect(delays.map((_, attempt) => retryDelayMs({ ...POLICY, ...policy }, attempt, 0.5))).toEqual(delays);
 });
 
-test("without max_delay no delay is longer than a week, not even after a thousand attempts", () => {
+test("limits a delay without max_delay to a week, even after a thousand attempts", () => {
   expect(retryDelayMs({ ...POLICY, backoff: "exponential" }, 1_100, 0.5)).toBe(WEEK);
   expect(retryDelayMs({ ...POLICY, backoff: "exponential", delayMs: 0 }, 1_100, 0.5)).toBe(0);
 });
 
-test("jitter varies the delay by its share either way", () => {
+test("varies the delay by the jitter in both directions", () => {
   const policy = { ...POLICY, jitter: 0.2 };
   expect([0, 0.25, 0.5, 0.75, 1].map((random) => retryDelayMs(policy, 0, random))).toEqual([
     4_000, 4_500, 5_000, 5_500, 6_000,
   ]);
 });
 
-test("a delay that max_delay cut varies too, but never beyond it", () => {
+test("varies a delay that max_delay limits, but never beyond max_delay", () => {
   const policy = { ...POLICY, maxDelayMs: 1_000, jitter: 0.2 };
   expect([0, 0.25, 0.5, 0.75].map((random) => retryDelayMs(policy, 0, random))).toEqual([
     800, 900, 1_000, 1_000,
   ]);
 });
 
-test("every delay is a whole number of ms, from 0 to max_delay, within the jitter", () => {
+test("returns whole ms from 0 to max_delay, within the jitter", () => {
   const anyPolicy = fc.record({
     limit: fc.constant(1_000),
     delayMs: fc.integer({ min: 0, max: 2 * WEEK }),
@@ -68,12 +68,12 @@ test("every delay is a whole number of ms, from 0 to max_delay, within the jitte
 });
 
 test.each([
-  ["any failure when no codes are given", "failed", 2, [], true],
-  ["a code that is given", "failed", 75, [1, 75], true],
-  ["no other code", "failed", 2, [1, 75], false],
-  ["a time-out, whatever the codes", "timed_out", 124, [1], true],
-  ["a failed start, whatever the codes", "start_failed", 127, [1], true],
-  ["a lost attempt, whatever the codes", "lost", -1, [1], true],
-])("retries %s", (_, state, status, exitCodes, retryable) => {
+  ["any exit code without exit_codes: yes", "failed", 2, [], true],
+  ["a listed exit code: yes", "failed", 75, [1, 75], true],
+  ["an unlisted exit code: no", "failed", 2, [1, 75], false],
+  ["a time-out, whatever exit_codes: yes", "timed_out", 124, [1], true],
+  ["a failed start, whatever exit_codes: yes", "start_failed", 127, [1], true],
+  ["a lost attempt, whatever exit_codes: yes", "lost", -1, [1], true],
+])("decides whether to retry %s", (_, state, status, exitCodes, retryable) => {
   expect(isRetryable({ ...POLICY, exitCodes }, state, status)).toBe(retryable);
 });

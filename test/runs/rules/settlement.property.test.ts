@@ -1,4 +1,4 @@
-/** Runs random jobs to their end, settlement by settlement, and holds every firing to an oracle of DESIGN 3. */
+/** Property tests of settlements: random jobs run to their end, and an oracle of docs/events.md checks every event. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { thawBody } from "../../../src/deliveries/rules/payloads.ts";
@@ -21,7 +21,7 @@ interface World {
   outcomes: AttemptOutcome[];
   depth: number;
   fireEvents: boolean;
-  /** During which attempt the end of the run is asked for; undefined: never. */
+  /** The attempt during which the run is cancelled; undefined: never. */
   cancelledDuring: number | undefined;
 }
 
@@ -83,7 +83,7 @@ const anyOutcome: fc.Arbitrary<AttemptOutcome> = fc.oneof(
 const anyWorld: fc.Arbitrary<World> = fc.record({
   retry: anyRetry,
   actions: anyActions,
-  // What comes last ends every run, however often it was handed back.
+  // The last outcome ends every run, however often it was handed back.
   outcomes: fc
     .array(anyOutcome, { maxLength: 12 })
     .map((outcomes) => [...outcomes, { state: "succeeded", status: 0 }]),
@@ -92,7 +92,7 @@ const anyWorld: fc.Arbitrary<World> = fc.record({
   cancelledDuring: fc.oneof({ weight: 2, arbitrary: fc.constant(undefined) }, fc.integer({ min: 0, max: 4 })),
 });
 
-/** Takes outcomes one after another until the run is final; checks every step on the way. */
+/** Applies outcomes one after another until the run is final, and checks every step. */
 function runToTheEnd(world: World): { state: RunState; used: number; firings: Fired[] } {
   const firings: Fired[] = [];
   let state: RunState = "queued";
@@ -147,7 +147,7 @@ function settleOnce(world: World, attempt: number, outcome: AttemptOutcome, canc
   });
 }
 
-/** What DESIGN 3 says of a whole sequence of outcomes, read off it at once instead of step by step. */
+/** The oracle: applies the table in docs/events.md to a whole sequence of outcomes at once instead of step by step. */
 function expected(world: World): { state: RunState; used: number; events: [attempt: number, EventName][] } {
   const { retry, outcomes, cancelledDuring } = world;
   const failures = (upTo: number): number =>
@@ -160,7 +160,7 @@ function expected(world: World): { state: RunState; used: number; events: [attem
   });
   const ending = outcomes[last]?.state;
   const cancelled = ending !== "succeeded" && (ending === "cancelled" || last === cancelledDuring);
-  // The attempt that a cancel ends fires nothing, however it ended.
+  // An attempt that a cancel ended fires nothing, whatever its outcome.
   const errors = failures(cancelled ? last : last + 1);
   const events: [number, EventName][] = Array.from({ length: errors }, (_, i) => [i, "on_error"]);
   if (ending === "succeeded")
@@ -170,7 +170,7 @@ function expected(world: World): { state: RunState; used: number; events: [attem
   return { state: "failed", used: last + 1, events };
 }
 
-/** The distinct actions of an event; those of the schedule that would trigger the run's own job left out. */
+/** The distinct actions of an event, except those of the schedule that would trigger the run's own job. */
 function actionsOf(world: World, event: EventName): SettlingAction[] {
   const distinct = new Map<string, SettlingAction>();
   for (const action of world.fireEvents ? world.actions : []) {
@@ -181,7 +181,7 @@ function actionsOf(world: World, event: EventName): SettlingAction[] {
   return [...distinct.values()];
 }
 
-test("a run ends where its outcomes lead, on as many attempts as its policy allows", () => {
+test("ends a run in the state of its outcomes, after as many attempts as its policy allows", () => {
   fc.assert(
     fc.property(anyWorld, (world) => {
       const { state, used } = runToTheEnd(world);
@@ -191,7 +191,7 @@ test("a run ends where its outcomes lead, on as many attempts as its policy allo
   );
 });
 
-test("each event fires as often, in the order and for the attempts that DESIGN 3 says", () => {
+test("fires each event for the attempts, in the order and as often as the oracle says", () => {
   fc.assert(
     fc.property(anyWorld, (world) => {
       const { firings } = runToTheEnd(world);
@@ -211,7 +211,7 @@ test("each event fires as often, in the order and for the attempts that DESIGN 3
   );
 });
 
-test("each firing does all distinct actions of its event, once: delivers, triggers, or says why not", () => {
+test("performs each distinct action of an event once: a delivery, a child run, or a refusal with a reason", () => {
   fc.assert(
     fc.property(anyWorld, (world) => {
       for (const { fired } of runToTheEnd(world).firings) {

@@ -1,4 +1,4 @@
-/** Holds settle to DESIGN 3, row by row: the state that follows, the events that fire, and what each does. */
+/** Tests of settle by the table in docs/events.md: the next state, the events that fire, and what each does. */
 import { describe, expect, test } from "vitest";
 import { type EventBody, freezeBody, thawBody } from "../../../src/deliveries/rules/payloads.ts";
 import { EVENTS, type EventName, type RetryPolicy } from "../../../src/jobs/rules/definition.ts";
@@ -40,7 +40,7 @@ const FAILURES: AttemptOutcome[] = [
   { state: "lost", status: -1 },
 ];
 
-/** One action per event, so that no event is left out for want of actions. */
+/** One action per event, since an event without actions does not fire. */
 const ONE_EACH = EVENTS.map((event) => notify(event, HOOK));
 
 interface Case {
@@ -78,15 +78,15 @@ function eventsOf({ events }: Settlement): [EventName, exhausted: boolean][] {
   return events.map(({ event, body }) => [event, thawBody(body).retries_exhausted]);
 }
 
-describe("the table of DESIGN 3", () => {
-  test("success fires on_success", () => {
+describe("an attempt", () => {
+  test("that succeeded fires on_success", () => {
     const settlement = settled({ outcome: SUCCEEDED, retry: { limit: 3 }, run: { attempt: 3 } });
     expect(settlement.run).toEqual({ state: "succeeded", status: 0, retriesExhausted: false });
     expect(eventsOf(settlement)).toEqual([["on_success", false]]);
   });
 
-  describe.each(FAILURES)("$state", (outcome) => {
-    test("with retries left is retried and fires on_error", () => {
+  describe.each(FAILURES)("that is $state", (outcome) => {
+    test("with retries left fires on_error and is retried", () => {
       const settlement = settled({ outcome, retry: { limit: 3 }, run: { attempt: 2 } });
       const nextAttemptAt = new Date("2023-04-01T12:00:10Z");
       expect(settlement.run).toEqual({
@@ -98,7 +98,7 @@ describe("the table of DESIGN 3", () => {
       expect(eventsOf(settlement)).toEqual([["on_error", false]]);
     });
 
-    test("as the last of several attempts fires on_error, then on_retries_exhausted", () => {
+    test("as the last of several fires on_error, then on_retries_exhausted", () => {
       const settlement = settled({ outcome, retry: { limit: 3 }, run: { attempt: 3 } });
       expect(settlement.run).toEqual({ state: "failed", status: outcome.status, retriesExhausted: true });
       expect(eventsOf(settlement)).toEqual([
@@ -121,7 +121,7 @@ describe("the table of DESIGN 3", () => {
     ["a time-out, which has no exit code", { state: "timed_out", status: 124 }, 3, "retrying", 1],
     ["a failed start, which has none", { state: "start_failed", status: 126 }, 3, "retrying", 1],
     ["a lost attempt, which has none", { state: "lost", status: -1 }, 3, "retrying", 1],
-  ] as const)("exit_codes: %s", (_, outcome, limit, state, events) => {
+  ] as const)("follows exit_codes: %s", (_, outcome, limit, state, events) => {
     const settlement = settled({ outcome, retry: { limit, exitCodes: [1, 75] } });
     expect(settlement.run).toMatchObject({ state, status: outcome.status });
     expect(eventsOf(settlement).map(([event]) => event)).toEqual(
@@ -129,32 +129,32 @@ describe("the table of DESIGN 3", () => {
     );
   });
 
-  test("cancelled fires nothing and is not retried", () => {
+  test("that was cancelled fires nothing and is not retried", () => {
     const settlement = settled({ outcome: { state: "cancelled", status: -1 }, retry: { limit: 3 } });
     expect(settlement.run).toEqual({ state: "cancelled", status: -1, retriesExhausted: false });
     expect(settlement.events).toEqual([]);
   });
 
-  test("handed back waits again, the same attempt, and fires nothing", () => {
+  test("that was handed back is queued again with the same number, and fires nothing", () => {
     const settlement = settled({ outcome: { state: "handed_back", status: null }, retry: { limit: 3 } });
     expect(settlement.run).toEqual({ state: "queued" });
     expect(settlement.events).toEqual([]);
   });
 });
 
-describe("once its end has been asked for", () => {
+describe("after a cancel request", () => {
   test.each<[AttemptOutcome, number]>([
     ...FAILURES.map((outcome): [AttemptOutcome, number] => [outcome, outcome.status ?? NaN]),
     [{ state: "cancelled", status: -1 }, -1],
     [{ state: "handed_back", status: null }, -1],
-  ])("an attempt that is %o ends the run, which is not retried and fires nothing", (outcome, status) => {
+  ])("the attempt %o ends the run without a retry or event", (outcome, status) => {
     const settlement = settled({ outcome, cancelRequested: true, retry: { limit: 3 } });
     expect(settlement.attempt).toEqual(outcome);
     expect(settlement.run).toEqual({ state: "cancelled", status, retriesExhausted: false });
     expect(settlement.events).toEqual([]);
   });
 
-  test("a command that was done already has succeeded, and fires on_success", () => {
+  test("a command that had already succeeded still fires on_success", () => {
     const settlement = settled({ outcome: SUCCEEDED, cancelRequested: true });
     expect(settlement).toEqual(settled({ outcome: SUCCEEDED }));
     expect(eventsOf(settlement)).toEqual([["on_success", false]]);
@@ -182,7 +182,7 @@ describe("the actions of an event", () => {
     ]);
   });
 
-  test("fire once when both levels name the same, and twice when only the URL is the same", () => {
+  test("fire once when both levels name the same action, and twice when only the URL is the same", () => {
     const both = (action: SettlingAction): SettlingAction[] => [action, { ...action, level: "schedule" }];
     const actions = [
       ...both(notify("on_success", HOOK)),
@@ -197,11 +197,11 @@ describe("the actions of an event", () => {
     expect(fired?.triggers.map(({ name }) => name)).toEqual(["tea"]);
   });
 
-  test("none at all: the event does not fire", () => {
+  test("must exist: an event without actions does not fire", () => {
     expect(settled({ outcome: SUCCEEDED, actions: [notify("on_error", HOOK)] }).events).toEqual([]);
   });
 
-  test("with events: false nothing fires, and the state is what it would have been", () => {
+  test("do not fire when the run was triggered with events: false, and the state is the same", () => {
     const settlement = settled({ outcome: FAILED, retry: { limit: 1 }, run: { fireEvents: false } });
     expect(settlement.events).toEqual([]);
     expect(settlement.run.state).toBe("retrying");
@@ -209,7 +209,7 @@ describe("the actions of an event", () => {
 });
 
 describe("trigger_job", () => {
-  test("labels its runs by the event, and the body names what this event triggers", () => {
+  test("labels its runs by the event, and is named in the body of that event", () => {
     const actions = [
       trigger("on_error", "mop"),
       trigger("on_retries_exhausted", "order-tea"),
@@ -226,7 +226,7 @@ describe("trigger_job", () => {
     ]);
   });
 
-  test("of the schedule never triggers again the job it names; the event itself is then none", () => {
+  test("of the schedule never re-triggers the job that it names, and fires no event alone", () => {
     const actions = [trigger("on_success", "coffee", { level: "schedule" })];
     expect(settled({ outcome: SUCCEEDED, actions }).events).toEqual([]);
     const withTea = [...actions, trigger("on_success", "tea", { level: "schedule" })];
@@ -234,7 +234,7 @@ describe("trigger_job", () => {
     expect(fired).toMatchObject({ triggers: [{ name: "tea" }], refusals: [] });
   });
 
-  test("of the job itself may name the job", () => {
+  test("of a job may name the job itself", () => {
     const [fired] = settled({ outcome: SUCCEEDED, actions: [trigger("on_success", "coffee")] }).events;
     expect(fired?.triggers).toEqual([{ jobId: RUN.jobId, name: "coffee", triggeredBy: "job[coffee]" }]);
   });
@@ -243,7 +243,7 @@ describe("trigger_job", () => {
     ["deleted", { id: "job-tea", enabled: true, deleted: true }, 1, /deleted/],
     ["disabled", { id: "job-tea", enabled: false, deleted: false }, 1, /disabled/],
     ["the 17th of its chain", { id: "job-tea", enabled: true, deleted: false }, 16, /at most 16/],
-  ])("refuses a job that is %s, with a reason, and the body does not name it", (_, job, depth, reason) => {
+  ])("refuses a job that is %s with a reason, and leaves it out of the body", (_, job, depth, reason) => {
     const actions = [trigger("on_success", "tea", { job })];
     const [fired] = settled({ outcome: SUCCEEDED, actions, run: { depth } }).events;
     expect(fired?.triggers).toEqual([]);
@@ -251,14 +251,14 @@ describe("trigger_job", () => {
     expect(thawBody(fired?.body ?? "").triggered).toEqual([]);
   });
 
-  test("makes the 16th run of a chain", () => {
+  test("creates the 16th run of a chain", () => {
     const actions = [trigger("on_success", "tea")];
     const [fired] = settled({ outcome: SUCCEEDED, actions, run: { depth: 15 } }).events;
     expect(fired).toMatchObject({ triggers: [{ name: "tea" }], refusals: [] });
   });
 });
 
-test("the body of an event is the run as it is now, with the body of the event that triggered it", () => {
+test("builds the body of an event from the run's present state and the body of its parent event", () => {
   const [parentEvent] = settled({ outcome: SUCCEEDED, actions: [trigger("on_success", "tea")] }).events;
   const parent = thawBody(parentEvent?.body ?? "");
   const run = { id: "child", jobName: "tea", triggeredBy: "job[coffee]", depth: 2, attempt: 1, parent };

@@ -1,4 +1,4 @@
-/** Holds the transition tables to DESIGN 4 and to the laws that every guard relies on. */
+/** Tests of the transition tables: the exact transitions, and the laws that every guard relies on. */
 import { describe, expect, test } from "vitest";
 import {
   ATTEMPT_TRANSITIONS,
@@ -12,7 +12,7 @@ import {
 const FINAL: RunState[] = ["succeeded", "failed", "cancelled", "skipped", "missed"];
 
 describe("a run", () => {
-  test("has the arrows of DESIGN 4, and no others", () => {
+  test("has exactly these transitions", () => {
     const arrows = RUN_STATES.flatMap((from) => RUN_TRANSITIONS[from].map((to) => `${from} -> ${to}`));
     expect(arrows.sort()).toEqual([
       "queued -> cancelled",
@@ -27,19 +27,19 @@ describe("a run", () => {
     ]);
   });
 
-  test.each(RUN_STATES)("%s: final states lead nowhere, the others to a final one", (state) => {
+  test.each(RUN_STATES)("in state %s can reach a final state, unless that is one", (state) => {
     expect(isFinal(state)).toBe(FINAL.includes(state));
     const reached = reachableFrom(state);
     if (isFinal(state)) expect(reached).toEqual([]);
     else expect(reached.some(isFinal)).toBe(true);
   });
 
-  test("that never ran is skipped or missed from the start", () => {
+  test("starts as skipped or missed when it never runs", () => {
     expect(runStatesBefore("skipped")).toEqual([]);
     expect(runStatesBefore("missed")).toEqual([]);
   });
 
-  test("runStatesBefore is the table read backwards", () => {
+  test("runStatesBefore is the inverse of the table", () => {
     for (const from of RUN_STATES) {
       for (const to of RUN_STATES) {
         const forwards = (RUN_TRANSITIONS[from] as readonly RunState[]).includes(to);
@@ -49,7 +49,7 @@ describe("a run", () => {
   });
 });
 
-test("an attempt ends once, in any state but running", () => {
+test("an attempt leaves the state running once, to any other state", () => {
   const { running, ...ended } = ATTEMPT_TRANSITIONS;
   expect([...running].sort()).toEqual(Object.keys(ended).sort());
   expect(Object.values(ended).flat()).toEqual([]);
