@@ -16,6 +16,11 @@ export interface PostgresServer {
 export async function openServer(): Promise<PostgresServer> {
   const connectionString = process.env["DATABASE_URL"];
   if (connectionString) return { connectionString, stop: async () => undefined };
+  return startServer();
+}
+
+/** Starts an embedded server that nothing else works on; `stop` removes it with its data. */
+export async function startServer(): Promise<PostgresServer> {
   const dataDir = await mkdtemp(path.join(tmpdir(), "carillon-postgres-"));
   const embedded = await startEmbeddedPostgres({ dataDir });
   return {
