@@ -59,6 +59,8 @@ interface StartContext {
   guard: AddressGuard;
   secretKeys: SecretKeys;
   deliveryDelaysMs: readonly number[];
+  /** Aborted as soon as the service begins to stop. */
+  closing: AbortSignal;
   /** Creates the monitor of a part; `lateAfterMs` as in `createMonitor`. */
   monitor(name: string, lateAfterMs?: number): Monitor;
 }
@@ -79,7 +81,7 @@ export async function startService(
   const closing = new AbortController();
   try {
     const context: StartContext = {
-      ...{ config, log, parts, guard: webhookGuard(config), monitor },
+      ...{ config, log, parts, guard: webhookGuard(config), monitor, closing: closing.signal },
       secretKeys: secretKeys(config.secretKeyFile),
       deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
     };
@@ -89,7 +91,7 @@ export async function startService(
     const background = startBackground(context, infra);
     if (config.roles.includes("worker")) await startWork(context, infra);
     if (server !== undefined) {
-      await startApi(context, infra, { server, token: token.token, closing: closing.signal, ...background });
+      await startApi(context, infra, { server, token: token.token, ...background });
     }
     const stop = () => {
       closing.abort();
@@ -194,6 +196,7 @@ async function startWork(context: StartContext, infra: Infra): Promise<void> {
       random: Math.random,
       limitDatabase,
       graceMs: config.shutdownGraceMs,
+      closing: context.closing,
       monitor: monitor(`worker of pool ${pool}`, LATE_CLAIM_MS),
       log,
     }),
@@ -212,18 +215,17 @@ function webhookGuard(config: Config): AddressGuard {
 
 /** Builds the API and opens the bound port for calls. */
 async function startApi(
-  { config, log, parts, guard, secretKeys }: StartContext,
+  { config, log, parts, guard, secretKeys, closing }: StartContext,
   infra: Infra,
   api: {
     server: BoundServer;
     token: string;
-    closing: AbortSignal;
     scheduler: Scheduler | undefined;
     retention: Retention;
   },
 ): Promise<void> {
   const { db } = infra;
-  const { server, token, closing, scheduler, retention } = api;
+  const { server, token, scheduler, retention } = api;
   const { defaultTimezone, hostTimezone } = config;
   const authenticator = createAuthenticator(db);
   const numbers = watchScheduler(db, scheduler, { defaultTimezone });

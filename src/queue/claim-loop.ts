@@ -10,6 +10,7 @@ const CLAIM_LIMIT_MS = 10_000;
 
 /**
  * Starts claiming. `stop` ends claiming, and resolves when all handlers have finished.
+ * @param closing ends claiming when aborted, before `stop` is called
  * @param concurrency the most handlers at work at the same time
  * @param handle does the work and acknowledges the message; throws only for unexpected errors
  * @param monitor counts every successful claim as a success
@@ -23,8 +24,9 @@ export function startClaimLoop<T>(options: {
   handle: (message: Message<T>) => Promise<void>;
   monitor: Monitor;
   stopMs: number;
+  closing?: AbortSignal;
 }): Part {
-  const { queue, queueName, concurrency, handle, monitor, stopMs } = options;
+  const { queue, queueName, concurrency, handle, monitor, stopMs, closing } = options;
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
@@ -55,15 +57,20 @@ export function startClaimLoop<T>(options: {
       await rung;
     }
   };
+  const stopClaiming = () => {
+    stopped = true;
+    unsubscribe();
+    alarm.close();
+  };
+  closing?.addEventListener("abort", stopClaiming, { once: true });
   const running = run();
   return {
     name: monitor.name,
     stopMs,
     health: monitor.health,
     async stop() {
-      stopped = true;
-      unsubscribe();
-      alarm.close();
+      closing?.removeEventListener("abort", stopClaiming);
+      stopClaiming();
       await running;
       await Promise.all(working);
     },

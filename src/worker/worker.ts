@@ -46,6 +46,8 @@ export interface WorkerOptions {
   limitDatabase: LimitFunction;
   /** Time (ms) that running commands still have after the stop of the worker. */
   graceMs: number;
+  /** Aborted when the service begins to stop: the worker then claims nothing more, and waits for its `stop`. */
+  closing?: AbortSignal;
   monitor: Monitor;
   log: Logger;
 }
@@ -118,6 +120,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
     handle,
     monitor,
     stopMs: graceMs + HAND_BACK_MS,
+    ...(options.closing && { closing: options.closing }),
   });
   return {
     ...loop,
