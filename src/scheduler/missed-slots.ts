@@ -79,12 +79,12 @@ export async function recordGap(
       (revision) => revision.jobId,
     );
     for (const job of some) {
-      const stretches = stretchesOf(job, revisions.get(job.id), gap);
+      const periods = cronPeriodsOf(job, revisions.get(job.id), gap);
       const zoneOf = (timezone: string | null) => timezone ?? job.scheduleTimezone ?? defaultTimezone;
       rows.push(
         ...rowsOf(
           job,
-          stretches.map((one) => slotsOf(one, zoneOf(one.timezone))),
+          periods.map((period) => slotsOf(period, zoneOf(period.timezone))),
         ),
       );
       if (rows.length < ROWS_AT_ONCE) continue;
@@ -97,7 +97,7 @@ export async function recordGap(
 }
 
 /** A part of a gap in which a job had the same cron expressions. */
-interface Stretch {
+interface CronPeriod {
   cron: readonly string[];
   timezone: string | null;
   after: Date;
@@ -108,7 +108,11 @@ interface Stretch {
  * Splits the gap, as far as the job's catch-up window reaches, by the revisions of the job.
  * @param revisions those in force during the gap; undefined: the job has not changed since the gap began
  */
-function stretchesOf(job: CronJob, revisions: readonly RevisionInForce[] | undefined, gap: Gap): Stretch[] {
+function cronPeriodsOf(
+  job: CronJob,
+  revisions: readonly RevisionInForce[] | undefined,
+  gap: Gap,
+): CronPeriod[] {
   const begin = Math.max(gap.after.getTime(), gap.until.getTime() - job.catchupWindowMs);
   if (revisions === undefined) return [{ ...job, after: new Date(begin), until: gap.until }];
   return revisions.map(({ cron, timezone, from, until }) => ({
@@ -119,8 +123,8 @@ function stretchesOf(job: CronJob, revisions: readonly RevisionInForce[] | undef
   }));
 }
 
-/** Creates a function that finds the slots of a stretch. It caches them, because many jobs have equal stretches. */
-function createSlotFinder(): (stretch: Stretch, zone: string) => PassedSlots {
+/** Creates a function that finds the slots of a period. It caches them, because many jobs have equal periods. */
+function createSlotFinder(): (period: CronPeriod, zone: string) => PassedSlots {
   const found = new Map<string, PassedSlots>();
   return ({ cron, after, until }, zone) => {
     const key = JSON.stringify([cron, zone, after, until]);
