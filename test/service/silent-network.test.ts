@@ -7,7 +7,7 @@ import { startCutProxy } from "../support/cut-proxy.ts";
 import { freshDatabase } from "../support/database.ts";
 import { temporaryFolder } from "../support/folder.ts";
 
-/** DESIGN: a node claims again within this time (ms). */
+/** A node whose connections were forgotten claims again within this time (ms). */
 const CLAIMS_AGAIN_MS = 40_000;
 /** A stop ends so long (ms) after the grace at the latest; the rest is for a busy machine. */
 const STOP_MS = 15_000 + 3_000;
