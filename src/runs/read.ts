@@ -100,6 +100,12 @@ export const SUMMARY = {
       run: { select: { id: true, triggeredAt: true, triggeredBy: true, job: { select: { name: true } } } },
     },
   },
+  // Most attempts end with an exit code and have no reason.
+  attempts: {
+    select: { number: true, reason: true },
+    where: { reason: { not: null } },
+    orderBy: { id: "asc" },
+  },
 } as const;
 export type RunSummary = Prisma.RunGetPayload<{ include: typeof SUMMARY }>;
 

@@ -24,6 +24,25 @@ it("answers a trigger at once, with where to look and the run", async () => {
   expect(waited.body).toMatchObject({ status: 124, attempts: [{ state: "timed_out", status: 124 }] });
 });
 
+it("gives a failed run the reason of its last attempt, and no reason where an exit code says it", async () => {
+  const reason = "timed out after 50ms";
+  const retry = { limit: 1, delay: "10ms" };
+  await service.client.putJob("late", { command: "sleep 60", timeout: "50ms", retry });
+  const late = await service.client.trigger("late", undefined, "30s");
+  expect(late).toMatchObject({ state: "failed", reason, attempts: [{ reason }, { reason }] });
+  expect(await service.client.runs("job=late")).toMatchObject([{ reason }]);
+
+  const command = "[ $CARILLON_ATTEMPT = 1 ] && exit 3; sleep 60";
+  await service.client.putJob("better", { command, timeout: "500ms", retry });
+  const better = await service.client.trigger("better", undefined, "30s");
+  expect(better).toMatchObject({
+    status: 3,
+    reason: null,
+    attempts: [{ state: "timed_out" }, { reason: null }],
+  });
+  expect(await service.client.runs("job=better")).toMatchObject([{ reason: null }]);
+});
+
 it("waits for the end when it is asked to, and answers 202 when that takes longer", async () => {
   await service.client.putJob("quick", { command: "echo $GREETING; exit 3", env: { GREETING: "hello" } });
   const done = await call("post", "/jobs/quick/trigger?wait=30s")

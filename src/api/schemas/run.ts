@@ -70,7 +70,9 @@ const summaryFields = {
   reason: z
     .string()
     .nullable()
-    .describe("Why the run ended or did not run, where the exit code does not say it"),
+    .describe(
+      "Why the run was cancelled, or never ran, or why its last attempt failed without an exit code of its own (such as `timed out after 10m`); null otherwise",
+    ),
   triggered: z.array(z.string()).describe("Names of the jobs that this run has triggered"),
   triggered_runs: z.array(childSchema).describe("The runs that this run has triggered"),
   not_triggered: z
@@ -95,10 +97,19 @@ const attemptSchema = z.object({
     .int()
     .nullable()
     .describe("Exit code; null: still running, or handed back by a worker that stopped"),
-  reason: z.string().nullable().describe("Why the attempt ended, where the exit code does not say it"),
+  reason: z
+    .string()
+    .nullable()
+    .describe(
+      "Why the attempt ended, where its command gave no exit code of its own, such as `timed out after 10m`; else null",
+    ),
   worker: z.string().describe("The worker that ran the attempt"),
   started_at: time,
-  finished_at: time.nullable(),
+  finished_at: time
+    .nullable()
+    .describe(
+      "null: the attempt has not ended. For a `lost` attempt: when its worker was found to be gone; its command may have ended earlier",
+    ),
   duration_ms: z.int().nullable().describe("Milliseconds; null: the attempt has not ended"),
 });
 

@@ -58,13 +58,19 @@ function commonView(run: RunSummary): Omit<Summary, "triggered_by_job_run"> {
     retry_attempt: run.attempt,
     retries: run.revision.retryLimit,
     retries_exhausted: run.retriesExhausted,
-    reason: run.reason,
+    reason: run.reason ?? reasonOfFailure(run),
     triggered: [...new Set(children.map((child) => child.name))],
     triggered_runs: children,
     not_triggered: run.events.flatMap(({ event, refusals }) =>
       (refusals as { name: string; reason: string }[]).map((refusal) => ({ ...refusal, event })),
     ),
   };
+}
+
+/** Returns why the last attempt of a failed run failed; null when its exit code says it. */
+function reasonOfFailure({ state, attempt, attempts }: RunSummary): string | null {
+  if (state !== "failed") return null;
+  return attempts.findLast(({ number }) => number === attempt)?.reason ?? null;
 }
 
 function parentView({ parentEvent }: RunSummary): Pick<Summary, "triggered_by_job_run"> {
