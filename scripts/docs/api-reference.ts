@@ -39,7 +39,7 @@ _\`npm run api-docs\` writes this page by making each of these calls. \`npm run 
 
 const INTRODUCTION = `- **Tokens.** Every call needs \`Authorization: Bearer <token>\`, except \`/healthz\`, \`/readyz\` and \`/version\`. [SECURITY.md](../SECURITY.md#who-may-do-what) says which scope may do what.
 - **Bodies** are JSON, or YAML with \`Content-Type: application/yaml\`. [jobs.md](jobs.md) lists the fields of jobs and schedules.
-- **Waiting.** With \`?wait=30s\` (at most 55s) the response is 200 and the run when it has ended, else 202 and the run as it is. \`?fail=true\` turns a failed run into 424. Closing the connection cancels nothing.
+- **Waiting.** With \`?wait=30s\` (at most 55s) the response is 200 and the run when it has ended, a \`skipped\` run included, else 202 and the run as it is. Without \`wait\`, a trigger is answered with 202 at once. \`?fail=true\` turns a failed run into 424. Closing the connection cancels nothing.
 - **Runs** come with the headers \`X-Run-Id\`, \`X-Run-State\` and, once there is one, \`X-Exit-Code\`. \`Accept: text/plain\` gets the log alone.
 - **Idempotency.** A trigger that repeats an \`Idempotency-Key\` returns the same run, for 24 h. The same key with another trigger is answered with 422.
 - **Lists** have the form \`{"items": [...], "next_cursor": "..."}\` and leave logs out. \`next_cursor\` is the \`cursor\` of the next page, and a \`Link\` header has its path.

@@ -103,6 +103,28 @@ it("answers 429 to a trigger and a rerun once 1,000 runs of the job wait", async
   await call("post", "/jobs/full/trigger").expect(202);
 });
 
+describe("the end of a wait", () => {
+  it("is at once for a skipped run, which ended: 200 with a wait, 202 without, 424 with fail", async () => {
+    const concurrency = { limit: 1, policy: "skip" };
+    await service.client.putJob("alone", { command: "sleep 60", timeout: "50s", concurrency });
+    const { id } = await service.client.trigger("alone");
+    for (const path of ["/jobs/alone/trigger", `/runs/${id}/rerun`]) {
+      for (const wait of ["30s", "0s"]) {
+        const { body, headers } = await call("post", `${path}?wait=${wait}`).expect(200);
+        expect(body).toMatchObject({ state: "skipped", status: null, log: "" });
+        expect(headers).toMatchObject({ "x-run-state": "skipped", location: `/api/v1/runs/${body.id}` });
+      }
+      expect((await call("post", path).expect(202)).body.state).toBe("skipped");
+      expect((await call("post", `${path}?wait=30s&fail=true`).expect(424)).body.code).toBe("run_failed");
+    }
+  });
+
+  it("is 202 when the run has not ended, also after 0s", async () => {
+    await service.client.putJob("busy-for-long", { command: "sleep 60", timeout: "50s" });
+    await call("post", "/jobs/busy-for-long/trigger?wait=0s").expect(202);
+  });
+});
+
 describe("a rerun", () => {
   it("runs the job as it is now with the env of the run, and says which run it repeats", async () => {
     await service.client.putJob("again", { command: "echo first $GREETING" });

@@ -27,7 +27,7 @@ export const triggerSchema = z
 export const waitQuerySchema = z.strictObject({
   wait: durationSchema(MAX_WAIT_MS, "55s")
     .optional()
-    .describe("Respond when the run has ended, or after this time; at most 55s. Default: at once"),
+    .describe("Respond when the run has ended, or after this time; at most 55s. Default: respond at once"),
 });
 
 /** The query of a call that returns one run. */
@@ -70,7 +70,7 @@ export const CANCEL_ANSWERS = {
   202: runAnswer("The run, which has not ended yet; its worker has been asked to stop it"),
 };
 
-/** The responses of a call that creates a run: 202 unless the caller has waited for its end. */
+/** The responses of a call that creates a run: 200 when the caller asked to wait and it has ended, else 202. */
 export const TRIGGER_ANSWERS = triggerAnswers(LOCATION);
 
 /** The same for a call that accepts an Idempotency-Key. */
@@ -78,7 +78,10 @@ export const KEYED_ANSWERS = triggerAnswers({ ...LOCATION, ...REPLAYED });
 
 function triggerAnswers(headers: object) {
   return {
-    200: runAnswer("The run, or its log as text", headers),
-    202: runAnswer("The run, which has not ended yet; or the caller did not wait", headers),
+    200: runAnswer(
+      "With `wait`: the run, which has ended, or its log as text. A `skipped` run has ended at once",
+      headers,
+    ),
+    202: runAnswer("The run, which has not ended yet; without `wait`, also one that has ended", headers),
   };
 }

@@ -11,16 +11,16 @@ import { runView } from "./run.ts";
 
 /** The options of a response with a run. */
 export interface RunAnswer {
-  /** Maximum time (ms) to wait for the end; default 0. */
+  /** Maximum time (ms) to wait for the end; undefined: the caller did not ask to wait. */
   wait?: number | undefined;
   /** Respond with 424 when the run has ended without success. */
   fail?: boolean | undefined;
-  /** The status when the caller did not wait, or the run did not end in that time. */
+  /** The status when the caller did not ask to wait, or the run has not ended in that time. */
   unfinished: 200 | 202;
 }
 
 /**
- * Sends the run with its X-Run headers. The status is 200 when the caller has waited for its end, else `unfinished`.
+ * Sends the run with its X-Run headers. The status is 200 when the caller asked to wait and the run has ended, else `unfinished`.
  * Closing the connection does not cancel the run. Throws run_not_found, run_failed.
  */
 export async function answerRun(
@@ -28,10 +28,10 @@ export async function answerRun(
   caller: Caller,
   reply: FastifyReply,
   id: string,
-  { wait = 0, fail = false, unfinished }: RunAnswer,
+  { wait, fail = false, unfinished }: RunAnswer,
   settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
-  if (wait > 0) await waitForRun(settings.reader, id, wait, settings);
+  if (wait !== undefined) await waitForRun(settings.reader, id, wait, settings);
   const full = await readRun(db, caller, id);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
@@ -43,8 +43,8 @@ export async function answerRun(
       `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
     );
   }
-  // A caller that did not wait gets `unfinished` even when the run was quick. A skipped run never ran.
-  const awaited = wait > 0 && isFinal(state) && state !== "skipped";
+  // A caller that did not ask to wait gets `unfinished`, even when the run has ended by now.
+  const awaited = wait !== undefined && isFinal(state);
   reply.code(awaited ? 200 : unfinished).header("vary", "accept");
   const type = preferred(reply.request, ["application/json", "text/plain"]);
   return type === "text/plain"
