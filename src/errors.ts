@@ -42,9 +42,11 @@ const CATALOGUE = {
 /** A stable code that clients may rely on. */
 export type ErrorCode = keyof typeof CATALOGUE;
 
-/** A wrong field of the caller's input: its path, such as `jobs.coffee.cron`, and what to do about it. */
+/** A wrong field of the caller's input. */
 export interface FieldError {
+  /** Such as `jobs.coffee.cron`. */
   path: string;
+  /** What is wrong and what to do about it: without a capital at the start or a full stop at the end. */
   message: string;
 }
 
@@ -55,7 +57,7 @@ export class CarillonError extends Error {
   readonly errors: readonly FieldError[];
 
   /**
-   * @param detail what happened and what the caller can do about it
+   * @param detail a sentence: what happened, and what the caller can do about it
    * @param errors the fields at fault, where the input has fields
    */
   constructor(code: ErrorCode, detail: string, errors: readonly FieldError[] = []) {
@@ -77,30 +79,45 @@ export class CarillonError extends Error {
 
 /** Returns the error for a name that no job has. */
 export function jobNotFound(name: string): CarillonError {
-  return new CarillonError("job_not_found", `there is no job ${name}`);
+  return new CarillonError("job_not_found", `There is no job ${name}.`);
 }
 
 /** Returns the error for a trigger of a disabled job. */
 export function jobDisabled(name: string): CarillonError {
-  return new CarillonError("job_disabled", `job ${name} is disabled: save it with enabled: true first`);
+  return new CarillonError("job_disabled", `The job ${name} is disabled: save it with enabled: true first.`);
 }
 
 /** Returns the error for an id that no run has. */
 export function runNotFound(id: string): CarillonError {
-  return new CarillonError("run_not_found", `there is no run ${id}`);
+  return new CarillonError("run_not_found", `There is no run ${id}.`);
 }
 
 /** Returns the error for an id that no delivery has. */
 export function deliveryNotFound(id: string): CarillonError {
-  return new CarillonError("delivery_not_found", `there is no delivery ${id}`);
+  return new CarillonError("delivery_not_found", `There is no delivery ${id}.`);
 }
 
 /** Returns the error for a document with wrong fields. */
 export function invalidDocument(errors: readonly FieldError[]): CarillonError {
-  const first = errors[0];
-  const where = first === undefined ? "" : `${first.path}: ${first.message}`;
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  return new CarillonError("invalid_document", `${where}${more}`, errors);
+  return new CarillonError("invalid_document", wrongFields(errors), errors);
+}
+
+/** Returns the detail of an error about wrong fields: the first one, and how many more there are. */
+export function wrongFields([first, ...more]: readonly FieldError[]): string {
+  if (first === undefined) return "The input is not valid.";
+  const rest = more.length === 0 ? "" : ` (${more.length} more in errors)`;
+  return sentence(`At ${first.path}: ${first.message}${rest}`);
+}
+
+/** Returns a text with a capital letter at its start and a full stop or question mark at its end. */
+export function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.?!]$/.test(begun) ? begun : `${begun}.`;
+}
+
+/** The inverse of {@link sentence}: the form that messages of fields have. */
+export function withinSentence(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, "");
 }
 
 /** An error that the operator of the service can fix. The message says how, so no stack trace is shown. */

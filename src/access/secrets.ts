@@ -1,5 +1,5 @@
 /** Secrets: write-only values that commands and signatures refer to by name. */
-import { CarillonError, invalidDocument } from "../errors.ts";
+import { CarillonError, invalidDocument, sentence } from "../errors.ts";
 import { lockDefinitions } from "../jobs/locks.ts";
 import { secretTarget } from "../jobs/rules/definition.ts";
 import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
@@ -37,7 +37,7 @@ async function requireKeyFile(tx: Tx, secretKeys: SecretKeys): Promise<void> {
   if (keyIds.length === 0 || (await secretKeys.holdsAny(keyIds))) return;
   throw new CarillonError(
     "secret_unreadable",
-    `this node lacks the keys of the stored secrets (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it`,
+    `This node lacks the keys of the stored secrets (${keyIds.join(", ")}): copy the key file of the other node, or set SECRET_KEY_FILE to it.`,
   );
 }
 
@@ -52,12 +52,12 @@ export async function deleteSecret(db: Database, caller: Caller, name: string): 
     // Meanwhile, no job that refers to it can be saved.
     await lockDefinitions(tx);
     const secret = await lockSecret(tx, name);
-    if (secret === undefined) throw new CarillonError("secret_not_found", `there is no secret ${name}`);
+    if (secret === undefined) throw new CarillonError("secret_not_found", `There is no secret ${name}.`);
     const users = await whoUsesSecret(tx, name);
     if (users.length > 0) {
       throw new CarillonError(
         "secret_in_use",
-        `${name} is used by ${users.join(", ")}: remove it there first`,
+        `The secret ${name} is used by ${users.join(", ")}: remove it there first.`,
       );
     }
     await deleteSecretRow(tx, secret.id);
@@ -94,7 +94,7 @@ export async function secretValues(
   if (names.length === 0) return new Map();
   const found = await findSecrets(tx, names);
   const missing = names.find((name) => !found.some((secret) => secret.name === name));
-  if (missing !== undefined) throw new CarillonError("secret_not_found", `there is no secret ${missing}`);
+  if (missing !== undefined) throw new CarillonError("secret_not_found", `There is no secret ${missing}.`);
   const values = found.map(async (secret) => [secret.name, await decrypt(secret, secretKeys)] as const);
   return new Map(await Promise.all(values));
 }
@@ -125,7 +125,10 @@ async function decrypt(secret: SecretRow, secretKeys: SecretKeys): Promise<strin
     return await secretKeys.open(secret.id, secret);
   } catch (error) {
     if (!(error instanceof SecretUnreadable)) throw error;
-    throw new CarillonError("secret_unreadable", `secret ${secret.name} cannot be read: ${error.message}`);
+    throw new CarillonError(
+      "secret_unreadable",
+      sentence(`The secret ${secret.name} cannot be read: ${error.message}`),
+    );
   }
 }
 

@@ -52,7 +52,7 @@ export async function createToken(
     if (!(await insertToken(tx, made))) {
       throw new CarillonError(
         "token_exists",
-        `a token ${name} already exists: delete it first, or choose another name`,
+        `The token ${name} already exists: delete it first, or choose another name.`,
       );
     }
     await audit(tx, caller, "token.create", name, {
@@ -117,7 +117,7 @@ function expiryAt(expiry: TokenRequest["expiry"], now: Date): Date | null {
 }
 
 function tokenNotFound(name: string): CarillonError {
-  return new CarillonError("token_not_found", `there is no token ${name}`);
+  return new CarillonError("token_not_found", `There is no token ${name}.`);
 }
 
 export type TokenRow = Prisma.TokenGetPayload<object>;

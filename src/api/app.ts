@@ -74,7 +74,7 @@ function refuseWhenClosing(app: FastifyInstance): void {
     closing = true;
   });
   app.addHook("onRequest", async () => {
-    if (closing) throw new CarillonError("unavailable", "The service is shutting down");
+    if (closing) throw new CarillonError("unavailable", "The service is shutting down: try again shortly.");
   });
 }
 

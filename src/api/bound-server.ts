@@ -55,7 +55,7 @@ export async function bindServer(
 }
 
 function answerStarting(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
-  const failure = new CarillonError("unavailable", "The service is starting: try again shortly");
+  const failure = new CarillonError("unavailable", "The service is starting: try again shortly.");
   response.writeHead(failure.status, {
     ...headers,
     "content-type": PROBLEM_TYPE,

@@ -1,7 +1,7 @@
 /** One try of a delivery: prepares what to send, and records the result with the next try. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
-import { CarillonError, OperatorError } from "../errors.ts";
+import { CarillonError, OperatorError, withinSentence } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { type ActionOptions, type NotifyAction, secretOfTarget } from "../jobs/rules/definition.ts";
 import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
@@ -123,7 +123,7 @@ async function withSecrets(
     return { url: target, secrets, problem: `secret ${name} is not a URL` };
   } catch (error) {
     if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
-    return { url: target, secrets: new Map(), problem: error.message };
+    return { url: target, secrets: new Map(), problem: withinSentence(error.message) };
   }
 }
 

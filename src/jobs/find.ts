@@ -17,7 +17,7 @@ export async function requireKnownJobs(tx: Tx, names: readonly string[] = []): P
   const known = new Set((await jobsNamed(tx, names)).map(({ name }) => name));
   const unknown = names.find((name) => !known.has(name));
   if (unknown === undefined) return;
-  throw new CarillonError("job_not_found", `no job has ever had the name ${unknown}`);
+  throw new CarillonError("job_not_found", `No job has ever had the name ${unknown}.`);
 }
 
 /** A live job with its current revision, its own actions and those of its schedule. */
@@ -154,7 +154,7 @@ export function numberOrNull(value: bigint | null): number | null {
 /** The live job with this name. Throws job_not_found. */
 export async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
   const job = await findJob(tx, name);
-  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
+  if (job === undefined) throw new CarillonError("job_not_found", `There is no job ${name}.`);
   return job;
 }
 

@@ -45,7 +45,7 @@ export async function logPart(
   }
   const ordinal = progress.attempts.findLastIndex(({ number }) => number === attempt);
   if (ordinal >= 0) return { from: start(ordinal), last: ordinal };
-  throw new CarillonError("attempt_not_found", `run ${runId} has no attempt ${attempt}; the first is 0`);
+  throw new CarillonError("attempt_not_found", `The run ${runId} has no attempt ${attempt}; the first is 0.`);
 }
 
 /**

@@ -80,7 +80,7 @@ async function cancelOne(queue: Queue, tx: Tx, id: string): Promise<boolean> {
     case "failed":
     case "skipped":
     case "missed":
-      throw new CarillonError("run_ended", `the run has already ended: it is ${run.state}`);
+      throw new CarillonError("run_ended", `The run has already ended: it is ${run.state}.`);
   }
 }
 

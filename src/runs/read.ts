@@ -75,7 +75,7 @@ export async function requireRun(db: Database, caller: Caller, id: string): Prom
   // The caller may not know the job, so the message does not name it.
   throw new CarillonError(
     "forbidden",
-    `The token ${caller.name} lacks the scope read, and trigger for the job of this run`,
+    `The token ${caller.name} lacks the scope read, and trigger for the job of this run.`,
   );
 }
 

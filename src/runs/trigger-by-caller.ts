@@ -64,7 +64,7 @@ async function triggerOnce(
   const fingerprint = fingerprintOf(trigger);
   const known = await lockKey(tx, key, now);
   if (known !== undefined && known.fingerprint !== fingerprint) {
-    throw new CarillonError("idempotency_mismatch", "this key belongs to another trigger: use a new key");
+    throw new CarillonError("idempotency_mismatch", "This key belongs to another trigger: use a new key.");
   }
   if (known !== undefined) return { id: known.runId, replayed: true };
   const id = await createRun(queue, tx, caller, trigger, now);
@@ -112,8 +112,8 @@ function requireTrigger(caller: Caller, job: string): void {
   throw new CarillonError(
     "forbidden",
     caller.scopes.includes("trigger")
-      ? `The scope trigger of the token ${caller.name} does not include the job ${job}`
-      : `The token ${caller.name} lacks the scope trigger`,
+      ? `The scope trigger of the token ${caller.name} does not include the job ${job}.`
+      : `The token ${caller.name} lacks the scope trigger.`,
   );
 }
 
@@ -123,7 +123,7 @@ function requireParams(caller: Caller, job: string, { params }: Target, env: obj
   if (refused.length === 0) return;
   throw new CarillonError(
     "forbidden",
-    `Without the scope admin, a trigger may set only variables in the params of the job, which do not include ${refused.join(", ")}`,
+    `Without the scope admin, a trigger may set only variables in the params of the job, which do not include ${refused.join(", ")}.`,
     refused.map((name) => ({ path: `env.${name}`, message: `is not in the params of job ${job}` })),
   );
 }
@@ -174,7 +174,8 @@ export async function rerun({ db, queue }: Infra, caller: Caller, id: string): P
     const run = await tx.run.findUnique({ where: { id }, include: { job: true } });
     if (run === null) throw runNotFound(id);
     const { job, fireEvents } = run;
-    if (job.deletedAt !== null) throw new CarillonError("job_not_found", `job ${job.name} has been deleted`);
+    if (job.deletedAt !== null)
+      throw new CarillonError("job_not_found", `The job ${job.name} has been deleted.`);
     const triggeredAt = await databaseNow(tx);
     const env = run.env as Record<string, string>;
     const [newId] = await createRuns(queue, tx, [

@@ -169,7 +169,7 @@ function admittedState(admission: Admission): Pick<NewRun, "state" | "messageId"
     case "refuse":
       throw new CarillonError(
         "queue_full",
-        `${MAX_WAITING} runs of this job are already waiting: try again later`,
+        `The job has ${MAX_WAITING} waiting runs already: try again later.`,
       );
   }
 }

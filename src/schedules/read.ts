@@ -23,7 +23,7 @@ export interface ScheduleState {
 /** Reads the live job with this name. Throws job_not_found. */
 export async function readJob(db: Database, caller: Caller, name: string): Promise<StoredJob> {
   const job = await findJob(db.prisma, name);
-  if (job === undefined) throw new CarillonError("job_not_found", `there is no job ${name}`);
+  if (job === undefined) throw new CarillonError("job_not_found", `There is no job ${name}.`);
   return maskFor(caller, job);
 }
 
@@ -54,7 +54,7 @@ export async function readRevision(
 ): Promise<StoredRevision> {
   const [revision] = await readRevisions(db, caller, name, { before: number + 1, limit: 1 });
   if (revision?.number === number) return revision;
-  throw new CarillonError("revision_not_found", `job ${name} has no revision ${number}`);
+  throw new CarillonError("revision_not_found", `The job ${name} has no revision ${number}.`);
 }
 
 /** A page of schedules, in the order of their names. */
@@ -66,7 +66,7 @@ export async function readSchedules(db: Database, caller: Caller, page: Page): P
 /** Reads a schedule with its live jobs. Throws schedule_not_found. */
 export async function readSchedule(db: Database, caller: Caller, name: string): Promise<ScheduleState> {
   const state = await findScheduleState(db.prisma, name);
-  if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
+  if (state === undefined) throw new CarillonError("schedule_not_found", `There is no schedule ${name}.`);
   const { schedule, jobs } = state;
   return { schedule: maskScheduleFor(caller, schedule), jobs: jobs.map((job) => maskFor(caller, job)) };
 }

@@ -24,7 +24,7 @@ export async function createJob(infra: Infra, caller: Caller, job: JobDefinition
     if (await findJob(tx, job.name)) {
       throw new CarillonError(
         "job_exists",
-        `a job ${job.name} already exists: PUT /api/v1/jobs/${job.name} replaces it`,
+        `The job ${job.name} already exists: PUT /api/v1/jobs/${job.name} replaces it.`,
       );
     }
     return saveJob(infra.queue, tx, caller, job, undefined);

@@ -140,7 +140,7 @@ async function stateOf(tx: Tx, scheduleId: string, document: ScheduleDefinition)
 
 async function requireSchedule(tx: Tx, name: string): Promise<ScheduleState> {
   const state = await findScheduleState(tx, name);
-  if (state === undefined) throw new CarillonError("schedule_not_found", `there is no schedule ${name}`);
+  if (state === undefined) throw new CarillonError("schedule_not_found", `There is no schedule ${name}.`);
   return state;
 }
 
@@ -152,7 +152,7 @@ async function refuseForeignJobs(tx: Tx, scheduleId: string, jobs: readonly JobD
   if (foreign.length === 0) return;
   throw new CarillonError(
     "job_exists",
-    "a job's name is unique over all schedules: rename the job, or delete it there first",
+    "The name of a job is unique over all schedules: rename the job, or delete it in the other schedule first.",
     foreign.map(({ definition: { name, schedule } }) => ({
       path: `jobs.${name}`,
       message: `is in schedule ${schedule}`,

@@ -142,7 +142,7 @@ export async function deleteJobs(queue: Queue, tx: Tx, jobs: readonly StoredJob[
     if (by === undefined) continue;
     throw new CarillonError(
       "job_in_use",
-      `${definition.name} is triggered by ${by.join(", ")}: remove that action first`,
+      `The job ${definition.name} is triggered by ${by.join(", ")}: remove that action first.`,
     );
   }
   await cancelRunsOfJobs(queue, tx, ids);

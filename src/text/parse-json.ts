@@ -1,5 +1,5 @@
 /** Parses JSON, and refuses two things that JSON.parse accepts: unlimited depth and duplicate keys. */
-import { CarillonError } from "../errors.ts";
+import { CarillonError, sentence } from "../errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
 
 // A string may also end at the end of the text. Valid JSON has no such string, but no text is scanned twice then.
@@ -11,7 +11,7 @@ export function parseJson(text: string): unknown {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new CarillonError("malformed_body", `The body is not JSON: ${(error as SyntaxError).message}`);
+    throw new CarillonError("malformed_body", `The body is not JSON: ${(error as SyntaxError).message}.`);
   }
   checkStructure(text);
   return value;
@@ -25,7 +25,7 @@ function checkStructure(text: string): void {
     switch (token) {
       case "{":
       case "[":
-        if (open.push(new Set()) > MAX_DEPTH) throw new CarillonError("malformed_body", TOO_DEEP);
+        if (open.push(new Set()) > MAX_DEPTH) throw new CarillonError("malformed_body", sentence(TOO_DEEP));
         break;
       case "}":
       case "]":
@@ -45,7 +45,7 @@ function addKey(keys: Set<string> | undefined, literal: string, line: () => numb
   if (keys?.has(key)) {
     throw new CarillonError(
       "malformed_body",
-      `line ${line()}: the key ${literal} appears twice in one object`,
+      `Line ${line()}: the key ${literal} appears twice in one object.`,
     );
   }
   keys?.add(key);

@@ -15,7 +15,7 @@ import {
   type YAMLError,
   type YAMLMap,
 } from "yaml";
-import { CarillonError } from "../errors.ts";
+import { CarillonError, sentence } from "../errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
 
 // The parser needs microseconds for each token and keeps an error for each bad one.
@@ -140,5 +140,5 @@ function start(node: unknown): number {
 
 function malformed(detail: string, lines: LineCounter, offset: number): CarillonError {
   const { line, col } = lines.linePos(offset);
-  return new CarillonError("malformed_body", `line ${line}, column ${col}: ${detail}`);
+  return new CarillonError("malformed_body", sentence(`Line ${line}, column ${col}: ${detail}`));
 }

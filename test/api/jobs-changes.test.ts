@@ -117,7 +117,7 @@ describe("POST /jobs/validate", () => {
   it("says all that is wrong, in the fields and between jobs", async () => {
     const wrong = await validate({ name: "a", command: "", crom: "@daily" });
     expect(wrong.body).toMatchObject({ valid: false, jobs: {} });
-    expect(wrong.body.errors.map((error: { path: string }) => error.path)).toEqual(["command", "crom"]);
+    expect(wrong.body.errors.map((error: { path: string }) => error.path)).toEqual(["crom", "command"]);
     const dangling = await validate({ jobs: { a: { command: "x", on_error: { trigger_job: ["b"] } } } });
     expect(dangling.body.errors).toEqual([
       { path: "jobs.a.on_error.trigger_job.0", message: "there is no job b" },

@@ -40,7 +40,7 @@ describe.each(METHODS)("%s without a token", (method) => {
           type: "urn:carillon:problem:unauthorized",
           title: "A valid token is required",
           status: 401,
-          detail: "Send the header Authorization: Bearer <token>",
+          detail: "Send the header Authorization: Bearer <token>.",
           instance: path.split("?")[0],
           code: "unauthorized",
         });

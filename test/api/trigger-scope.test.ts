@@ -86,12 +86,12 @@ describe("a trigger", () => {
     for (const job of ["tea", "ghost"]) {
       const { status, body } = await button.call<Problem>("POST", `/jobs/${job}/trigger`);
       expect([status, body.code]).toEqual([403, "forbidden"]);
-      expect(body.detail).toBe(`The scope trigger of the token button does not include the job ${job}`);
+      expect(body.detail).toBe(`The scope trigger of the token button does not include the job ${job}.`);
     }
     expect((await anyButton.call("POST", "/jobs/tea/trigger")).status).toBe(202);
     expect((await anyButton.call("POST", "/jobs/ghost/trigger")).status).toBe(404);
     const { status, body } = await reader.call<Problem>("POST", "/jobs/tea/trigger");
-    expect([status, body.detail]).toEqual([403, "The token reader lacks the scope trigger"]);
+    expect([status, body.detail]).toEqual([403, "The token reader lacks the scope trigger."]);
   });
 });
 

@@ -69,6 +69,9 @@ export function operationOf(method: string, url: string): Operation {
   return found;
 }
 
+/** How the messages of zod begin that no schema has replaced. */
+const ZOD_TEXT = /Invalid (?:input|option|string|key|UUID|ISO|URL)|Too (?:small|big)|Unrecognized key/;
+
 /** An answer as it came. */
 export interface Answer {
   status: number;
@@ -87,6 +90,10 @@ export function answerFault(operation: Operation, { status, type, text }: Answer
   const mediaType = mediaTypeOf(type);
   if (promised[mediaType] === undefined) return `${where}: no such media type: ${text}`;
   const value = mediaType.endsWith("json") ? JSON.parse(text) : text;
+  if (mediaType === "application/problem+json" && !/^[A-Z].*[.?]$/s.test(value.detail)) {
+    return `${where}: its detail is not a sentence: ${text}`;
+  }
+  if (mediaType === "application/problem+json" && ZOD_TEXT.test(text)) return `${where}: not plain: ${text}`;
   const faults = schemaFaults(
     `${pointer(operation)}/responses/${status}/content/${pointerPart(mediaType)}`,
     value,

@@ -52,11 +52,12 @@ export function createAuthentication({ token, findGrant }: AuthenticationOptions
       request.log.warn({ client: address }, "a request had no valid token");
     }
     reply.header("www-authenticate", documentation ? ["Bearer", 'Basic realm="carillon"'] : "Bearer");
-    const detail =
+    throw new CarillonError(
+      "unauthorized",
       given === undefined
-        ? "Send the header Authorization: Bearer <token>"
-        : "The token is unknown, expired or revoked";
-    throw new CarillonError("unauthorized", detail);
+        ? "Send the header Authorization: Bearer <token>."
+        : "The token is unknown, expired or revoked.",
+    );
   };
 }
 
@@ -82,7 +83,7 @@ export function checkScopes(app: FastifyInstance): void {
     const scopes = [scope].flat();
     if (allows(request.caller, ...scopes)) return;
     const wanted = scopes.join(" or ") || ADMIN;
-    throw new CarillonError("forbidden", `The token ${request.caller.name} lacks the scope ${wanted}`);
+    throw new CarillonError("forbidden", `The token ${request.caller.name} lacks the scope ${wanted}.`);
   });
 }
 

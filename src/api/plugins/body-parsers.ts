@@ -1,6 +1,6 @@
 /** Parses request bodies: JSON or YAML in UTF-8, and nothing else. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { CarillonError } from "../../errors.ts";
+import { CarillonError, sentence, wrongFields } from "../../errors.ts";
 import { findUnsafe } from "../../text/input.ts";
 import { parseJson } from "../../text/parse-json.ts";
 import { parseYaml } from "../../text/parse-yaml.ts";
@@ -24,11 +24,10 @@ export function acceptBodies(app: FastifyInstance): void {
 /** The error for a body of another type; its detail says how to send a body. */
 export function unsupportedMediaType(request: FastifyRequest): CarillonError {
   const type = request.headers["content-type"];
-  const what =
-    type === undefined ? "A body without Content-Type" : `The content type ${JSON.stringify(type)}`;
+  const what = type === undefined ? "A body without Content-Type" : `Content type ${JSON.stringify(type)}`;
   const how =
     "send JSON (curl --json '{...}') or YAML (curl -H 'Content-Type: application/yaml' --data-binary @file)";
-  return new CarillonError("unsupported_media_type", `${what} is not accepted: ${how}, in UTF-8`);
+  return new CarillonError("unsupported_media_type", sentence(`${what} is not accepted: ${how}, in UTF-8`));
 }
 
 function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
@@ -36,7 +35,7 @@ function parseBody(request: FastifyRequest, bytes: Buffer): unknown {
   const value = parse(decode(bytes));
   const unsafe = findUnsafe(value);
   if (unsafe === undefined) return value;
-  throw new CarillonError("malformed_body", `${unsafe.path}: ${unsafe.message}`, [unsafe]);
+  throw new CarillonError("malformed_body", wrongFields([unsafe]), [unsafe]);
 }
 
 function parserFor(request: FastifyRequest): (text: string) => unknown {
@@ -44,7 +43,10 @@ function parserFor(request: FastifyRequest): (text: string) => unknown {
   const type = request.mediaType ?? "";
   const charset = CHARSET.exec(header)?.[1] ?? "utf-8";
   if (encoding.toLowerCase() !== "identity") {
-    throw new CarillonError("unsupported_media_type", "A compressed body (Content-Encoding) is not accepted");
+    throw new CarillonError(
+      "unsupported_media_type",
+      "A compressed body (Content-Encoding) is not accepted: send it as it is.",
+    );
   }
   if (/^utf-?8$/i.test(charset)) {
     if (JSON_TYPE.test(type)) return parseJson;
@@ -57,6 +59,6 @@ function decode(bytes: Buffer): string {
   try {
     return UTF8.decode(bytes);
   } catch {
-    throw new CarillonError("malformed_body", "The body is not valid UTF-8");
+    throw new CarillonError("malformed_body", "The body is not valid UTF-8.");
   }
 }

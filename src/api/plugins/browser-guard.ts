@@ -35,7 +35,7 @@ function requireOwnHost(request: FastifyRequest, allowed: ReadonlySet<string>): 
   if (isKnown(name) && isKnown(target) && more.length === 0) return name;
   throw new CarillonError(
     "foreign_host",
-    `The Host header must be one of ${loopback.join(", ")}, or a name in ALLOWED_HOSTS`,
+    `The Host header must be one of ${loopback.join(", ")}, or a name in ALLOWED_HOSTS.`,
   );
 }
 
@@ -64,5 +64,5 @@ function isFollowedLink({ headers, method, routeOptions }: FastifyRequest): bool
 }
 
 function foreignOrigin(): CarillonError {
-  return new CarillonError("foreign_origin", "Pages of other web sites may not call this service");
+  return new CarillonError("foreign_origin", "Pages of other web sites may not call this service.");
 }

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { CarillonError } from "../../errors.ts";
+import { CarillonError, sentence } from "../../errors.ts";
 import { type Authentication, readCredential } from "./authentication.ts";
 
 declare module "fastify" {
@@ -94,7 +94,7 @@ function counter(app: FastifyInstance, max: number, timeWindow: number): Count {
 
 function limited(reply: FastifyReply, seconds: number, detail: string): CarillonError {
   reply.header("retry-after", seconds);
-  return new CarillonError("rate_limited", `${detail}: try again in ${seconds} s`);
+  return new CarillonError("rate_limited", sentence(`${detail}: try again in ${seconds} s`));
 }
 
 /** Keeps the latest admitted pairs of address and token. */

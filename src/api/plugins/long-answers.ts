@@ -1,6 +1,6 @@
 /** Limits the number of long responses in progress, so that short calls and other tokens find free connections. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { CarillonError } from "../../errors.ts";
+import { CarillonError, sentence } from "../../errors.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -29,7 +29,7 @@ export function limitLongAnswers(app: FastifyInstance): void {
       const who = before >= most ? `This token has ${most}` : `All tokens together have ${mostOfAll}`;
       throw new CarillonError(
         "rate_limited",
-        `${who} calls in progress that wait for a run or read a log: end one of them first`,
+        sentence(`${who} calls in progress that wait for a run or read a log: end one of them first`),
       );
     }
     // The client has already disconnected, so no close event will follow.

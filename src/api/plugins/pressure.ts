@@ -23,7 +23,7 @@ export async function shedUnderPressure(app: FastifyInstance, limits: PressureLi
     ...limits,
     pressureHandler: async (request) => {
       if (request.routeOptions.config.unlimited === true) return;
-      throw new CarillonError("unavailable", "The service is overloaded: try again shortly");
+      throw new CarillonError("unavailable", "The service is overloaded: try again shortly.");
     },
   });
 }

@@ -3,7 +3,7 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { CarillonError } from "../../errors.ts";
+import { CarillonError, sentence } from "../../errors.ts";
 import { isConflict, isDatabaseAway } from "../../postgres/failures.ts";
 import type { Problem } from "../schemas/problem.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
@@ -102,15 +102,15 @@ function asCarillonError(error: unknown, request: FastifyRequest): CarillonError
   const refused = fromFramework(error, request);
   if (refused !== undefined) return refused;
   if (isDatabaseAway(error)) {
-    return new CarillonError("unavailable", "The database does not answer: try again shortly");
+    return new CarillonError("unavailable", "The database does not answer: try again shortly.");
   }
   if (isConflict(error)) {
     return new CarillonError(
       "unavailable",
-      "This change conflicted with other changes at the same time: try again",
+      "This change conflicted with other changes at the same time: try again.",
     );
   }
-  return new CarillonError("internal", `See the log for request ${request.id}`);
+  return new CarillonError("internal", `See the log for request ${request.id}.`);
 }
 
 // Errors of Fastify and its file server with these marks have messages for callers.
@@ -122,11 +122,13 @@ function fromFramework(error: unknown, request: FastifyRequest): CarillonError |
   if (!code.startsWith("FST_") && !expose && !brokeOff) return undefined;
   switch (statusCode) {
     case 413:
-      return new CarillonError("body_too_large", `The limit is ${request.routeOptions.bodyLimit} bytes`);
+      return new CarillonError("body_too_large", `The limit is ${request.routeOptions.bodyLimit} bytes.`);
     case 415:
       return unsupportedMediaType(request);
     default:
-      return statusCode < 500 ? new CarillonError("bad_request", error.message) : undefined;
+      return statusCode < 500
+        ? new CarillonError("bad_request", sentence(`The request cannot be read: ${error.message}`))
+        : undefined;
   }
 }
 
@@ -136,20 +138,23 @@ function unknownRoute(request: FastifyRequest, reply: FastifyReply): CarillonErr
     (other) => server.findRoute({ method: other, url }) !== null,
   );
   if (allowed.length === 0 || allowed.includes(method)) {
-    return new CarillonError("route_not_found", "See /docs for the list of routes");
+    return new CarillonError("route_not_found", "See /docs for the list of routes.");
   }
   const list = allowed.join(", ");
   reply.header("allow", list);
-  return new CarillonError("method_not_allowed", `${method} is not allowed here; allowed: ${list}`);
+  return new CarillonError(
+    "method_not_allowed",
+    `The method ${method} is not allowed here; allowed: ${list}.`,
+  );
 }
 
 function clientFailure(code: string): CarillonError {
   switch (code) {
     case "ERR_HTTP_REQUEST_TIMEOUT":
-      return new CarillonError("request_timeout", "The request did not arrive in time");
+      return new CarillonError("request_timeout", "The request did not arrive in time.");
     case "HPE_HEADER_OVERFLOW":
-      return new CarillonError("headers_too_large", "The header fields are too large");
+      return new CarillonError("headers_too_large", "The header fields are too large.");
     default:
-      return new CarillonError("bad_request", "This is not a valid HTTP request");
+      return new CarillonError("bad_request", "This is not a valid HTTP request.");
   }
 }

@@ -1,14 +1,18 @@
 /** Validates requests with zod, names each wrong field, and refuses input that a call does not accept. */
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from "fastify";
 import { z } from "zod";
-import { CarillonError, type FieldError, invalidDocument } from "../../errors.ts";
+import { CarillonError, type FieldError, invalidDocument, wrongFields } from "../../errors.ts";
 import { fieldPath, findUnsafe } from "../../text/input.ts";
 import { nearest } from "../../text/nearest.ts";
+import { plainMessage, wrongType } from "../schemas/messages.ts";
 
 type Schema = z.core.$ZodType;
 type Issue = z.core.$ZodIssue;
 
 const MAX_ERRORS = 50;
+
+/** A missing field and one of another type differ only in their input. */
+const PARSING = { error: plainMessage, reportInput: true } satisfies z.core.ParseContext<Issue>;
 
 /** Fastify's validator compiler. A bad body is an `invalid_document`; bad params or a bad query are a `bad_request`. */
 export const compileValidator: FastifySchemaCompiler<Schema> =
@@ -16,30 +20,35 @@ export const compileValidator: FastifySchemaCompiler<Schema> =
   (data: unknown) => {
     if (httpPart === "body") {
       // Fastify passes null for a missing body.
-      const result = z.core.safeParse(schema, data ?? undefined);
+      const result = z.core.safeParse(schema, data ?? undefined, PARSING);
       if (result.success) return { value: result.data };
       return { error: invalidDocument(fieldErrors(result.error, schema)) };
     }
     const unsafe = findUnsafe(data);
     if (unsafe !== undefined) return { error: badRequest([unsafe]) };
-    const result = z.core.safeParse(schema, data);
+    const result = z.core.safeParse(schema, data, PARSING);
     return result.success ? { value: result.data } : { error: badRequest(fieldErrors(result.error, schema)) };
   };
 
 /** Parses a value as a document. Throws invalid_document. */
 export function parseDocument<T extends Schema>(schema: T, value: unknown): z.core.output<T> {
-  const result = z.core.safeParse(schema, value);
+  const result = z.core.safeParse(schema, value, PARSING);
   if (result.success) return result.data;
   throw invalidDocument(fieldErrors(result.error, schema));
 }
 
-/** Lists the wrong fields, at most 50. The error of an unknown field names the nearest known field. */
-function fieldErrors(error: z.core.$ZodError, schema: Schema): FieldError[] {
-  return error.issues.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);
+/**
+ * Lists the wrong fields, at most 50. The error of an unknown field names the nearest known field. Unknown fields come
+ * first, because a misspelt field is often the reason why a required one is missing.
+ */
+function fieldErrors({ issues }: z.core.$ZodError, schema: Schema): FieldError[] {
+  const isUnknown = ({ code }: Issue) => code === "unrecognized_keys";
+  const ordered = [...issues.filter(isUnknown), ...issues.filter((issue) => !isUnknown(issue))];
+  return ordered.flatMap((issue) => describe(issue, schema, [])).slice(0, MAX_ERRORS);
 }
 
 function badRequest(errors: FieldError[]): CarillonError {
-  return new CarillonError("bad_request", `${errors[0]?.path}: ${errors[0]?.message}`, errors);
+  return new CarillonError("bad_request", wrongFields(errors), errors);
 }
 
 function describe(issue: Issue, schema: Schema, base: readonly PropertyKey[]): FieldError[] {
@@ -50,7 +59,7 @@ function describe(issue: Issue, schema: Schema, base: readonly PropertyKey[]): F
     case "invalid_union":
       return describeUnion(issue, schema, path);
     case "invalid_key":
-      return issue.issues.map(({ message }) => ({ path: fieldPath(path), message: `the key: ${message}` }));
+      return issue.issues.map(({ message }) => ({ path: fieldPath(path), message: `the key ${message}` }));
     default:
       return [{ path: fieldPath(path), message: issue.message }];
   }
@@ -68,11 +77,12 @@ function describeUnion(
   schema: Schema,
   path: readonly PropertyKey[],
 ): FieldError[] {
-  const isOfOtherType = ({ code, path }: Issue) => code === "invalid_type" && path.length === 0;
-  const meant = issue.errors.find((issues) => !issues.some(isOfOtherType));
+  const typeOf = (inner: Issue) =>
+    inner.code === "invalid_type" && inner.path.length === 0 ? [inner.expected] : [];
+  const meant = issue.errors.find((issues) => issues.flatMap(typeOf).length === 0);
   if (meant !== undefined) return meant.flatMap((inner) => describe(inner, schema, path));
-  const messages = new Set(issue.errors.flat().map(({ message }) => message));
-  return [{ path: fieldPath(path), message: [...messages].join(", or ") || issue.message }];
+  const expected = issue.errors.flat().flatMap(typeOf);
+  return [{ path: fieldPath(path), message: wrongType({ input: issue.input, expected }) }];
 }
 
 /** Returns the keys that a schema knows at a path. */
@@ -126,7 +136,7 @@ export function refuseUnknownInput(app: FastifyInstance): void {
 // A client that sends a body expects an effect, such as a rerun with another env.
 function refuseBody({ body, routeOptions }: FastifyRequest): void {
   if (routeOptions.schema?.body !== undefined || body === undefined || body === null) return;
-  throw new CarillonError("bad_request", "This call accepts no body: leave it out");
+  throw new CarillonError("bad_request", "This call accepts no body: leave it out.");
 }
 
 // A client that sends a key relies on it when it retries. Calls other than POST are idempotent without a key.
@@ -135,6 +145,6 @@ function refuseKey({ headers, method, routeOptions }: FastifyRequest): void {
   if (headers["idempotency-key"] === undefined) return;
   throw new CarillonError(
     "bad_request",
-    "This call accepts no Idempotency-Key; only POST /api/v1/jobs/{name}/trigger does",
+    "This call accepts no Idempotency-Key; only POST /api/v1/jobs/{name}/trigger does.",
   );
 }

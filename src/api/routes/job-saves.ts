@@ -63,7 +63,7 @@ const jobCreation =
         if (run && document.enabled === false) {
           throw new CarillonError(
             "job_disabled",
-            "a disabled job cannot run: leave out run=true or enabled: false",
+            "A disabled job cannot run: leave out run=true or enabled: false.",
           );
         }
         const job = await createJob(infra, caller, jobDefinition(name, document));

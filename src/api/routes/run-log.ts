@@ -102,7 +102,7 @@ async function answerRange(
   const { first, bytes, seen } = await cutRange(plainText(readLog(reader, id, part)), range, hasEnded);
   if (bytes.length === 0) {
     reply.header("content-range", `bytes */${seen}`);
-    throw new CarillonError("range_not_satisfiable", `The output has ${seen} bytes; positions start at 0`);
+    throw new CarillonError("range_not_satisfiable", `The output has ${seen} bytes; positions start at 0.`);
   }
   const total = hasEnded ? seen : "*";
   reply.header("content-range", `bytes ${first}-${first + bytes.length - 1}/${total}`);

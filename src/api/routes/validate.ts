@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import type { Caller } from "../../access/rules/grants.ts";
-import { CarillonError } from "../../errors.ts";
+import { CarillonError, withinSentence } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
 import type { StoredJob } from "../../jobs/find.ts";
 import { DEFAULT_SCHEDULE } from "../../jobs/rules/definition.ts";
@@ -83,6 +83,7 @@ async function trySchedule(
 
 function invalidResult(error: unknown): z.input<typeof validationSchema> {
   if (!(error instanceof CarillonError)) throw error;
-  const errors = error.errors.length > 0 ? [...error.errors] : [{ path: "body", message: error.message }];
+  const errors =
+    error.errors.length > 0 ? [...error.errors] : [{ path: "body", message: withinSentence(error.message) }];
   return { valid: false, errors, warnings: [], jobs: {} };
 }

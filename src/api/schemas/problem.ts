@@ -11,7 +11,7 @@ export const problemSchema = z
     type: z.string().describe("`urn:carillon:problem:` followed by the code"),
     title: z.string().describe("The meaning of the code, the same in every response"),
     status: z.int(),
-    detail: z.string().describe("What happened, and what the caller can do about it"),
+    detail: z.string().describe("One sentence or more: what happened, and what the caller can do about it"),
     instance: z.string().optional().describe("The path of the request"),
     code: z.enum(codes).describe("A stable code for programs"),
     errors: z
@@ -25,7 +25,7 @@ export const problemSchema = z
       type: "urn:carillon:problem:invalid_document",
       title: "The document is not valid",
       status: 422,
-      detail: 'jobs.coffee.crn: unknown field; did you mean "cron"?',
+      detail: 'At jobs.coffee.crn: unknown field; did you mean "cron"?',
       instance: "/api/v1/schedules/default",
       code: "invalid_document",
       errors: [{ path: "jobs.coffee.crn", message: 'unknown field; did you mean "cron"?' }],

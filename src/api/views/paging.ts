@@ -16,7 +16,7 @@ export function readCursor(cursor: string | undefined, key: z.ZodType<string>): 
   } catch {
     throw new CarillonError(
       "malformed_cursor",
-      "send next_cursor of the previous page unchanged, or leave cursor out",
+      "Send next_cursor of the previous page unchanged, or leave cursor out.",
     );
   }
 }

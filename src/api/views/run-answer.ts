@@ -40,7 +40,7 @@ export async function answerRun(
     const exit = status === null ? "" : ` with exit code ${status}`;
     throw new CarillonError(
       "run_failed",
-      `run ${id} is ${state}${exit}; its log is at /api/v1/runs/${id}/log`,
+      `The run ${id} ended as ${state}${exit}. GET /api/v1/runs/${id}/log returns its log.`,
     );
   }
   // A caller that did not ask to wait gets `unfinished`, even when the run has ended by now.

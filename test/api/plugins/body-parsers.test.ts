@@ -78,7 +78,7 @@ describe("JSON", () => {
     ["two values", "{} {}", "not JSON"],
     ["a comment", "// a\n{}", "not JSON"],
     ["NaN", '{"a": NaN}', "not JSON"],
-    ["a key given twice", '{"a": {"b": 1,\n"\\u0062": 2}}', "line 2"],
+    ["a key given twice", '{"a": {"b": 1,\n"\\u0062": 2}}', "Line 2"],
     ["__proto__", '{"a": [{"__proto__": {"x": 1}}]}', "a.0.__proto__"],
     ["constructor", '{"constructor": 1}', "constructor"],
     ["NUL", '{"a": ["\\u0000"]}', "a.0: must not contain NUL"],
@@ -113,9 +113,9 @@ describe("YAML", () => {
     (_, i) => `a${i + 1}: &a${i + 1} {<<: [${`*a${i}, `.repeat(10)}]}`,
   );
   test.each([
-    ["a syntax error", "a: [1\nb: 2", "line 2, column 1:"],
-    ["a key given twice", "jobs:\n  a: 1\n  a: 2\n", 'line 3, column 3: The key "a" appears twice'],
-    ["two documents", "a: 1\n---\nb: 2\n", "line 2, column 1: Only one document"],
+    ["a syntax error", "a: [1\nb: 2", "Line 2, column 1:"],
+    ["a key given twice", "jobs:\n  a: 1\n  a: 2\n", 'Line 3, column 3: The key "a" appears twice'],
+    ["two documents", "a: 1\n---\nb: 2\n", "Line 2, column 1: Only one document"],
     ["an unquoted cron", "cron: * * * * *", "must be quoted"],
     ["an unquoted step", "cron: */5 * * * *", "must be quoted"],
     ["an unknown anchor", "a: *b", "no anchor &b before this"],

@@ -39,34 +39,34 @@ describe("a document", () => {
       "jobs.a.retry.dealy",
       'unknown field; did you mean "delay"?',
     ],
-    [
-      "a wrong item",
-      { jobs: { a: { command: ["x", 1] } } },
-      "jobs.a.command.1",
-      "expected string, received number",
-    ],
-    [
-      "no choice that fits",
-      { jobs: { a: { command: 1 } } },
-      "jobs.a.command",
-      "expected string, received number, or Invalid input: expected array",
-    ],
-    ["a bad key", { jobs: { A: { command: "x" } } }, "jobs.A", "the key: "],
-    ["no document", [], "body", "expected object"],
-    ["a missing field", {}, "jobs", "expected record"],
+    ["a wrong item", { jobs: { a: { command: ["x", 1] } } }, "jobs.a.command.1", "must be a string"],
+    ["no choice that fits", { jobs: { a: { command: 1 } } }, "jobs.a.command", "must be a string or a list"],
+    ["a bad key", { jobs: { A: { command: "x" } } }, "jobs.A", "the key must be in another form"],
+    ["no document", [], "body", "must be an object"],
+    ["a missing field", {}, "jobs", "is required; an object"],
   ])("with %s is told where", async (_, body, path, message) => {
     const answer = await call("put", "/schedule").send(body);
     expect(answer.type).toBe("application/problem+json");
     expect(answer.body).toMatchObject({ status: 422, code: "invalid_document", instance: "/schedule" });
     expect(answer.body.type).toBe("urn:carillon:problem:invalid_document");
     expect(answer.body.errors).toEqual([{ path, message: expect.stringContaining(message) }]);
-    expect(answer.body.detail).toContain(`${path}: `);
+    expect(answer.body.detail).toMatch(/^At .*[.?]$/s);
+    expect(answer.body.detail).toContain(`At ${path}: `);
     problemSchema.strict().parse(answer.body);
   });
 
   test("has one error for each unknown field", async () => {
     const { body } = await call("put", "/schedule").send({ jobs: {}, job: 1, jbos: 2 });
     expect(body.errors.map(({ path }: { path: string }) => path)).toEqual(["job", "jbos"]);
+  });
+
+  test("has an unknown field before the required one that it may have been meant for", async () => {
+    const { body } = await call("put", "/schedule").send({ jobs: { a: { comand: "x" } } });
+    expect(body.detail).toBe('At jobs.a.comand: unknown field; did you mean "command"? (1 more in errors).');
+    expect(body.errors).toEqual([
+      { path: "jobs.a.comand", message: 'unknown field; did you mean "command"?' },
+      { path: "jobs.a.command", message: "is required; a string or a list" },
+    ]);
   });
 
   test("cannot make the answer larger than itself", async () => {
