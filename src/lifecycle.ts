@@ -131,7 +131,7 @@ export async function withTimeout<T>(work: Promise<T>, limitMs: number, what: st
  * - work: running commands get their grace
  * - background: the parts that ending commands need
  * - connections: to the database
- * - storage: the embedded Postgres
+ * - storage: the embedded Postgres, and the port if the API has not started
  */
 const STAGES = ["intake", "work", "background", "connections", "storage"] as const;
 export type Stage = (typeof STAGES)[number];

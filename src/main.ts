@@ -21,11 +21,11 @@ try {
 }
 
 /**
- * A second signal within this time (ms) counts as the first one: Ctrl-C arrives twice, from the terminal and from npm.
+ * A second signal within this time (ms) is ignored: one Ctrl-C arrives twice, from the terminal and from npm.
  */
 const ECHO_MS = 1_000;
 
-/** Drains on the first signal, and exits at once on the second. */
+/** Drains on the first signal, and exits at once on the next one after ECHO_MS. The runner then kills the commands. */
 function stopOnSignals(service: Service): void {
   let firstAt: number | undefined;
   const stop = () => {
@@ -34,7 +34,9 @@ function stopOnSignals(service: Service): void {
       return;
     }
     firstAt = performance.now();
-    console.log("Stopping. Running commands get time to finish; a second Ctrl-C ends them at once.");
+    console.log(
+      "Stopping. Running commands get time to finish. Press Ctrl-C again after a second to end them at once.",
+    );
     service.stop().then(() => process.exit(0), fail);
   };
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, stop);

@@ -106,7 +106,7 @@ export async function startService(
 }
 
 /**
- * Binds the port of the API. The API part releases it in a normal stop. After a failed start the storage stage does.
+ * Binds the port of the API. In a normal stop the API part closes it; after a failed start the storage stage does.
  */
 async function bindPort({ config, parts }: StartContext): Promise<BoundServer | undefined> {
   const { roles, host, port, tls } = config;

@@ -62,10 +62,7 @@ export function createBeat(
     }
     if (isGap) {
       const rows = await recordGap(infra, { after: done, until: from }, options);
-      log.warn(
-        { from: done, until: from, rows },
-        "no scheduler ran for a while; the slots of that time are recorded",
-      );
+      logGap(log, { from: done, until: from, rows });
       await table.markDone(from);
     }
     const { due, paused } = table.due(now);
@@ -75,4 +72,16 @@ export function createBeat(
     busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);
     return now;
   };
+}
+
+/** Logs a gap. Only cron slots that passed in it deserve a warning. */
+function logGap(log: Logger, gap: { from: Date; until: Date; rows: number }): void {
+  if (gap.rows === 0) {
+    log.info(gap, "no scheduler ran during this time, and no cron slot of it has to be recorded");
+    return;
+  }
+  log.warn(
+    gap,
+    "no scheduler ran during this time; its cron slots are recorded as missed, or run late where missed_runs of the job says so",
+  );
 }

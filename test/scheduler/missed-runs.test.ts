@@ -1,4 +1,5 @@
 /** Tests of gaps between beats: what happens to their slots under each policy, and to jobs that changed meanwhile. */
+import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGap } from "../../src/scheduler/missed-slots.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
@@ -49,6 +50,19 @@ describe.each([
     await scheduler.beatAt(new Date(back.getTime() + 2_000));
     expect(await runRows()).toEqual(runs);
   });
+});
+
+it("warns of a gap with slots, and only mentions one without", async () => {
+  const { levels } = pino;
+  await scheduler.beatAt(at("10:00:30"), at("10:10:30"));
+  expect(scheduler.log).toMatchObject([
+    { level: levels.values["info"], rows: 0, msg: expect.stringContaining("no cron slot of it has to be") },
+  ]);
+  await scheduler.putJob("job", { cron: EVERY_MINUTE }, LONG_AGO);
+  await scheduler.beatAt(at("10:20:30"));
+  expect(scheduler.log.slice(1)).toMatchObject([
+    { level: levels.values["warn"], rows: 10, msg: expect.stringContaining("are recorded as missed") },
+  ]);
 });
 
 it("ignores slots older than catchup_window", async () => {

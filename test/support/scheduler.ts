@@ -7,10 +7,10 @@ import { readClock } from "../../src/scheduler/progress.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra, UTC } from "./infra.ts";
 
-const SILENT = pino({ level: "silent" });
-
 export interface TestScheduler extends AsyncDisposable {
   infra: TestInfra;
+  /** The lines of its log so far. */
+  log: { level: number; msg: string; rows?: number }[];
   /** Does a beat at each time, in the scheduler that has run from the beginning. */
   beatAt(...times: Date[]): Promise<void>;
   /** Does one beat in a newly started scheduler. */
@@ -25,18 +25,21 @@ export interface TestScheduler extends AsyncDisposable {
 export async function testScheduler(): Promise<TestScheduler> {
   const infra = await testInfra();
   const { prisma } = infra.db;
+  const lines: TestScheduler["log"] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => lines.push(JSON.parse(line)) });
   let now = new Date();
   const newBeat = () => {
     const readNow = () => now;
     return createBeat(infra, {
       ...UTC,
-      log: SILENT,
+      log,
       clock: async () => ({ ...(await readClock(prisma)), now: readNow() }),
     });
   };
   const steady = newBeat();
   return {
     infra,
+    log: lines,
     async beatAt(...times) {
       for (now of times) await steady();
     },
