@@ -5,8 +5,8 @@ import { errorCatalogue, sentence, withinSentence } from "../src/errors.ts";
 import { errorDetails } from "./support/error-details.ts";
 
 let details: Map<string, string[]>;
-beforeAll(() => {
-  details = errorDetails(dirname(import.meta.dirname));
+beforeAll(async () => {
+  details = await errorDetails(dirname(import.meta.dirname));
 }, 60_000);
 
 const CODES = errorCatalogue().map(({ code }) => code);

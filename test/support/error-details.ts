@@ -8,7 +8,7 @@ import {
   isStringLiteral,
   isTemplateExpression,
 } from "typescript/unstable/ast/is";
-import { API } from "typescript/unstable/sync";
+import { readSources } from "./source-files.ts";
 
 type Node = Parameters<typeof isNewExpression>[0];
 
@@ -16,33 +16,26 @@ type Node = Parameters<typeof isNewExpression>[0];
 const SENTENCES: ReadonlySet<string> = new Set(["sentence", "wrongFields"]);
 
 /** The details of each code; `…` stands for what is only known when the code runs. */
-export function errorDetails(root: string): Map<string, string[]> {
-  const api = new API({ cwd: root });
-  try {
-    const [project] = api.updateSnapshot({ openProject: `${root}/tsconfig.json` }).getProjects();
-    const { program } = project ?? {};
-    if (program === undefined) throw new Error(`There is no project in ${root}`);
-    const found = new Map<string, string[]>();
-    for (const file of program.getSourceFileNames().filter((name) => name.startsWith(`${root}/src/`))) {
-      const visit = (node: Node): void => {
-        if (
-          isNewExpression(node) &&
-          isIdentifier(node.expression) &&
-          node.expression.text === "CarillonError"
-        ) {
-          const [code, detail] = node.arguments ?? [];
-          if (code === undefined || !isStringLiteral(code)) throw new Error(`${file}: a code is no literal`);
-          found.set(code.text, [...(found.get(code.text) ?? []), ...textsOf(detail)]);
-        }
-        node.forEachChild(visit);
-      };
-      const source = program.getSourceFile(file);
-      if (source !== undefined) visit(source);
-    }
+export async function errorDetails(root: string): Promise<Map<string, string[]>> {
+  const all = await readSources(root, "src", (file, source) => {
+    const found: { code: string; details: string[] }[] = [];
+    const visit = (node: Node): void => {
+      if (
+        isNewExpression(node) &&
+        isIdentifier(node.expression) &&
+        node.expression.text === "CarillonError"
+      ) {
+        const [code, detail] = node.arguments ?? [];
+        if (code === undefined || !isStringLiteral(code)) throw new Error(`${file}: a code is no literal`);
+        found.push({ code: code.text, details: textsOf(detail) });
+      }
+      node.forEachChild(visit);
+    };
+    visit(source);
     return found;
-  } finally {
-    api.close();
-  }
+  });
+  const byCode = Map.groupBy(all, ({ code }) => code);
+  return new Map([...byCode].map(([code, found]) => [code, found.flatMap(({ details }) => details)]));
 }
 
 function textsOf(node: Node | undefined): string[] {

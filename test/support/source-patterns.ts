@@ -1,6 +1,6 @@
 /** Finds the regular expressions of the service: literals as the compiler reads them, others by loading their file. */
 import { isIdentifier, isNewExpression, isRegularExpressionLiteral } from "typescript/unstable/ast/is";
-import { API } from "typescript/unstable/sync";
+import { readSources } from "./source-files.ts";
 
 export interface Pattern {
   /** File and line. */
@@ -12,33 +12,22 @@ export interface Pattern {
 type Node = Parameters<typeof isNewExpression>[0];
 
 /** All patterns below a folder. Throws for one that is only built when its code runs: it could not be tried here. */
-export async function sourcePatterns(root: string, folder: string): Promise<Pattern[]> {
-  const api = new API({ cwd: root });
-  try {
-    const [project] = api.updateSnapshot({ openProject: `${root}/tsconfig.json` }).getProjects();
-    const { program } = project ?? {};
-    if (program === undefined) throw new Error(`There is no project in ${root}`);
+export function sourcePatterns(root: string, folder: string): Promise<Pattern[]> {
+  return readSources(root, folder, async (file, source) => {
     const patterns: Pattern[] = [];
-    for (const file of program.getSourceFileNames().filter((name) => name.startsWith(`${root}/${folder}/`))) {
-      const source = program.getSourceFile(file);
-      if (source === undefined) throw new Error(`${file} cannot be read`);
-      const built: string[] = [];
-      const place = (node: Node) =>
-        `${file.slice(root.length + 1)}:${source.text.slice(0, node.getStart()).split("\n").length}`;
-      const visit = (node: Node): void => {
-        if (isRegularExpressionLiteral(node)) patterns.push({ place: place(node), ...parts(node.text) });
-        if (isNewExpression(node) && isIdentifier(node.expression) && node.expression.text === "RegExp") {
-          built.push(place(node));
-        }
-        node.forEachChild(visit);
-      };
-      visit(source);
-      if (built.length > 0) patterns.push(...(await builtPatterns(file, built)));
-    }
-    return patterns;
-  } finally {
-    api.close();
-  }
+    const built: string[] = [];
+    const place = (node: Node) =>
+      `${file.slice(root.length + 1)}:${source.text.slice(0, node.getStart()).split("\n").length}`;
+    const visit = (node: Node): void => {
+      if (isRegularExpressionLiteral(node)) patterns.push({ place: place(node), ...parts(node.text) });
+      if (isNewExpression(node) && isIdentifier(node.expression) && node.expression.text === "RegExp") {
+        built.push(place(node));
+      }
+      node.forEachChild(visit);
+    };
+    visit(source);
+    return built.length === 0 ? patterns : [...patterns, ...(await builtPatterns(file, built))];
+  });
 }
 
 function parts(literal: string): Omit<Pattern, "place"> {
