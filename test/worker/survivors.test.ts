@@ -65,7 +65,7 @@ describe.skipIf(process.platform !== "linux")("when the command is killed", () =
     const text = `trap '' TERM; echo x >> generations; env -i setsid /bin/sh fork & wait`;
     const command = test.sh(`echo ${JSON.stringify(text)} > fork; trap '' TERM; /bin/sh fork; sleep 60`, {
       cwd: folder.path,
-      killGraceMs: 300,
+      killGraceMs: 1_000,
     });
     await created("generations");
     command.kill("cancelled");

@@ -1,5 +1,6 @@
 /** Finds every process that a command started, and kills them so that none escapes meanwhile. */
 import {
+  childrenOf,
   environmentOf,
   isAlive,
   listProcesses,
@@ -60,12 +61,11 @@ export function killTrees(trees: readonly ProcessTree[]): ScanResult {
     const before = found.size;
     const snapshot = takeSnapshot(trees);
     for (const tree of trees) {
-      for (const member of membersOf(tree, snapshot)) {
+      // The youngest first: they are the ones that still start others.
+      for (const member of membersOf(tree, snapshot).sort((a, b) => b.startTime - a.startTime)) {
         if (found.get(member.pid)?.startTime === member.startTime) living.add(tree);
-        else if (signalProcess(member, "SIGSTOP")) {
-          found.set(member.pid, member);
-          living.add(tree);
-        } else if (!isAlive(member)) {
+        else if (stopWithChildren(member, found)) living.add(tree);
+        else if (!isAlive(member)) {
           // It has just ended, and may have started another process before.
           living.add(tree);
         }
@@ -76,6 +76,21 @@ export function killTrees(trees: readonly ProcessTree[]): ScanResult {
   }
   for (const member of found.values()) signalProcess(member, "SIGKILL");
   return { living, ...doubts };
+}
+
+/**
+ * Stops a process, and then the children that it has started since the snapshot, and theirs. A chain of processes that
+ * each start the next one grows faster than /proc can be read again, but not faster than one step of this.
+ * @returns whether the process itself was stopped
+ */
+function stopWithChildren(first: ProcessEntry, found: Map<number, ProcessEntry>): boolean {
+  const pending = [first];
+  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
+    if (found.get(entry.pid)?.startTime === entry.startTime || !signalProcess(entry, "SIGSTOP")) continue;
+    found.set(entry.pid, entry);
+    pending.push(...childrenOf(entry.pid));
+  }
+  return found.get(first.pid)?.startTime === first.startTime;
 }
 
 /** Returns the living processes of a command in the snapshot. */

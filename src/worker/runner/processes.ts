@@ -95,6 +95,19 @@ export function readProcess(pid: number): ProcessEntry | undefined {
   };
 }
 
+/** Returns the children that a process has now; none where the kernel does not list them (CONFIG_PROC_CHILDREN). */
+export function childrenOf(pid: number): ProcessEntry[] {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const lists = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8"));
+    const pids = lists.flatMap((list) => list.split(" ").filter(Boolean).map(Number));
+    return pids.flatMap((child) => readProcess(child) ?? []);
+  } catch {
+    // The process has ended, or the kernel has no such file; the next scan finds what there is.
+    return [];
+  }
+}
+
 /**
  * Reads the initial environment of a process as `NAME=value`; empty when we may not read it. Undefined when it cannot
  * be known: during exec a process briefly has neither environment nor command line, and an ended one has none.
