@@ -126,7 +126,7 @@ async function openInfra(context: StartContext, onFatal: (error: Error) => void)
   parts.add("connections", { name: "database", stopMs: 1_000, stop: () => db.close() });
   const pools = config.workerPools;
   const queue = await openQueue({ connectionString, pools, monitor: monitor("queue") });
-  const signals = openSignals(connectionString, monitor("signals"));
+  const signals = openSignals(db, connectionString, monitor("signals"));
   parts.add("connections", queue, signals);
   return { db, queue, signals };
 }

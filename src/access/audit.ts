@@ -1,5 +1,5 @@
 /** The audit log: each change by a caller writes an entry, in the same transaction. */
-import type { Database, Tx } from "../postgres/client.ts";
+import type { Database, SqlTx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import { idRange, newId, type TimeRange } from "../postgres/ids.ts";
 import type { Caller } from "./rules/grants.ts";
@@ -16,27 +16,39 @@ export type AuditAction =
 /** Only names and ids: a value could be a secret. */
 type Changes = Record<string, string | boolean | null | readonly string[]>;
 
+/** A change by a caller. */
+export interface AuditedChange {
+  caller: Caller;
+  action: AuditAction;
+  target: string;
+  changes?: Changes;
+}
+
 /** Writes an entry with the caller's name and address. */
 export async function audit(
-  tx: Tx,
+  tx: SqlTx,
   caller: Caller,
   action: AuditAction,
   target: string,
   changes: Changes = {},
 ): Promise<void> {
-  const { name: actor, address } = caller;
-  await insertAuditEntry(tx, { id: newId(), actor, address, action, target, changes });
+  await auditAll(tx, [{ caller, action, target, changes }]);
+}
+
+/** Writes an entry for each change. */
+export async function auditAll(tx: SqlTx, entries: readonly AuditedChange[]): Promise<void> {
+  if (entries.length === 0) return;
+  const rows = entries.map(({ caller: { name: actor, address }, action, target, changes = {} }) => {
+    return { id: newId(), actor, address, action, target, changes };
+  });
+  await tx.$executeRaw`
+    INSERT INTO audit_entry (id, at, actor, address, action, target, changes)
+    SELECT id, now(), actor, address, action, target, changes
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      AS entry (id uuid, actor text, address text, action text, target text, changes jsonb)`;
 }
 
 export type AuditRow = Prisma.AuditEntryGetPayload<object>;
-export type NewAuditEntry = Omit<AuditRow, "at" | "changes"> & { changes: object };
-
-async function insertAuditEntry(tx: Tx, entry: NewAuditEntry): Promise<void> {
-  const { id, actor, address, action, target, changes } = entry;
-  await tx.$executeRaw`
-    INSERT INTO audit_entry (id, at, actor, address, action, target, changes)
-    VALUES (${id}::uuid, now(), ${actor}, ${address}, ${action}, ${target}, ${JSON.stringify(changes)}::jsonb)`;
-}
 
 /** Selects entries: all fields must match. */
 export interface AuditFilter extends TimeRange {

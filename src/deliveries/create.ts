@@ -1,21 +1,25 @@
-/** Creates the deliveries of an event. */
+/** Creates the deliveries of events. */
 import type { ActionOptions, NotifyAction } from "../jobs/rules/definition.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { SqlTx } from "../postgres/client.ts";
+
+/** A delivery to insert. */
+export interface NewDelivery {
+  id: string;
+  eventId: string;
+  action: NotifyAction;
+  url: string;
+  options: ActionOptions;
+  messageId: string;
+  createdAt: Date;
+  nextTryAt: Date;
+}
 
 /** Inserts deliveries in the state `pending`; the caller sends their messages in the same transaction. */
-export async function createDeliveries(
-  tx: Tx,
-  deliveries: {
-    id: string;
-    eventId: string;
-    action: NotifyAction;
-    url: string;
-    options: ActionOptions;
-    messageId: string;
-    createdAt: Date;
-    nextTryAt: Date;
-  }[],
-): Promise<void> {
-  const data = deliveries.map((delivery) => ({ ...delivery, options: { ...delivery.options } }));
-  if (data.length > 0) await tx.delivery.createMany({ data });
+export async function createDeliveries(tx: SqlTx, deliveries: readonly NewDelivery[]): Promise<void> {
+  if (deliveries.length === 0) return;
+  await tx.$executeRaw`
+    INSERT INTO delivery (id, event_id, action, url, options, message_id, created_at, next_try_at)
+    SELECT id, "eventId", action, url, options, "messageId", "createdAt", "nextTryAt"
+    FROM jsonb_to_recordset(${JSON.stringify(deliveries)}::jsonb) AS new (id uuid, "eventId" uuid, action action_type,
+      url text, options jsonb, "messageId" uuid, "createdAt" timestamptz, "nextTryAt" timestamptz)`;
 }

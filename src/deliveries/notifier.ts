@@ -67,10 +67,10 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
       return { outcome: "failed", error: error.message, durationMs: 0 };
     }
   };
-  const loop = startClaimLoop<DeliveryMessage>({
-    queue,
+  const loop = startClaimLoop({
     signals,
     queueName: DELIVERY_QUEUE,
+    claim: (count) => queue.claim<DeliveryMessage>(DELIVERY_QUEUE, count),
     concurrency: CONCURRENCY,
     handle: (message) => unlessClaimLost(handle(message)),
     monitor,

@@ -49,6 +49,6 @@ export async function redeliver({ db, queue }: Infra, caller: Caller, id: string
         break;
     }
     await queue.send(tx, DELIVERY_QUEUE, [message]);
-    await publish(tx, { type: "run_changed", run: delivery.event.runId });
+    publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
 }

@@ -179,7 +179,7 @@ export async function closeDelivery(
       await recordTry(tx, delivery.id, { ...made, number }, pending);
       await queue.send(tx, DELIVERY_QUEUE, [next]);
     }
-    await publish(tx, { type: "run_changed", run: delivery.event.runId });
+    publish(tx, { type: "run_changed", run: delivery.event.runId });
   });
 }
 

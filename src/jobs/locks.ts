@@ -1,43 +1,37 @@
 /** Locks definitions and jobs, in the same order in all transactions so that they cannot deadlock. */
-import type { Tx } from "../postgres/client.ts";
+import type { SqlTx } from "../postgres/client.ts";
 
 /**
  * Lets only one transaction at a time write definitions. It can then check names, targets and cycles against committed
  * rows. Also raises the version number, which tells schedulers about the change.
  */
-export async function lockDefinitions(tx: Tx): Promise<void> {
+export async function lockDefinitions(tx: SqlTx): Promise<void> {
   await tx.$executeRaw`
     INSERT INTO definition_version (id, version) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET version = definition_version.version + 1`;
 }
 
 /**
- * Locks jobs whose runs are about to change. If one of the jobs has a concurrency limit, the locks are exclusive, so
- * that its runs can be counted; otherwise they only keep saves out. Returns whether the locks are exclusive. The
- * locking statement must not read other tables: after waiting for a save, it would see the new job row together with
- * old rows of the joined tables.
+ * Locks jobs whose runs are about to change, in the order of their ids, so that no save changes them and their runs can
+ * be counted. Other transactions can still insert rows that refer to the jobs; otherwise foreign keys would cause
+ * deadlocks. The statement reads no other table: after waiting for a save, it would see the new job row together with
+ * old rows of the joined tables. Read the jobs in another statement.
+ * @param jobs deleted ones are left out
+ * @returns the ids of the locked jobs
  */
-export async function lockJobsForRuns(tx: Tx, jobIds: readonly string[]): Promise<boolean> {
-  const ids = [...jobIds];
-  if (ids.length === 0) return false;
-  const limited = await tx.$queryRaw<unknown[]>`
-    SELECT 1 AS limited FROM job WHERE id = ANY(${ids}::uuid[]) AND concurrency_limit IS NOT NULL LIMIT 1`;
-  if (limited.length > 0) await lockJobsExclusively(tx, ids);
-  else await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE`;
-  return limited.length > 0;
-}
-
-/**
- * Locks jobs exclusively, in the order of their ids. Other transactions can still insert rows that refer to the jobs;
- * otherwise foreign keys would cause deadlocks.
- */
-export async function lockJobsExclusively(tx: Tx, jobIds: readonly string[]): Promise<void> {
-  if (jobIds.length === 0) return;
-  await tx.$queryRaw`SELECT id FROM job WHERE id = ANY(${[...jobIds]}::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
+export async function lockJobs(
+  tx: SqlTx,
+  { ids = [], names = [] }: { ids?: readonly string[]; names?: readonly string[] },
+): Promise<Set<string>> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM job
+    WHERE (id = ANY(${[...ids]}::uuid[]) OR name = ANY(${[...names]}::text[])) AND deleted_at IS NULL
+    ORDER BY id FOR NO KEY UPDATE`;
+  return new Set(rows.map((row) => row.id));
 }
 
 /** Locks a job and returns its concurrency limit (null: no limit); undefined when no live job has this id. */
-export async function lockJobLimit(tx: Tx, jobId: string): Promise<number | null | undefined> {
+export async function lockJobLimit(tx: SqlTx, jobId: string): Promise<number | null | undefined> {
   const [row] = await tx.$queryRaw<{ limit: number | null }[]>`
     SELECT concurrency_limit AS limit FROM job WHERE id = ${jobId}::uuid AND deleted_at IS NULL FOR NO KEY UPDATE`;
   return row?.limit;

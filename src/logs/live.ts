@@ -164,7 +164,7 @@ function takeBatch(waiting: Entry[], changed: Set<Entry>): Entry[] {
 async function writeAndSignal(db: Database, writes: readonly LiveWrite[]): Promise<Set<string>> {
   const live = await db.transaction(async (tx) => {
     const taken = await writeLive(tx, writes);
-    if (taken.length > 0) await publishLog(tx, [...new Set(taken.map(({ runId }) => runId))]);
+    if (taken.length > 0) publishLog(tx, [...new Set(taken.map(({ runId }) => runId))]);
     return taken;
   });
   return new Set(live.map(({ attemptId }) => attemptId));

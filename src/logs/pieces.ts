@@ -1,6 +1,6 @@
 /** Queries on the output of attempts: pieces are written while they run, completed at their end, read from any position. */
 
-import type { Tx } from "../postgres/client.ts";
+import type { SqlTx, Tx } from "../postgres/client.ts";
 import type { AttemptState, RunState } from "../postgres/generated/enums.ts";
 import type { FinalOutput, OutputPiece } from "./rules/output.ts";
 
@@ -55,7 +55,7 @@ export async function writeLive(
 }
 
 /** Replaces the stored output of an attempt by its final output. The caller must hold a lock on the attempt. */
-export async function completeOutput(tx: Tx, attemptId: string, output: FinalOutput): Promise<void> {
+export async function completeOutput(tx: SqlTx, attemptId: string, output: FinalOutput): Promise<void> {
   // A command that printed anything has stored pieces or missing ones: without them the table has nothing of it.
   if (output.stored.length + output.missing.length === 0) return;
   const { bytes, positions, starts, lengths } = packed(output.missing);

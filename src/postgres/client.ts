@@ -6,6 +6,9 @@ import { isConflict } from "./failures.ts";
 import { type Prisma, PrismaClient } from "./generated/client.ts";
 import { pendingMigrations } from "./migrations.ts";
 import { sessionConfig } from "./session.ts";
+import { openSqlPool, type SqlTx } from "./sql.ts";
+
+export { CommitUnknown, type SqlTx } from "./sql.ts";
 
 /** The client inside a transaction. Work in a transaction awaits nothing but queries on it. */
 export type Tx = Prisma.TransactionClient;
@@ -22,6 +25,13 @@ export interface Database {
    * a call that waits for its turn holds no connection.
    */
   transactionInTurn<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Like `transaction`, but for the hot path: plain SQL, pipelined, with statements that Postgres plans once. Throws
+   * CommitUnknown when the connection breaks during the commit.
+   */
+  sqlTransaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  /** Calls `listener` after each commit with the notes that {@link noteForCommit} left in its transaction. */
+  onCommit(listener: (notes: readonly unknown[]) => void): void;
   /** The time of the database's clock, which decides what is due. */
   now(): Promise<Date>;
   /** The names of this release's migrations that the database lacks. */
@@ -30,6 +40,18 @@ export interface Database {
 }
 
 const CONFLICT_TRIES = 4;
+/** Connections for `sqlTransaction`: triggers, starts and settlements use one at a time each. */
+const SQL_CONNECTIONS = 5;
+
+/** What the listeners of a transaction's commit will get. */
+const notesOf = new WeakMap<SqlTx, unknown[]>();
+
+/** Leaves a note that the listeners of `onCommit` get if, and only if, the transaction commits. */
+export function noteForCommit(tx: SqlTx, note: unknown): void {
+  const notes = notesOf.get(tx);
+  if (notes === undefined) throw new Error("a note for a commit needs a transaction");
+  notes.push(note);
+}
 
 /**
  * Opens a pool of connections. Connects with the first query, which fails when the database does not answer.
@@ -43,8 +65,25 @@ export function openDatabase(
   // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
+  const sqlPool = openSqlPool(sessionConfig(connectionString, silenceMs), SQL_CONNECTIONS);
+  const listeners: ((notes: readonly unknown[]) => void)[] = [];
+  /** Runs a transaction, and passes its notes on after the commit. */
+  const noting = async <Client extends SqlTx, T>(
+    run: (inside: (tx: Client) => Promise<T>) => Promise<T>,
+    work: (tx: Client) => Promise<T>,
+  ): Promise<T> => {
+    const notes: unknown[] = [];
+    const result = await run((tx) => {
+      notesOf.set(tx, notes);
+      return work(tx);
+    });
+    if (notes.length > 0) for (const listener of listeners) listener(notes);
+    return result;
+  };
   const transaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
-    retryConflicts(() => prisma.$transaction(work, { maxWait: 15_000, timeout: 30_000 }));
+    retryConflicts(() =>
+      noting((inside) => prisma.$transaction(inside, { maxWait: 15_000, timeout: 30_000 }), work),
+    );
   let turn: Promise<unknown> = Promise.resolve();
   return {
     prisma,
@@ -54,9 +93,11 @@ export function openDatabase(
       turn = result.catch(() => undefined);
       return result;
     },
+    sqlTransaction: (work) => retryConflicts(() => noting(sqlPool.transaction, work)),
+    onCommit: (listener) => void listeners.push(listener),
     now: () => databaseNow(prisma),
     pendingMigrations: () => pendingMigrations(pool),
-    close: () => prisma.$disconnect(),
+    close: async () => void (await Promise.all([prisma.$disconnect(), sqlPool.close()])),
   };
 }
 
@@ -72,7 +113,7 @@ async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 /** Returns the time of the database's clock. It stays the same throughout one transaction. */
-export async function databaseNow(tx: Tx): Promise<Date> {
+export async function databaseNow(tx: SqlTx): Promise<Date> {
   const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT now() AS now`;
   if (row === undefined) throw new Error("the database returned no time");
   return row.now;

@@ -23,9 +23,9 @@ const OTHER_AWAY_CODES =
 /** Prisma's code for a deadlock or write conflict, and Postgres' two codes for it. */
 const CONFLICT_CODES = new Set(["P2034", "40P01", "40001"]);
 
-/** Messages of driver errors that have no code: no connection in time, or a broken connection. */
+/** Messages of errors that have no code: no connection in time, or a broken connection. */
 const DRIVER_MESSAGES =
-  /timeout exceeded when trying to connect|Connection terminated|connection error and is not queryable/;
+  /timeout exceeded when trying to connect|Connection terminated|connection error and is not queryable|broke during a commit/;
 
 /** Whether an error, or one of its causes, means that the database is unreachable or has no free connection. */
 export function isDatabaseAway(error: unknown): boolean {
@@ -36,6 +36,13 @@ export function isDatabaseAway(error: unknown): boolean {
 /** Whether Postgres aborted a transaction because it conflicted with another one, so that a retry may succeed. */
 export function isConflict(error: unknown): boolean {
   return codesOf(error).some((code) => CONFLICT_CODES.has(code));
+}
+
+/** Rows have changed between the statements of a transaction, so that it must be done again. */
+export class RowsChanged extends Error {
+  override readonly name = "RowsChanged";
+  /** The code of a serialization failure, which is the same situation. */
+  readonly code = "40001";
 }
 
 /** Returns the codes of an error and of its causes. */

@@ -1,6 +1,5 @@
 /** Claims messages from one queue while fewer handlers are at work than allowed, and passes each to a handler. */
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
-import type { Message, Queue } from "./queue.ts";
 import type { Signals } from "./signals.ts";
 
 /** The queue is polled this often, even without signals: promise 7. */
@@ -11,22 +10,23 @@ const CLAIM_LIMIT_MS = 10_000;
 /**
  * Starts claiming. `stop` ends claiming, and resolves when all handlers have finished.
  * @param closing ends claiming when aborted, before `stop` is called
+ * @param claim claims up to `count` messages of the queue
  * @param concurrency the most handlers at work at the same time
  * @param handle does the work and acknowledges the message; throws only for unexpected errors
  * @param monitor counts every successful claim as a success
  */
-export function startClaimLoop<T>(options: {
-  queue: Queue;
+export function startClaimLoop<Claimed>(options: {
   signals: Signals;
-  /** The queue to claim from. */
+  /** Signals of this queue wake the loop. */
   queueName: string;
+  claim: (count: number) => Promise<readonly Claimed[]>;
   concurrency: number;
-  handle: (message: Message<T>) => Promise<void>;
+  handle: (claimed: Claimed) => Promise<void>;
   monitor: Monitor;
   stopMs: number;
   closing?: AbortSignal;
 }): Part {
-  const { queue, queueName, concurrency, handle, monitor, stopMs, closing } = options;
+  const { queueName, claim, concurrency, handle, monitor, stopMs, closing } = options;
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
@@ -35,8 +35,8 @@ export function startClaimLoop<T>(options: {
     if (signal.type === "missed") alarm.ring();
     if (signal.type === "queue" && signal.queue === queueName) alarm.ringAt(signal.at ?? 0);
   });
-  const start = (message: Message<T>) => {
-    const work = handle(message).catch(monitor.failed);
+  const start = (claimed: Claimed) => {
+    const work = handle(claimed).catch(monitor.failed);
     working.add(work);
     void work.then(() => {
       working.delete(work);
@@ -46,9 +46,9 @@ export function startClaimLoop<T>(options: {
   const claimMessages = async () => {
     const room = concurrency - working.size;
     if (room === 0) return;
-    const messages = await withTimeout(queue.claim<T>(queueName, room), CLAIM_LIMIT_MS, "claiming messages");
+    const claimed = await withTimeout(claim(room), CLAIM_LIMIT_MS, "claiming messages");
     monitor.succeeded();
-    for (const message of messages) start(message);
+    for (const one of claimed) start(one);
   };
   const run = async () => {
     while (!stopped) {

@@ -1,7 +1,8 @@
 /** Wraps pg-boss: sends in a transaction, claims, renews, and acknowledges with a fencing token. */
-import { fromPrisma, type JobAttempt, PgBoss, type PrismaTransactionLike, type QueueOptions } from "pg-boss";
+import { type Db, type JobAttempt, PgBoss, type QueueOptions } from "pg-boss";
 import { z } from "zod";
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
+import type { SqlTx } from "../postgres/client.ts";
 import { sessionConfig } from "../postgres/session.ts";
 import { ATTEMPT_OPTIONS, type attemptMessage, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
 import { publish } from "./signals.ts";
@@ -50,17 +51,17 @@ export interface Queue extends Part {
   /** Whether this process knows that the queue of a pool exists. */
   hasPool(pool: string): boolean;
   /** Sends messages in the caller's transaction, and a signal when it commits. */
-  send(tx: PrismaTransactionLike, queueName: string, messages: readonly NewMessage[]): Promise<void>;
-  /** Claims up to `count` due messages. */
-  claim<T>(queueName: string, count: number): Promise<Message<T>[]>;
+  send(tx: SqlTx, queueName: string, messages: readonly NewMessage[]): Promise<void>;
+  /** Claims up to `count` due messages; in the caller's transaction if there is one. */
+  claim<T>(queueName: string, count: number, tx?: SqlTx): Promise<Message<T>[]>;
   /** Renews claims in one call; returns the ids that are still ours. */
   renew(queueName: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
-  /** Ends a message in the caller's transaction; throws ClaimLost when it is no longer ours. */
-  acknowledge(tx: PrismaTransactionLike, message: Message<unknown>): Promise<void>;
+  /** Ends messages in the caller's transaction; throws ClaimLost when one of them is no longer ours. */
+  acknowledge(tx: SqlTx, ...messages: Message<unknown>[]): Promise<void>;
   /** Cancels messages that nobody has claimed. */
-  withdraw(tx: PrismaTransactionLike, queueName: string, ids: readonly string[]): Promise<void>;
+  withdraw(tx: SqlTx, queueName: string, ids: readonly string[]): Promise<void>;
   /** Returns the ids of the messages that are queued or claimed, or have a dead letter that waits. */
-  liveMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>>;
+  liveMessages(tx: SqlTx, ids: readonly string[]): Promise<Set<string>>;
 }
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
@@ -120,19 +121,18 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     hasPool: (pool) => opened.has(pool),
     async send(tx, queueName, messages) {
       if (messages.length === 0) return;
-      const db = fromPrisma(tx);
       const rows = messages.map(({ id, data, startAfter }) => ({
         id,
         data,
         ...(startAfter && { startAfter }),
       }));
-      await boss.insert(queueName, rows, { db });
+      await boss.insert(queueName, rows, { db: bossDb(tx) });
       const at = Math.min(...messages.map((m) => m.startAfter?.getTime() ?? 0));
-      await publish(tx, { type: "queue", queue: queueName, ...(at > 0 && { at }) });
+      publish(tx, { type: "queue", queue: queueName, ...(at > 0 && { at }) });
     },
-    async claim<T>(queueName: string, count: number) {
+    async claim<T>(queueName: string, count: number, tx?: SqlTx) {
       const claimedAt = performance.now();
-      const jobs = await boss.fetch<T>(queueName, { batchSize: count });
+      const jobs = await boss.fetch<T>(queueName, { batchSize: count, ...(tx && { db: bossDb(tx) }) });
       monitor.succeeded();
       return jobs.map(({ id, retryCount, data }) => ({ queueName, id, retryCount, data, claimedAt }));
     },
@@ -141,12 +141,20 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
       const touched = withTimeout(boss.touch(queueName, [...messages]), RENEW_LIMIT_MS, "renewing claims");
       return new Set(Response.parse(await touched).settled ?? []);
     },
-    async acknowledge(tx, { queueName, id, retryCount }) {
-      const response = await boss.complete(queueName, { id, retryCount }, null, { db: fromPrisma(tx) });
-      if (Response.parse(response).affected !== 1) throw new ClaimLost(`message ${id} is no longer ours`);
+    async acknowledge(tx, ...messages) {
+      const db = bossDb(tx);
+      const completed = [...Map.groupBy(messages, (message) => message.queueName)].map(
+        async ([queueName, ofQueue]) => {
+          const claims = ofQueue.map(({ id, retryCount }) => ({ id, retryCount }));
+          const { settled } = Response.parse(await boss.complete(queueName, claims, null, { db }));
+          const lost = claims.find(({ id }) => !settled?.includes(id));
+          if (lost !== undefined) throw new ClaimLost(`message ${lost.id} is no longer ours`);
+        },
+      );
+      await Promise.all(completed);
     },
     async withdraw(tx, queueName, ids) {
-      if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: fromPrisma(tx) });
+      if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: bossDb(tx) });
     },
     liveMessages: (tx, ids) => readLiveMessages(tx, ids),
     async stop() {
@@ -157,8 +165,15 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
   };
 }
 
+/** The form in which pg-boss takes a transaction. */
+function bossDb(tx: SqlTx): Db {
+  return {
+    executeSql: async (text, values) => ({ rows: await tx.$queryRawUnsafe(text, ...(values ?? [])) }),
+  };
+}
+
 /** Reads the table of pg-boss, which has no call for many ids in all queues. */
-async function readLiveMessages(tx: PrismaTransactionLike, ids: readonly string[]): Promise<Set<string>> {
+async function readLiveMessages(tx: SqlTx, ids: readonly string[]): Promise<Set<string>> {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
     `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'
      UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $2 AND state < 'completed'`,
@@ -171,7 +186,7 @@ async function readLiveMessages(tx: PrismaTransactionLike, ids: readonly string[
 /** Sends the messages of attempts, with one call for each pool. */
 export async function sendAttempts(
   queue: Queue,
-  tx: PrismaTransactionLike,
+  tx: SqlTx,
   messages: readonly ReturnType<typeof attemptMessage>[],
 ): Promise<void> {
   for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {

@@ -1,9 +1,10 @@
 /** Sends hints between processes over one NOTIFY channel; a hint may get lost, so listeners also poll the database. */
 
 import pg from "pg";
-import type { PrismaTransactionLike } from "pg-boss";
 import { z } from "zod";
 import { type Monitor, type Part, sleep } from "../lifecycle.ts";
+import { type Database, noteForCommit, type SqlTx } from "../postgres/client.ts";
+import { newId } from "../postgres/ids.ts";
 import { sessionConfig } from "../postgres/session.ts";
 
 const CHANNEL = "carillon";
@@ -12,8 +13,10 @@ const RECONNECT_MS = 500;
 const PING_MS = 10_000;
 /** A ping that takes longer (ms) means that the connection is lost. */
 const PING_DEADLINE_MS = 5_000;
+/** Signals to other processes are gathered for this long (ms): Postgres commits NOTIFY one at a time. */
+const GATHER_MS = 5;
 /** The payload of NOTIFY must stay below 8,000 bytes. */
-const MAX_LISTED_RUNS = 190;
+const MAX_LISTED_RUNS = 180;
 
 export const Signal = z.discriminatedUnion("type", [
   /** A message can be claimed from the queue, at once or at a time (ms since the epoch). */
@@ -35,19 +38,23 @@ export interface Signals extends Part {
   subscribe(listener: Listener): () => void;
 }
 
-/** Sends a signal to every process when the caller's transaction commits. */
-export async function publish(tx: PrismaTransactionLike, signal: Signal): Promise<void> {
-  await tx.$queryRawUnsafe("SELECT pg_notify($1, $2)::text", CHANNEL, JSON.stringify(signal));
+/** Sends a signal to every process once the caller's transaction has committed. */
+export function publish(tx: SqlTx, signal: Signal): void {
+  noteForCommit(tx, signal);
 }
 
 /** Signals which runs have new output. */
-export async function publishLog(tx: PrismaTransactionLike, runs: readonly string[]): Promise<void> {
+export function publishLog(tx: SqlTx, runs: readonly string[]): void {
   const listed = runs.length <= MAX_LISTED_RUNS && { runs: [...runs] };
-  await publish(tx, { type: "log", ...listed });
+  publish(tx, { type: "log", ...listed });
 }
 
-/** Listens on its own connection, and reconnects when the connection is lost. */
+/**
+ * Passes on the signals of this process' transactions, and listens for those of others on a connection of its own,
+ * which it replaces when it is lost.
+ */
 export function openSignals(
+  db: Database,
   connectionString: string,
   monitor: Monitor,
   { pingMs = PING_MS, deadlineMs = PING_DEADLINE_MS } = {},
@@ -57,8 +64,18 @@ export function openSignals(
     for (const listener of listeners) listener(signal);
   };
   const stop = new AbortController();
+  const us = newId();
+  const outbox = createOutbox(db, us, monitor, stop.signal);
+  db.onCommit((notes) => {
+    for (const note of notes) {
+      // Nothing else leaves notes.
+      const signal = note as Signal;
+      emit(signal);
+      outbox.add(signal);
+    }
+  });
   const listening = keepListening(
-    () => listenUntilLost({ connectionString, pingMs, deadlineMs }, emit, monitor, stop.signal),
+    () => listenUntilLost({ connectionString, pingMs, deadlineMs, us }, emit, monitor, stop.signal),
     monitor,
     stop.signal,
   );
@@ -73,6 +90,25 @@ export function openSignals(
     async stop() {
       stop.abort();
       await listening;
+    },
+  };
+}
+
+/** Gathers signals for other processes. A signal that cannot be sent is dropped: their listeners also poll. */
+function createOutbox(db: Database, us: string, monitor: Monitor, stop: AbortSignal) {
+  const gathered = new Set<string>();
+  const send = () => {
+    const payloads = [...gathered];
+    gathered.clear();
+    if (stop.aborted) return;
+    const sent = db.prisma.$queryRaw`
+      SELECT count(pg_notify(${CHANNEL}, payload))::int FROM unnest(${payloads}::text[]) payload`;
+    sent.catch(monitor.failed);
+  };
+  return {
+    add(signal: Signal) {
+      if (gathered.size === 0) setTimeout(send, GATHER_MS);
+      gathered.add(JSON.stringify({ ...signal, from: us }));
     },
   };
 }
@@ -93,7 +129,12 @@ async function keepListening(
 }
 
 async function listenUntilLost(
-  { connectionString, pingMs, deadlineMs }: { connectionString: string; pingMs: number; deadlineMs: number },
+  {
+    connectionString,
+    pingMs,
+    deadlineMs,
+    us,
+  }: { connectionString: string; pingMs: number; deadlineMs: number; us: string },
   emit: Listener,
   monitor: Monitor,
   stop: AbortSignal,
@@ -103,6 +144,8 @@ async function listenUntilLost(
   client.on("error", (error) => lost.abort(error));
   client.on("end", () => lost.abort(new Error("the listening connection has ended")));
   client.on("notification", ({ payload }) => {
+    // Our own signals have been passed on already.
+    if (payload?.includes(us)) return;
     const signal = Signal.safeParse(parseJson(payload));
     if (signal.success) emit(signal.data);
   });

@@ -4,13 +4,13 @@ import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { databaseNow, type SqlTx, type Tx } from "../postgres/client.ts";
 import { attemptQueue } from "../queue/messages.ts";
 import type { Queue } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting, waitingForPlace } from "./release.ts";
 import type { RunState } from "./rules/states.ts";
-import { lockRun, moveRun } from "./transitions.ts";
+import { lockRun, moveRuns } from "./transitions.ts";
 
 /** Returns the ids of the running runs among `ids` for which a cancellation was requested. */
 export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promise<string[]> {
@@ -22,7 +22,7 @@ export async function findCancelRequests(tx: Tx, ids: readonly string[]): Promis
 }
 
 /** Locks the queued and retrying runs of jobs. */
-async function lockWaitingRuns(tx: Tx, jobIds: readonly string[]): Promise<WaitingRun[]> {
+async function lockWaitingRuns(tx: SqlTx, jobIds: readonly string[]): Promise<WaitingRun[]> {
   return tx.$queryRaw`
     SELECT run.id, run.message_id AS "messageId", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
@@ -39,7 +39,7 @@ export interface WaitingRun {
 }
 
 /** Locks the job of a run if the job has a limit, and returns its id. Call this before you lock the run. */
-async function lockLimitedJob(tx: Tx, runId: string): Promise<string | undefined> {
+async function lockLimitedJob(tx: SqlTx, runId: string): Promise<string | undefined> {
   const [row] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) AND concurrency_limit IS NOT NULL
     FOR NO KEY UPDATE`;
@@ -92,16 +92,18 @@ export async function cancelRunsOfJobs(queue: Queue, tx: Tx, jobIds: readonly st
 /** Cancels locked runs that are queued or retrying, and withdraws their messages. */
 async function cancelWaiting(
   queue: Queue,
-  tx: Tx,
+  tx: SqlTx,
   waiting: readonly WaitingRun[],
   reason: string,
 ): Promise<void> {
   const finishedAt = await databaseNow(tx);
-  for (const { id } of waiting) {
-    // The status of an earlier attempt is kept.
-    await moveRun(tx, id, "cancelled", { finishedAt, reason, messageId: null, nextAttemptAt: null });
-    await publish(tx, { type: "run_changed", run: id });
-  }
+  // The status of an earlier attempt is kept.
+  const set = { finishedAt, reason, messageId: null, nextAttemptAt: null };
+  await moveRuns(
+    tx,
+    waiting.map(({ id }) => ({ id, to: "cancelled", set })),
+  );
+  for (const { id } of waiting) publish(tx, { type: "run_changed", run: id });
   for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
     const ids = ofPool.flatMap((run) => run.messageId ?? []);
     await queue.withdraw(tx, attemptQueue(pool), ids);
@@ -112,13 +114,12 @@ async function cancelWaiting(
  * Asks the worker of a locked, running run to end it. Until then the run holds its place. A second request only sends
  * the signal again.
  */
-async function cancelRunning(tx: Tx, id: string, reason: string): Promise<void> {
-  await tx.run.updateMany({
-    where: { id, state: "running", cancelRequestedAt: null },
-    data: { cancelRequestedAt: await databaseNow(tx), reason },
-  });
-  await publish(tx, { type: "cancel", run: id });
-  await publish(tx, { type: "run_changed", run: id });
+async function cancelRunning(tx: SqlTx, id: string, reason: string): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE run SET cancel_requested_at = now(), reason = ${reason}
+    WHERE id = ${id}::uuid AND state = 'running' AND cancel_requested_at IS NULL`;
+  publish(tx, { type: "cancel", run: id });
+  publish(tx, { type: "run_changed", run: id });
 }
 
 /** A run that holds a place of its job. */
@@ -128,7 +129,7 @@ export interface Holder extends WaitingRun {
 }
 
 /** Locks the runs of a job that hold its places, and reads them, oldest first. */
-async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
+async function lockHolders(tx: SqlTx, jobId: string): Promise<Holder[]> {
   return tx.$queryRaw`
     SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
@@ -142,7 +143,7 @@ async function lockHolders(tx: Tx, jobId: string): Promise<Holder[]> {
  * starts at once if the replaced run has not started yet; otherwise it starts when the command of that run has ended.
  * Call this in the transaction that made a run wait, with its job locked.
  */
-export async function replaceRuns(queue: Queue, tx: Tx, jobId: string): Promise<void> {
+export async function replaceRuns(queue: Queue, tx: SqlTx, jobId: string): Promise<void> {
   const waiting = await waitingForPlace(tx, jobId, MAX_WAITING);
   const newest = waiting.at(-1);
   if (newest === undefined) return;

@@ -9,6 +9,8 @@ import { renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import type { RunState } from "./rules/states.ts";
+import type { TargetJob } from "./target-jobs.ts";
+import type { NewRun } from "./trigger.ts";
 
 /** A run with the output of its latest attempt. */
 export interface FullRun {
@@ -25,6 +27,11 @@ export async function readRun(db: Database, caller: Caller, id: string): Promise
   const latest = run.attempts.at(-1);
   const { text: log, omittedBytes } = renderOutput(latest ? await storedPieces(db.prisma, latest.id) : []);
   return { run: maskRun(caller, run), log, omittedBytes };
+}
+
+/** The same for a run that has just been created, without reading it. */
+export function newFullRun(caller: Caller, run: RunDetail): FullRun {
+  return { run: maskRun(caller, run), log: "", omittedBytes: 0 };
 }
 
 /** Hides values in env and paths of webhooks from all but admins; without the scope read, hides other runs as well. */
@@ -125,6 +132,33 @@ export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
 
 async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
   return (await tx.run.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
+}
+
+/** A run that has just been created, as `findRun` would read it. */
+export function newRunDetail(run: NewRun, job: TargetJob): RunDetail {
+  const { id, jobId, revisionId, state, trigger, triggeredBy, triggeredAt, messageId } = run;
+  return {
+    ...{ id, jobId, revisionId, state, trigger, triggeredBy, triggeredAt, messageId },
+    scheduledFor: run.scheduledFor ?? null,
+    env: { ...run.env },
+    fireEvents: run.fireEvents ?? true,
+    parentEventId: run.parentEventId ?? null,
+    depth: run.depth ?? 1,
+    rerunOfId: run.rerunOfId ?? null,
+    attempt: 0,
+    status: null,
+    retriesExhausted: false,
+    startedAt: null,
+    finishedAt: state === "queued" ? null : triggeredAt,
+    nextAttemptAt: run.nextAttemptAt ?? null,
+    cancelRequestedAt: null,
+    reason: run.reason ?? null,
+    job: { name: job.name, schedule: { name: job.schedule } },
+    revision: { retryLimit: job.retryLimit, number: job.revision },
+    events: [],
+    parentEvent: null,
+    attempts: [],
+  };
 }
 
 /** The name of a run's job; undefined when there is no such run. */

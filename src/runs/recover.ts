@@ -143,10 +143,10 @@ export function startSettlingLost(
   { random, monitor }: { random: () => number; monitor: Monitor },
 ): Part {
   const { queue, signals } = infra;
-  return startClaimLoop<AttemptMessage>({
-    queue,
+  return startClaimLoop({
     signals,
     queueName: LOST_QUEUE,
+    claim: (count) => queue.claim<AttemptMessage>(LOST_QUEUE, count),
     concurrency: CONCURRENCY,
     handle: (message) => unlessClaimLost(settleLost(infra, message, { random })),
     monitor,

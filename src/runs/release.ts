@@ -1,7 +1,7 @@
 /** Releases waiting runs: gives the free places of a job to its oldest waiting runs. */
 import { lockJobLimit } from "../jobs/locks.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { SqlTx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
@@ -9,7 +9,7 @@ import { replaceMessages } from "./transitions.ts";
 
 /** Locks the runs of a job that wait for a place, oldest first, and returns them with their pools. */
 export async function waitingForPlace(
-  tx: Tx,
+  tx: SqlTx,
   jobId: string,
   limit: number,
 ): Promise<{ id: string; pool: string }[]> {
@@ -23,7 +23,7 @@ export async function waitingForPlace(
  * Sends messages for waiting runs, as many as the job has free places. Returns how many. Call this in the transaction
  * that frees a place, and lock the job before any run.
  */
-export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promise<number> {
+export async function releaseWaiting(queue: Queue, tx: SqlTx, jobId: string): Promise<number> {
   const limit = await lockJobLimit(tx, jobId);
   if (limit === undefined) return 0;
   const free = limit === null ? MAX_WAITING : Math.max(0, limit - (await countHolders(tx, jobId)));
@@ -38,7 +38,7 @@ export async function releaseWaiting(queue: Queue, tx: Tx, jobId: string): Promi
 }
 
 /** How many runs hold a place of the job. */
-async function countHolders(tx: Tx, jobId: string): Promise<number> {
+async function countHolders(tx: SqlTx, jobId: string): Promise<number> {
   const [row] = await tx.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM run
     WHERE job_id = ${jobId}::uuid AND (state IN ('running', 'retrying') OR (state = 'queued' AND message_id IS NOT NULL))`;

@@ -2,7 +2,7 @@
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
-import { deleteExpiredKeys } from "./trigger-by-caller.ts";
+import { deleteExpiredKeys } from "./idempotency-keys.ts";
 
 const EVERY_MS = 10 * 60_000;
 /** The most rows that one transaction deletes. Small batches hold locks briefly and lose little work in a crash. */

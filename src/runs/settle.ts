@@ -1,23 +1,28 @@
-/** Settles an attempt: writes state, events, deliveries, child runs and messages in one transaction (promise 5). */
-import { createDeliveries } from "../deliveries/create.ts";
+/** Settles attempts: writes states, events, deliveries, child runs and messages in one transaction (promise 5). */
+import { createDeliveries, type NewDelivery } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
-import { definitionOf } from "../jobs/find.ts";
-import { lockJobsForRuns } from "../jobs/locks.ts";
-import { type ActionOptions, actionOptions, type EventName } from "../jobs/rules/definition.ts";
-import { completeOutput, storedPieces } from "../logs/pieces.ts";
-import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/output.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
-import type { Prisma } from "../postgres/generated/client.ts";
+import { completeOutput } from "../logs/pieces.ts";
+import { type FinalOutput, renderOutput } from "../logs/rules/output.ts";
+import { databaseNow, type SqlTx } from "../postgres/client.ts";
+import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
+import { RowsChanged } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { ClaimLost, type Message, type Queue, sendAttempts } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
-import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
+import { type SettledEvent, type Settlement, settle } from "./rules/settlement.ts";
 import { type AttemptOutcome, isFinal } from "./rules/states.ts";
-import { finishAttempt, type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
-import { createRuns } from "./trigger.ts";
+import {
+  lockJobsOf,
+  readActions,
+  readSettlingRuns,
+  readStoredPieces,
+  type SettlingRow,
+} from "./settling-rows.ts";
+import { type AttemptEnd, finishAttempts, moveRuns, type RunMove } from "./transitions.ts";
+import { createRuns, type RunRequest } from "./trigger.ts";
 
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
@@ -32,237 +37,228 @@ export interface AttemptResult {
  * Settles the running attempt of a run, and acknowledges the claimed message: that of the attempt, or its dead letter.
  * Throws ClaimLost and changes nothing when the claim is no longer ours (promise 3).
  */
-export async function settleAttempt(
-  { db, queue }: Infra,
+export function settleAttempt(
+  infra: Infra,
   message: Message<AttemptMessage>,
   result: AttemptResult,
   { random }: { random: () => number },
 ): Promise<void> {
-  await db.transaction(async (tx) => {
-    const jobs = await jobsToLock(tx, message.data.run_id);
-    await lockJobsForRuns(tx, jobs.own === undefined ? jobs.targets : [jobs.own, ...jobs.targets]);
-    const run = await lockRun(tx, message.data.run_id);
-    const attempt = await runningAttempt(tx, message.data.run_id);
-    if (run?.state !== "running" || attempt === undefined || run.messageId !== message.data.message_id) {
-      throw new ClaimLost(
-        `run ${message.data.run_id} is not running under message ${message.data.message_id}`,
-      );
-    }
-    const now = await databaseNow(tx);
-    const pieces = result.output?.pieces ?? (await storedPieces(tx, attempt.id));
-    const settlement = await decide(tx, run, { outcome: result.outcome, pieces }, { now, random: random() });
-    await finishAttempt(tx, {
-      id: attempt.id,
-      outcome: result.outcome,
-      finishedAt: now,
-      // The run holds the reason for a cancellation: on request, or replaced by a newer run.
-      reason: result.reason ?? (result.outcome.state === "cancelled" ? (run.reason ?? undefined) : undefined),
+  return settleInBatch(infra, { message, result, random: random() });
+}
+
+/** An attempt that has ended, and waits for its batch. */
+interface EndedAttempt {
+  message: Message<AttemptMessage>;
+  result: AttemptResult;
+  /** A number in [0, 1), which chooses the jitter of a retry. */
+  random: number;
+}
+
+/** The most attempts in one transaction. Each may bring a MiB of output. */
+const ATTEMPTS_AT_ONCE = 32;
+
+const settleInBatch = createCoalescer(settleAll, ATTEMPTS_AT_ONCE);
+
+/** Settles attempts in one transaction. An attempt whose claim was lost does not affect the others. */
+async function settleAll({ db, queue }: Infra, items: readonly EndedAttempt[]): Promise<Outcome<void>[]> {
+  return db.sqlTransaction(async (tx) => {
+    const ids = items.map(({ message }) => message.data.run_id);
+    const unknown = items.flatMap(({ message, result }) => (result.output ? [] : [message.data.run_id]));
+    // The locks come first: what is read after them is current, and the order of locks is the same everywhere.
+    const [locked, runs, actions, pieces, now] = await Promise.all([
+      lockJobsOf(
+        tx,
+        items.map(({ message, result }) => ({ runId: message.data.run_id, ...result.outcome })),
+      ),
+      readSettlingRuns(tx, ids),
+      readActions(tx, ids),
+      readStoredPieces(tx, unknown),
+      databaseNow(tx),
+    ]);
+    const plans: Plan[] = [];
+    const outcomes = items.map(({ message, result, random }): Outcome<void> => {
+      const { run_id: runId, message_id: messageId } = message.data;
+      const run = runs.get(runId);
+      if (run?.state !== "running" || run.attemptId === null || run.messageId !== messageId) {
+        return { error: new ClaimLost(`run ${runId} is not running under message ${messageId}`) };
+      }
+      const output = renderedOnce(() => result.output?.pieces ?? pieces.get(run.attemptId ?? "") ?? []);
+      const settlement = settle({
+        run: settlingRun(run),
+        // When a job has been deleted, its running runs may end, but are not retried.
+        retry: run.jobDeleted ? { ...run.retry, limit: 0 } : run.retry,
+        actions: actions.of(run),
+        outcome: result.outcome,
+        // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
+        cancelRequested: run.cancelRequested,
+        get log() {
+          return output().text;
+        },
+        get logTruncated() {
+          return output().omittedBytes > 0;
+        },
+        ...{ now, random },
+      });
+      plans.push({ message, result, run, attemptId: run.attemptId, settlement });
+      return { value: undefined };
     });
-    if (result.output !== undefined) await completeOutput(tx, attempt.id, result.output);
-    await applyRun(queue, tx, { id: run.id, pool: run.revision.pool }, settlement.run, now);
-    if (jobs.own !== undefined && isFinal(settlement.run.state)) await releaseWaiting(queue, tx, jobs.own);
-    for (const event of settlement.events) await fireEvent(queue, tx, run, attempt.id, event, now);
-    await queue.acknowledge(tx, message);
-    await publish(tx, { type: "run_changed", run: run.id });
+    requireLocks(plans, locked);
+    await writeSettlements(queue, tx, plans, now);
+    return outcomes;
   });
 }
 
-async function decide(
-  tx: Tx,
-  run: LockedRun,
-  { outcome, pieces }: { outcome: AttemptOutcome; pieces: readonly OutputPiece[] },
-  moment: { now: Date; random: number },
-): Promise<Settlement> {
-  const { retry } = definitionOf(run.revision);
-  const { text: log, omittedBytes } = renderOutput(pieces);
-  return settle({
-    run: {
-      id: run.id,
-      jobId: run.jobId,
-      jobName: run.job.name,
-      triggeredAt: run.triggeredAt,
-      triggeredBy: run.triggeredBy,
-      depth: run.depth,
-      attempt: run.attempt,
-      fireEvents: run.fireEvents,
-      parent: run.parentEvent === null ? undefined : thawBody(run.parentEvent.body),
+/** Renders the output at most once, and only if it is asked for: most settlements do not need the log. */
+function renderedOnce(
+  pieces: () => Parameters<typeof renderOutput>[0],
+): () => ReturnType<typeof renderOutput> {
+  let rendered: ReturnType<typeof renderOutput> | undefined;
+  return () => {
+    rendered ??= renderOutput(pieces());
+    return rendered;
+  };
+}
+
+function settlingRun(run: SettlingRow) {
+  const { id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents, parentBody } = run;
+  return {
+    ...{ id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents },
+    get parent() {
+      return parentBody === null ? undefined : thawBody(parentBody);
     },
-    // When a job has been deleted, its running runs may end, but are not retried.
-    retry: run.job.deletedAt === null ? retry : { ...retry, limit: 0 },
-    actions: await settlingActions(tx, run.revisionId, run.job.scheduleId),
-    outcome,
-    // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
-    cancelRequested: run.cancelRequestedAt !== null,
-    log,
-    logTruncated: omittedBytes > 0,
-    ...moment,
-  });
+  };
 }
 
-async function applyRun(
-  queue: Queue,
-  tx: Tx,
-  run: { id: string; pool: string },
-  next: Settlement["run"],
+/** A settlement to write. */
+interface Plan {
+  message: Message<AttemptMessage>;
+  result: AttemptResult;
+  run: SettlingRow;
+  attemptId: string;
+  settlement: Settlement;
+}
+
+/** Throws RowsChanged when a save that committed during the locking made other locks necessary. */
+function requireLocks(plans: readonly Plan[], locked: ReadonlySet<string>): void {
+  const needed = plans.flatMap(({ run, settlement }) => [
+    ...(run.jobLimited ? [run.jobId] : []),
+    ...settlement.events.flatMap((event) => event.triggers.map(({ jobId }) => jobId)),
+  ]);
+  if (needed.some((id) => !locked.has(id))) throw new RowsChanged("a job changed while it was locked");
+}
+
+async function writeSettlements(queue: Queue, tx: SqlTx, plans: readonly Plan[], now: Date): Promise<void> {
+  if (plans.length === 0) return;
+  const moves = plans.map((plan) => moveOf(plan, now));
+  const fired = plans.flatMap(firedEvents);
+  const deliveries = fired.flatMap((event) => newDeliveries(event, now));
+  await Promise.all([
+    finishAttempts(
+      tx,
+      plans.map((plan) => attemptEnd(plan, now)),
+    ),
+    ...plans.map(({ attemptId, result }) => result.output && completeOutput(tx, attemptId, result.output)),
+    moveRuns(
+      tx,
+      moves.map(({ move }) => move),
+    ),
+    sendAttempts(
+      queue,
+      tx,
+      moves.flatMap(({ message }) => message ?? []),
+    ),
+    insertRunEvents(tx, fired, now),
+    createDeliveries(tx, deliveries),
+    queue.send(
+      tx,
+      DELIVERY_QUEUE,
+      deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),
+    ),
+    queue.acknowledge(tx, ...plans.map(({ message }) => message)),
+  ]);
+  const freed = plans.filter(({ run, settlement }) => run.jobLimited && isFinal(settlement.run.state));
+  for (const jobId of new Set(freed.map(({ run }) => run.jobId))) await releaseWaiting(queue, tx, jobId);
+  await createRuns(
+    queue,
+    tx,
+    fired.flatMap((event) => childRuns(event, now)),
+  );
+  for (const { run } of plans) publish(tx, { type: "run_changed", run: run.id });
+}
+
+function attemptEnd({ attemptId: id, result, run }: Plan, finishedAt: Date): AttemptEnd {
+  const { outcome } = result;
+  // The run holds the reason for a cancellation: on request, or replaced by a newer run.
+  const reason = result.reason ?? (outcome.state === "cancelled" ? run.reason : null);
+  return { id, outcome, finishedAt, reason };
+}
+
+/** The change of the run's state, and the message for its next attempt if there is one. */
+function moveOf(
+  { run, settlement: { run: next } }: Plan,
   now: Date,
-): Promise<void> {
+): { move: RunMove; message?: ReturnType<typeof attemptMessage> } {
   const { id } = run;
   switch (next.state) {
     case "succeeded":
     case "failed":
-    case "cancelled":
-      return finishRun(tx, { id, ...next, finishedAt: now });
+    case "cancelled": {
+      const { state: to, status, retriesExhausted } = next;
+      // A command that ended before the cancellation reached it did not end for that reason.
+      const reason = to === "cancelled" ? {} : { reason: null };
+      const over = { finishedAt: now, messageId: null, nextAttemptAt: null };
+      return { move: { id, to, set: { status, retriesExhausted, ...over, ...reason } } };
+    }
     case "retrying": {
-      const message = attemptMessage(run, newId(), next.nextAttemptAt);
-      await retryRun(tx, { id, ...next, messageId: message.id });
-      return sendAttempts(queue, tx, [message]);
+      const { status, nextAttempt: attempt, nextAttemptAt } = next;
+      const message = attemptMessage(run, newId(), nextAttemptAt);
+      return {
+        move: { id, to: "retrying", set: { status, attempt, nextAttemptAt, messageId: message.id } },
+        message,
+      };
     }
     case "queued": {
       const message = attemptMessage(run, newId());
-      await requeueRun(tx, { id, messageId: message.id });
-      return sendAttempts(queue, tx, [message]);
+      return { move: { id, to: "queued", set: { messageId: message.id } }, message };
     }
   }
 }
 
-async function fireEvent(
-  queue: Queue,
-  tx: Tx,
-  run: LockedRun,
-  attemptId: string,
-  fired: SettledEvent,
-  now: Date,
-): Promise<void> {
-  const eventId = newId();
-  const { event, body, refusals } = fired;
-  await insertRunEvent(tx, {
-    id: eventId,
-    runId: run.id,
-    attemptId,
-    attempt: run.attempt,
-    event,
-    body,
-    refusals,
-    createdAt: now,
-  });
-  const deliveries = fired.deliveries.map(({ action, url, ...options }) => ({
-    action,
-    url,
-    options,
+/** An event of a settlement with its new id. */
+interface FiredEvent extends SettledEvent {
+  id: string;
+  plan: Plan;
+}
+
+function firedEvents(plan: Plan): FiredEvent[] {
+  return plan.settlement.events.map((event) => ({ ...event, id: newId(), plan }));
+}
+
+function newDeliveries({ id: eventId, deliveries }: FiredEvent, now: Date): NewDelivery[] {
+  return deliveries.map(({ action, url, ...options }) => ({
+    ...{ eventId, action, url, options },
     id: newId(),
-    eventId,
     messageId: newId(),
     createdAt: now,
     nextTryAt: now,
   }));
-  await createDeliveries(tx, deliveries);
-  await queue.send(
-    tx,
-    DELIVERY_QUEUE,
-    deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),
-  );
-  await createRuns(
-    queue,
-    tx,
-    fired.triggers.map(({ jobId, triggeredBy }) => ({
-      jobId,
-      trigger: "job",
-      triggeredBy,
-      triggeredAt: now,
-      parentEventId: eventId,
-      depth: run.depth + 1,
-    })),
-  );
 }
 
-async function finishRun(
-  tx: Tx,
-  run: {
-    id: string;
-    state: "succeeded" | "failed" | "cancelled";
-    status: number;
-    retriesExhausted: boolean;
-    finishedAt: Date;
-  },
-): Promise<void> {
-  const { id, state, ...data } = run;
-  // A command that ended before the cancellation reached it did not end for that reason.
-  const reason = state === "cancelled" ? {} : { reason: null };
-  await moveRun(tx, id, state, { ...data, ...reason, messageId: null, nextAttemptAt: null });
-}
-
-async function retryRun(
-  tx: Tx,
-  run: { id: string; status: number; nextAttempt: number; nextAttemptAt: Date; messageId: string },
-): Promise<void> {
-  const { status, nextAttempt, nextAttemptAt, messageId } = run;
-  await moveRun(tx, run.id, "retrying", { status, attempt: nextAttempt, nextAttemptAt, messageId });
-}
-
-async function requeueRun(tx: Tx, run: { id: string; messageId: string }): Promise<void> {
-  await moveRun(tx, run.id, "queued", { messageId: run.messageId });
-}
-
-async function insertRunEvent(
-  tx: Tx,
-  event: {
-    id: string;
-    runId: string;
-    attemptId: string;
-    attempt: number;
-    event: EventName;
-    body: string;
-    refusals: { name: string; reason: string }[];
-    createdAt: Date;
-  },
-): Promise<void> {
-  await tx.runEvent.create({ data: event });
-}
-
-/**
- * The jobs that a settlement may change: the job of the run if it has a limit, and the jobs that its actions may
- * trigger. Lock all of them together, before the run.
- */
-async function jobsToLock(tx: Tx, runId: string): Promise<{ own: string | undefined; targets: string[] }> {
-  const rows = await tx.$queryRaw<{ id: string; own: boolean }[]>`
-    SELECT j.id, true AS own FROM run JOIN job j ON j.id = run.job_id
-    WHERE run.id = ${runId}::uuid AND j.concurrency_limit IS NOT NULL
-    UNION ALL SELECT DISTINCT a.target_job_id, false FROM run JOIN job j ON j.id = run.job_id
-    JOIN event_action a ON a.job_revision_id = run.revision_id OR a.schedule_id = j.schedule_id
-    WHERE run.id = ${runId}::uuid AND a.target_job_id IS NOT NULL`;
-  return {
-    own: rows.find((row) => row.own)?.id,
-    targets: rows.filter((row) => !row.own).map((row) => row.id),
-  };
-}
-
-const TARGET = {
-  targetJob: {
-    select: { id: true, name: true, deletedAt: true, currentRevision: { select: { enabled: true } } },
-  },
-} as const;
-type ActionRow = Prisma.EventActionGetPayload<{ include: typeof TARGET }>;
-
-/** The actions of a revision, then those of its schedule, with the current states of the jobs that they trigger. */
-async function settlingActions(tx: Tx, revisionId: string, scheduleId: string): Promise<SettlingAction[]> {
-  const rows = await tx.eventAction.findMany({
-    where: { OR: [{ jobRevisionId: revisionId }, { scheduleId }] },
-    include: TARGET,
-    orderBy: { position: "asc" },
+function childRuns({ id: parentEventId, triggers, plan }: FiredEvent, triggeredAt: Date): RunRequest[] {
+  const depth = plan.run.depth + 1;
+  return triggers.map(({ jobId, triggeredBy }) => {
+    return { jobId, trigger: "job", triggeredBy, triggeredAt, parentEventId, depth };
   });
-  const own = rows.filter((row) => row.jobRevisionId !== null);
-  const shared = rows.filter((row) => row.jobRevisionId === null);
-  return [
-    ...own.map((row) => settlingAction(row, "job")),
-    ...shared.map((row) => settlingAction(row, "schedule")),
-  ];
 }
 
-function settlingAction(row: ActionRow, level: "job" | "schedule"): SettlingAction {
-  const { event, action, targetJob } = row;
-  const options = actionOptions(row.options as ActionOptions);
-  if (targetJob === null) return { level, event, action, target: row.url ?? "", ...options };
-  const { id, name, deletedAt, currentRevision } = targetJob;
-  const job = { id, enabled: currentRevision?.enabled ?? false, deleted: deletedAt !== null };
-  return { level, event, action, target: name, job };
+async function insertRunEvents(tx: SqlTx, events: readonly FiredEvent[], createdAt: Date): Promise<void> {
+  if (events.length === 0) return;
+  const rows = events.map(({ id, event, body, refusals, plan: { run, attemptId } }) => {
+    return { id, runId: run.id, attemptId, attempt: run.attempt, event, body, refusals, createdAt };
+  });
+  await tx.$executeRaw`
+    INSERT INTO run_event (id, run_id, attempt_id, attempt, event, body, refusals, created_at)
+    SELECT id, "runId", "attemptId", attempt, event, body, refusals, "createdAt"
+    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS fired (id uuid, "runId" uuid, "attemptId" uuid,
+      attempt int, event event_type, body text, refusals jsonb, "createdAt" timestamptz)`;
 }

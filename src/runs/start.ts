@@ -1,28 +1,17 @@
 /** Starts an attempt: records it, and returns what the worker needs to run it. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
 import { CarillonError, OperatorError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { definitionOf } from "../jobs/find.ts";
-import type { Command } from "../jobs/rules/definition.ts";
-import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
+import { type Command, DEFAULT_LOG_LIMIT_BYTES } from "../jobs/rules/definition.ts";
+import { CommitUnknown, type Database, type SqlTx } from "../postgres/client.ts";
+import { isDatabaseAway } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { type LockedRun, lockRun, moveRun, runningAttempt } from "./transitions.ts";
-
-async function moveToRunning(tx: Tx, run: { id: string; startedAt: Date }): Promise<void> {
-  await moveRun(tx, run.id, "running", { startedAt: run.startedAt, nextAttemptAt: null });
-}
-
-async function insertAttempt(
-  tx: Tx,
-  attempt: { id: string; runId: string; number: number; worker: string; startedAt: Date },
-): Promise<void> {
-  const claim = await tx.attempt.count({ where: { runId: attempt.runId, number: attempt.number } });
-  await tx.attempt.create({ data: { ...attempt, claim } });
-}
+import { runStatesBefore } from "./rules/states.ts";
 
 /** What a worker needs to run an attempt. */
 export interface AttemptOrder {
@@ -43,6 +32,68 @@ export interface AttemptOrder {
   problem?: string;
 }
 
+/** Wait (ms) before the database is asked again for the result of a commit. */
+const ASK_AGAIN_MS = 500;
+
+/** A claimed message, and what its worker needs to run the attempt. */
+export interface ClaimedAttempt {
+  message: Message<AttemptMessage>;
+  /** Undefined: the attempt could not be started together with the claim; {@link startAttempt} does it. */
+  order: AttemptOrder | undefined;
+}
+
+/**
+ * Claims up to `count` messages and starts their attempts, in one transaction. A run that is locked, or is not waiting
+ * for its message, is left to `startAttempt`, so that the claims wait for no lock.
+ */
+export async function claimAttempts(
+  infra: Infra,
+  {
+    queueName,
+    count,
+    worker,
+    secretKeys,
+  }: { queueName: string; count: number; worker: string; secretKeys: SecretKeys },
+): Promise<ClaimedAttempt[]> {
+  const { db, queue } = infra;
+  let claimed: { message: Message<AttemptMessage>; run: StartedRun | undefined }[] = [];
+  const claim = async (tx: SqlTx) => {
+    const messages = await queue.claim<AttemptMessage>(queueName, count, tx);
+    const started = await startRuns(tx, messages, worker);
+    claimed = messages.map((message) => ({ message, run: started.get(message.data.run_id) }));
+    messages.forEach(requireTime);
+  };
+  try {
+    await db.sqlTransaction(claim);
+  } catch (error) {
+    if (!(error instanceof CommitUnknown) || !(await wereStarted(db, claimed))) throw error;
+  }
+  const orderOf = (run: StartedRun) =>
+    // `startAttempt` finds the attempt and tries again, for longer.
+    withSecrets(db, sealedOrder(run), secretKeys).catch(() => undefined);
+  return Promise.all(
+    claimed.map(async ({ message, run }) => ({ message, order: run && (await orderOf(run)) })),
+  );
+}
+
+/** Whether a commit whose answer was lost has happened. Asks again while the database is away and the claims last. */
+async function wereStarted(
+  db: Database,
+  claimed: readonly { message: Message<AttemptMessage>; run: StartedRun | undefined }[],
+): Promise<boolean> {
+  const ids = claimed.flatMap(({ run }) => run?.attemptId ?? []);
+  for (;;) {
+    try {
+      const found = await db.prisma.attempt.count({ where: { id: { in: ids } } });
+      return found > 0;
+    } catch (error) {
+      if (!isDatabaseAway(error)) throw error;
+      claimed.forEach(({ message }) => requireTime(message));
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+}
+
 /**
  * Records that `worker` starts the attempt of a message. The holder of the claim may repeat the call if its result was
  * lost. Throws ClaimLost and changes nothing when the claim is no longer ours or is about to end: another worker can
@@ -50,13 +101,21 @@ export interface AttemptOrder {
  * @returns undefined when the run no longer waits for this message; the message is then acknowledged
  */
 export async function startAttempt(
-  infra: Infra,
+  { db, queue }: Infra,
   message: Message<AttemptMessage>,
   worker: string,
   { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<AttemptOrder | undefined> {
-  const sealed = await recordStart(infra, message, worker);
-  return sealed && withSecrets(infra.db, sealed, secretKeys);
+  const run = await db.sqlTransaction(async (tx) => {
+    const { run_id: runId } = message.data;
+    await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${runId}::uuid FOR UPDATE`;
+    const started =
+      (await startRuns(tx, [message], worker)).get(runId) ?? (await startedEarlier(tx, message));
+    if (started === undefined) await queue.acknowledge(tx, message);
+    else requireTime(message);
+    return started;
+  });
+  return run && withSecrets(db, sealedOrder(run), secretKeys);
 }
 
 /** An order whose secrets are not decrypted yet. */
@@ -67,46 +126,93 @@ interface SealedOrder extends Omit<AttemptOrder, "env" | "secrets" | "problem"> 
   runEnv: Readonly<Record<string, string | undefined>>;
 }
 
-async function recordStart(
-  { db, queue }: Infra,
-  message: Message<AttemptMessage>,
-  worker: string,
-): Promise<SealedOrder | undefined> {
-  return db.transaction(async (tx) => {
-    const run = await lockRun(tx, message.data.run_id);
-    const attemptId = run?.messageId === message.id ? await attemptOf(tx, run, message, worker) : undefined;
-    if (run === undefined || attemptId === undefined) {
-      await queue.acknowledge(tx, message);
-      return undefined;
-    }
-    const definition = definitionOf(run.revision);
-    const { command, env: jobEnv, secretEnv, workingDirectory, user, timeoutMs, logLimitBytes } = definition;
-    const runEnv = { ...(run.env as Record<string, string>), ...attemptEnv(run) };
-    const env = { jobEnv, secretEnv, runEnv };
-    return { runId: run.id, attemptId, command, ...env, workingDirectory, user, timeoutMs, logLimitBytes };
-  });
+/** A run whose attempt has started, with the parts of its revision that the command needs. */
+interface StartedRun {
+  id: string;
+  attemptId: string;
+  job: string;
+  attempt: number;
+  scheduledFor: Date | null;
+  triggeredBy: string;
+  parentRunId: string | null;
+  runEnv: Readonly<Record<string, string>>;
+  shell: boolean;
+  command: string[];
+  jobEnv: Readonly<Record<string, string>>;
+  secretEnv: Readonly<Record<string, string>>;
+  workingDirectory: string | null;
+  user: string | null;
+  timeoutMs: number | null;
+  logLimitBytes: number | null;
 }
 
-/** Starts the attempt of a locked run, or finds the one that an earlier call under the same claim started. */
-async function attemptOf(
-  tx: Tx,
-  run: LockedRun,
-  message: Message<AttemptMessage>,
+/**
+ * Makes the runs that wait for their messages `running`, and inserts their attempts. Returns the runs by id; runs in
+ * other states, with other messages or locked by others are left out.
+ */
+async function startRuns(
+  tx: SqlTx,
+  messages: readonly Message<AttemptMessage>[],
   worker: string,
-): Promise<string | undefined> {
-  // No message is claimed twice, so an earlier call of ours committed and its result was lost.
-  if (run.state === "running") return (await runningAttempt(tx, run.id))?.id;
-  if (run.state !== "queued" && run.state !== "retrying") return undefined;
-  const now = await databaseNow(tx);
-  const id = newId();
-  await moveToRunning(tx, { id: run.id, startedAt: run.startedAt ?? now });
-  await insertAttempt(tx, { id, runId: run.id, number: run.attempt, worker, startedAt: now });
-  await publish(tx, { type: "run_changed", run: run.id });
-  // Waiting for locks may have taken long. The claim must last until its next renewal.
-  if (claimTimeLeftMs(message.claimedAt) < RENEW_EVERY_MS) {
-    throw new ClaimLost(`the claim of message ${message.id} is about to end`);
-  }
-  return id;
+): Promise<Map<string, StartedRun>> {
+  if (messages.length === 0) return new Map();
+  const rows = await tx.$queryRaw<StartedRun[]>`
+    WITH claimed AS (
+      SELECT * FROM unnest(${messages.map(({ data }) => data.run_id)}::uuid[],
+        ${messages.map(({ id }) => id)}::uuid[], ${messages.map(newId)}::uuid[]) AS m (run_id, message_id, attempt_id)
+    ), ready AS (
+      SELECT run.id, claimed.attempt_id FROM run JOIN claimed ON claimed.run_id = run.id
+      WHERE run.message_id = claimed.message_id AND run.state::text = ANY(${runStatesBefore("running")}::text[])
+      FOR UPDATE OF run SKIP LOCKED
+    ), started AS (
+      UPDATE run SET state = 'running', started_at = coalesce(run.started_at, now()), next_attempt_at = NULL
+      FROM ready WHERE run.id = ready.id
+      RETURNING run.*, ready.attempt_id AS "attemptId"
+    ), inserted AS (
+      INSERT INTO attempt (id, run_id, number, claim, worker, started_at)
+      SELECT "attemptId", id, attempt,
+        (SELECT count(*) FROM attempt a WHERE a.run_id = started.id AND a.number = started.attempt), ${worker}, now()
+      FROM started
+    )
+    SELECT started.id, "attemptId", started.attempt, started.scheduled_for AS "scheduledFor",
+      started.triggered_by AS "triggeredBy", parent.run_id AS "parentRunId", started.env AS "runEnv", j.name AS job,
+      r.shell, r.command, r.env AS "jobEnv", r.secret_env AS "secretEnv", r.working_directory AS "workingDirectory",
+      r."user", r.timeout_ms AS "timeoutMs", r.log_limit_bytes AS "logLimitBytes"
+    FROM started JOIN job j ON j.id = started.job_id JOIN job_revision r ON r.id = started.revision_id
+    LEFT JOIN run_event parent ON parent.id = started.parent_event_id`;
+  for (const { id } of rows) publish(tx, { type: "run_changed", run: id });
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Finds the attempt that an earlier call under the same claim started: no message is claimed twice. */
+async function startedEarlier(tx: SqlTx, message: Message<AttemptMessage>): Promise<StartedRun | undefined> {
+  const [row] = await tx.$queryRaw<StartedRun[]>`
+    SELECT run.id, a.id AS "attemptId", run.attempt, run.scheduled_for AS "scheduledFor",
+      run.triggered_by AS "triggeredBy", parent.run_id AS "parentRunId", run.env AS "runEnv", j.name AS job,
+      r.shell, r.command, r.env AS "jobEnv", r.secret_env AS "secretEnv", r.working_directory AS "workingDirectory",
+      r."user", r.timeout_ms AS "timeoutMs", r.log_limit_bytes AS "logLimitBytes"
+    FROM run JOIN attempt a ON a.run_id = run.id AND a.state = 'running'
+    JOIN job j ON j.id = run.job_id JOIN job_revision r ON r.id = run.revision_id
+    LEFT JOIN run_event parent ON parent.id = run.parent_event_id
+    WHERE run.id = ${message.data.run_id}::uuid AND run.message_id = ${message.id}::uuid AND run.state = 'running'`;
+  return row;
+}
+
+/** Throws ClaimLost when the claim does not last until its next renewal: waiting for locks may have taken long. */
+function requireTime({ id, claimedAt }: Message<AttemptMessage>): void {
+  if (claimTimeLeftMs(claimedAt) >= RENEW_EVERY_MS) return;
+  throw new ClaimLost(`the claim of message ${id} is about to end`);
+}
+
+function sealedOrder(run: StartedRun): SealedOrder {
+  const { id: runId, attemptId, shell, command: words, jobEnv, secretEnv } = run;
+  const command: Command = shell ? { kind: "shell", text: words[0] ?? "" } : { kind: "argv", argv: words };
+  const { workingDirectory, user, timeoutMs } = run;
+  return {
+    ...{ runId, attemptId, command, jobEnv, secretEnv, workingDirectory, user, timeoutMs },
+    runEnv: { ...run.runEnv, ...attemptEnv(run) },
+    logLimitBytes: run.logLimitBytes ?? DEFAULT_LOG_LIMIT_BYTES,
+  };
 }
 
 /** Decrypts the secrets. This reads the key file, so it happens outside the transaction. */
@@ -124,14 +230,14 @@ async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: Secret
 }
 
 /** Variables that describe the run to its command; the value undefined removes a variable of the same name. */
-function attemptEnv(run: LockedRun): Record<string, string | undefined> {
+function attemptEnv(run: StartedRun): Record<string, string | undefined> {
   return {
     CARILLON_RUN_ID: run.id,
-    CARILLON_JOB: run.job.name,
+    CARILLON_JOB: run.job,
     CARILLON_ATTEMPT: String(run.attempt),
     CARILLON_SCHEDULED_FOR: run.scheduledFor?.toISOString(),
     CARILLON_TRIGGERED_BY: run.triggeredBy,
-    CARILLON_PARENT_RUN_ID: run.parentEvent?.runId,
+    CARILLON_PARENT_RUN_ID: run.parentRunId ?? undefined,
   };
 }
 

@@ -1,7 +1,7 @@
 /** Locks runs, and changes their states as the table of transitions allows. */
-import type { Tx } from "../postgres/client.ts";
+import type { SqlTx, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
-import { type AttemptOutcome, type AttemptState, type RunState, runStatesBefore } from "./rules/states.ts";
+import { type AttemptOutcome, type RunState, runStatesBefore } from "./rules/states.ts";
 
 const LOCKED_RUN = {
   job: { select: { id: true, name: true, scheduleId: true, deletedAt: true } },
@@ -21,24 +21,46 @@ class TransitionRefused extends Error {
   override readonly name = "TransitionRefused";
 }
 
-/** Changes the state of a run. Throws TransitionRefused when the table of transitions does not allow it. */
-export async function moveRun(
-  tx: Tx,
-  id: string,
-  to: RunState,
-  data: Prisma.RunUncheckedUpdateManyInput,
-): Promise<void> {
-  const from = runStatesBefore(to);
-  const { count } = await tx.run.updateMany({
-    where: { id, state: { in: from } },
-    data: { ...data, state: to },
-  });
-  if (count !== 1) throw new TransitionRefused(`run ${id} cannot become ${to}`);
+/** A change of a run's state, and the columns that change with it; the others keep their values. */
+export interface RunMove {
+  id: string;
+  to: RunState;
+  set: Partial<{
+    status: number;
+    retriesExhausted: boolean;
+    attempt: number;
+    startedAt: Date;
+    finishedAt: Date;
+    nextAttemptAt: Date | null;
+    messageId: string | null;
+    reason: string | null;
+  }>;
+}
+
+/** Changes the states of runs. Throws TransitionRefused when the table of transitions does not allow one of them. */
+export async function moveRuns(tx: SqlTx, moves: readonly RunMove[]): Promise<void> {
+  if (moves.length === 0) return;
+  const data = moves.map(({ id, to, set }) => ({ id, to, from: runStatesBefore(to), set }));
+  const moved = await tx.$executeRaw`
+    UPDATE run SET state = move."to"::run_state,
+      status = CASE WHEN set ? 'status' THEN (set->>'status')::int ELSE run.status END,
+      retries_exhausted = CASE WHEN set ? 'retriesExhausted' THEN (set->>'retriesExhausted')::boolean ELSE run.retries_exhausted END,
+      attempt = CASE WHEN set ? 'attempt' THEN (set->>'attempt')::int ELSE run.attempt END,
+      started_at = CASE WHEN set ? 'startedAt' THEN (set->>'startedAt')::timestamptz ELSE run.started_at END,
+      finished_at = CASE WHEN set ? 'finishedAt' THEN (set->>'finishedAt')::timestamptz ELSE run.finished_at END,
+      next_attempt_at = CASE WHEN set ? 'nextAttemptAt' THEN (set->>'nextAttemptAt')::timestamptz ELSE run.next_attempt_at END,
+      message_id = CASE WHEN set ? 'messageId' THEN (set->>'messageId')::uuid ELSE run.message_id END,
+      reason = CASE WHEN set ? 'reason' THEN set->>'reason' ELSE run.reason END
+    FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS move (id uuid, "to" text, "from" jsonb, set jsonb)
+    WHERE run.id = move.id AND move."from" ? run.state::text`;
+  if (moved === moves.length) return;
+  const what = moves.map(({ id, to }) => `run ${id} to ${to}`).join(", ");
+  throw new TransitionRefused(`not allowed: ${what}`);
 }
 
 /** Stores the ids of the new messages of runs. */
 export async function replaceMessages(
-  tx: Tx,
+  tx: SqlTx,
   runs: readonly { id: string; messageId: string }[],
 ): Promise<void> {
   if (runs.length === 0) return;
@@ -55,20 +77,23 @@ export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: strin
   );
 }
 
-/** Ends the running attempt. Throws TransitionRefused when it is no longer running. */
-export async function finishAttempt(
-  tx: Tx,
-  attempt: { id: string; outcome: AttemptOutcome; finishedAt: Date; reason?: string | undefined },
-): Promise<void> {
-  const state: AttemptState = attempt.outcome.state;
-  const { count } = await tx.attempt.updateMany({
-    where: { id: attempt.id, state: "running" },
-    data: {
-      state,
-      status: attempt.outcome.status,
-      finishedAt: attempt.finishedAt,
-      reason: attempt.reason ?? null,
-    },
-  });
-  if (count !== 1) throw new TransitionRefused(`attempt ${attempt.id} cannot become ${state}`);
+/** The end of a running attempt. */
+export interface AttemptEnd {
+  id: string;
+  outcome: AttemptOutcome;
+  finishedAt: Date;
+  reason: string | null;
+}
+
+/** Ends running attempts. Throws TransitionRefused when one of them is no longer running. */
+export async function finishAttempts(tx: SqlTx, ends: readonly AttemptEnd[]): Promise<void> {
+  if (ends.length === 0) return;
+  const data = ends.map(({ outcome, ...end }) => ({ ...end, state: outcome.state, status: outcome.status }));
+  const finished = await tx.$executeRaw`
+    UPDATE attempt SET state = ended.state, status = ended.status, finished_at = ended."finishedAt", reason = ended.reason
+    FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb)
+      AS ended (id uuid, state attempt_state, status int, "finishedAt" timestamptz, reason text)
+    WHERE attempt.id = ended.id AND attempt.state = 'running'`;
+  if (finished === ends.length) return;
+  throw new TransitionRefused(`an attempt is no longer running: ${ends.map(({ id }) => id).join(", ")}`);
 }

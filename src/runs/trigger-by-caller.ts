@@ -1,13 +1,14 @@
 /** Triggers and reruns by API callers: checks their rights, and creates only one run for each Idempotency-Key. */
-import { createHash } from "node:crypto";
-import { audit } from "../access/audit.ts";
-import { ADMIN, allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
+import { type AuditedChange, audit, auditAll } from "../access/audit.ts";
+import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, jobNotFound, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { lockJobsForRuns } from "../jobs/locks.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
-import type { Queue } from "../queue/queue.ts";
-import { createRuns } from "./trigger.ts";
+import { databaseNow } from "../postgres/client.ts";
+import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
+import { findKeys, insertKeys, type KnownKey, type StoredKey, storedKey } from "./idempotency-keys.ts";
+import { newRunDetail, type RunDetail } from "./read.ts";
+import { lockTargetJobs, type TargetJob } from "./target-jobs.ts";
+import { createRuns, type NewRun, newRun, type RunRequest, saveRuns } from "./trigger.ts";
 
 /** A trigger by an API caller. */
 export interface CallerTrigger {
@@ -22,10 +23,13 @@ export interface CallerTrigger {
   idempotencyKey?: string | undefined;
 }
 
-/** The run of a trigger. `replayed`: an earlier trigger with the same key created it. */
+/** The run of a trigger. */
 export interface TriggerResult {
   id: string;
+  /** An earlier trigger with the same key created the run. */
   replayed: boolean;
+  /** The new run, as it was created; undefined when it is a replay. */
+  run?: RunDetail;
 }
 
 /**
@@ -33,78 +37,112 @@ export interface TriggerResult {
  * trigger this job or set this env, and idempotency_mismatch when the key belongs to another trigger.
  */
 export async function triggerRun(
-  { db, queue }: Infra,
+  infra: Infra,
   caller: Caller,
   trigger: CallerTrigger,
 ): Promise<TriggerResult> {
   // Checked before the job is read: a caller must not learn whether a job exists that it may not trigger.
   requireTrigger(caller, trigger.job);
-  return db.transaction(async (tx) => {
-    const result = await triggerOnce(queue, tx, caller, trigger);
-    await audit(tx, caller, "job.trigger", trigger.job, {
-      run: result.id,
-      env: Object.keys(trigger.env ?? {}),
-      ...(trigger.events === false && { events: false }),
-      ...(result.replayed && { replayed: true }),
-    });
-    return result;
+  return triggerInBatch(infra, { caller, trigger, key: storedKey(caller, trigger) });
+}
+
+/** A trigger that waits for its batch. */
+interface PendingTrigger {
+  caller: Caller;
+  trigger: CallerTrigger;
+  key: StoredKey | undefined;
+}
+
+/** The most triggers in one transaction. */
+const TRIGGERS_AT_ONCE = 100;
+
+const triggerInBatch = createCoalescer(triggerAll, TRIGGERS_AT_ONCE);
+
+/** Creates the runs of triggers in one transaction; a trigger that is refused does not affect the others. */
+async function triggerAll(
+  { db, queue }: Infra,
+  items: readonly PendingTrigger[],
+): Promise<Outcome<TriggerResult>[]> {
+  return db.sqlTransaction(async (tx) => {
+    const names = [...new Set(items.map(({ trigger }) => trigger.job))];
+    const keys = items.flatMap(({ key }) => key ?? []);
+    const [now, jobs, known] = await Promise.all([
+      databaseNow(tx),
+      lockTargetJobs(tx, { names }),
+      findKeys(tx, keys),
+    ]);
+    const targets = new Map(jobs.map((job) => [job.name, job]));
+    const runs: NewRun[] = [];
+    const outcomes = items.map((item) =>
+      outcomeOf(() => {
+        const earlier = item.key && known.get(item.key.key);
+        if (earlier !== undefined) return replay(item, earlier);
+        const [run, result] = createRun(item, targets.get(item.trigger.job), now);
+        runs.push(run);
+        // The same key may come again in this batch.
+        if (item.key) known.set(item.key.key, { ...item.key, runId: run.id });
+        return result;
+      }),
+    );
+    const created = new Set(runs.map(({ id }) => id));
+    const newKeys = [...known.values()].filter(({ runId }) => created.has(runId));
+    await Promise.all([
+      saveRuns(queue, tx, jobs, runs),
+      insertKeys(tx, newKeys, now),
+      auditAll(
+        tx,
+        items.flatMap((item, index) => auditEntry(item, outcomes[index])),
+      ),
+    ]);
+    return outcomes;
   });
 }
 
-/** Returns the run that the key of the trigger already has; otherwise creates a run and stores the key. */
-async function triggerOnce(
-  queue: Queue,
-  tx: Tx,
-  caller: Caller,
-  trigger: CallerTrigger,
-): Promise<TriggerResult> {
-  const now = await databaseNow(tx);
-  const key = keyOf(caller, trigger);
-  if (key === undefined) return { id: await createRun(queue, tx, caller, trigger, now), replayed: false };
-  const fingerprint = fingerprintOf(trigger);
-  const known = await lockKey(tx, key, now);
-  if (known !== undefined && known.fingerprint !== fingerprint) {
+/** The outcome of one trigger. Only the refusal of a trigger is its outcome; other errors fail the batch. */
+function outcomeOf<T>(decide: () => T): Outcome<T> {
+  try {
+    return { value: decide() };
+  } catch (error) {
+    if (error instanceof CarillonError) return { error };
+    throw error;
+  }
+}
+
+function replay({ key, caller, trigger }: PendingTrigger, known: KnownKey): TriggerResult {
+  if (key?.fingerprint !== known.fingerprint) {
     throw new CarillonError("idempotency_mismatch", "This key belongs to another trigger: use a new key.");
   }
-  if (known !== undefined) return { id: known.runId, replayed: true };
-  const id = await createRun(queue, tx, caller, trigger, now);
-  await tx.idempotencyKey.create({ data: { key, fingerprint, runId: id, createdAt: now } });
-  return { id, replayed: false };
+  requireTrigger(caller, trigger.job);
+  return { id: known.runId, replayed: true };
 }
 
-async function createRun(
-  queue: Queue,
-  tx: Tx,
-  caller: Caller,
-  { job: name, triggeredBy = "api", env = {}, events }: CallerTrigger,
+function createRun(
+  { caller, trigger }: PendingTrigger,
+  job: TargetJob | undefined,
   now: Date,
-): Promise<string> {
-  const job = await findTarget(tx, name);
+): [NewRun, TriggerResult] {
+  const { job: name, triggeredBy = "api", env = {}, events } = trigger;
   if (job === undefined) throw jobNotFound(name);
-  if (Object.keys(env).length > 0) {
-    // Read `params` again under the lock: a save may have changed it.
-    await lockJobsForRuns(tx, [job.id]);
-    requireParams(caller, name, (await findTarget(tx, name)) ?? job, env);
-  }
-  const [id] = await createRuns(queue, tx, [
-    { jobId: job.id, trigger: "api", triggeredBy, triggeredAt: now, env, fireEvents: events },
-  ]);
-  if (id !== undefined) return id;
-  // The job existed a moment ago, so it is disabled or has just been deleted.
-  throw (await findTarget(tx, name)) === undefined ? jobNotFound(name) : jobDisabled(name);
+  if (Object.keys(env).length > 0) requireParams(caller, name, job, env);
+  if (!job.enabled) throw jobDisabled(name);
+  const request = { jobId: job.id, trigger: "api", triggeredBy, triggeredAt: now, env, fireEvents: events };
+  const run = newRun(request as RunRequest, job);
+  return [run, { id: run.id, replayed: false, run: newRunDetail(run, job) }];
 }
 
-interface Target {
-  id: string;
-  /** Variables that a trigger may set even without the scope admin. */
-  params: string[];
-}
-
-async function findTarget(tx: Tx, name: string): Promise<Target | undefined> {
-  const [job] = await tx.$queryRaw<Target[]>`
-    SELECT j.id, r.params FROM job j JOIN job_revision r ON r.id = j.current_revision_id
-    WHERE j.name = ${name} AND j.deleted_at IS NULL`;
-  return job;
+function auditEntry(
+  { caller, trigger }: PendingTrigger,
+  outcome: Outcome<TriggerResult> | undefined,
+): AuditedChange[] {
+  if (outcome === undefined || "error" in outcome) return [];
+  const { id: run, replayed } = outcome.value;
+  const changes = {
+    run,
+    env: Object.keys(trigger.env ?? {}),
+    ...(trigger.events === false && { events: false }),
+    ...(replayed && { replayed: true }),
+  };
+  return [{ caller, action: "job.trigger", target: trigger.job, changes }];
 }
 
 function requireTrigger(caller: Caller, job: string): void {
@@ -117,7 +155,7 @@ function requireTrigger(caller: Caller, job: string): void {
   );
 }
 
-function requireParams(caller: Caller, job: string, { params }: Target, env: object): void {
+function requireParams(caller: Caller, job: string, { params }: TargetJob, env: object): void {
   if (allows(caller, "admin")) return;
   const refused = Object.keys(env).filter((name) => !params.includes(name));
   if (refused.length === 0) return;
@@ -126,41 +164,6 @@ function requireParams(caller: Caller, job: string, { params }: Target, env: obj
     `Without the scope admin, a trigger may set only variables in the params of the job, which do not include ${refused.join(", ")}.`,
     refused.map((name) => ({ path: `env.${name}`, message: `is not in the params of job ${job}` })),
   );
-}
-
-/** The stored key. It contains the caller, so that callers cannot collide; keys in requests contain no space. */
-function keyOf(caller: Caller, { idempotencyKey: key }: CallerTrigger): string | undefined {
-  if (key === undefined || caller.id === ADMIN) return key;
-  return `${caller.id} ${key}`;
-}
-
-/** A hash of the trigger, independent of the order of env. */
-function fingerprintOf({ job, triggeredBy, env = {}, events }: CallerTrigger): string {
-  const parts = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-}
-
-/** How long a key is valid, in ms. */
-const KEY_TTL_MS = 24 * 3_600_000;
-
-/** Locks a key until the transaction ends, and returns its run and fingerprint. */
-async function lockKey(
-  tx: Tx,
-  key: string,
-  now: Date,
-): Promise<{ runId: string; fingerprint: string } | undefined> {
-  await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`idempotency ${key}`}, 0))::text`;
-  const since = new Date(now.getTime() - KEY_TTL_MS);
-  await tx.idempotencyKey.deleteMany({ where: { key, createdAt: { lt: since } } });
-  return (await tx.idempotencyKey.findUnique({ where: { key } })) ?? undefined;
-}
-
-/** Deletes up to `limit` expired keys; returns how many. */
-export async function deleteExpiredKeys(tx: Tx, now: Date, limit: number): Promise<number> {
-  const since = new Date(now.getTime() - KEY_TTL_MS);
-  return tx.$executeRaw`
-    DELETE FROM idempotency_key WHERE key IN (
-      SELECT key FROM idempotency_key WHERE created_at < ${since} ORDER BY created_at LIMIT ${limit})`;
 }
 
 /**

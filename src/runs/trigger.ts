@@ -1,16 +1,16 @@
 /** Creates all runs: of API calls, cron slots, chains and reruns. */
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { lockJobsExclusively, lockJobsForRuns } from "../jobs/locks.ts";
-import { type Concurrency, MAX_WAITING } from "../jobs/rules/definition.ts";
-import { databaseNow, type Tx } from "../postgres/client.ts";
+import { MAX_WAITING } from "../jobs/rules/definition.ts";
+import { databaseNow, type SqlTx } from "../postgres/client.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
 import { replaceRuns } from "./cancel.ts";
-import { type Admission, admitRun, type Occupancy, occupancyAfter, slotJitterMs } from "./rules/admission.ts";
+import { type Admission, admitRun, occupancyAfter, slotJitterMs } from "./rules/admission.ts";
 import { pausedReason } from "./rules/missed.ts";
 import type { Trigger } from "./rules/states.ts";
+import { lockTargetJobs, type TargetJob } from "./target-jobs.ts";
 
 /** A slot that is due. */
 export interface DueSlot {
@@ -32,7 +32,7 @@ export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot
   const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
   for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
     const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
-    await db.transaction(async (tx) => {
+    await db.sqlTransaction(async (tx) => {
       const now = await databaseNow(tx);
       const common = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
       await createRuns(
@@ -58,101 +58,71 @@ export type RunRequest = Omit<
  * out deleted and disabled jobs, and slots that already have a run. Records slots of paused jobs as missed. Throws
  * queue_full when an API call triggers a job that has too many waiting runs.
  */
-export async function createRuns(queue: Queue, tx: Tx, requests: readonly RunRequest[]): Promise<string[]> {
+export async function createRuns(
+  queue: Queue,
+  tx: SqlTx,
+  requests: readonly RunRequest[],
+): Promise<string[]> {
   if (requests.length === 0) return [];
-  const jobs = await lockJobs(tx, [...new Set(requests.map(({ jobId }) => jobId))]);
-  // Checked before admission: a slot that has a run must not take a place or replace another run.
-  const taken = await takenSlots(tx, requests);
+  const ids = [...new Set(requests.map(({ jobId }) => jobId))];
+  // Slots are checked before admission: a slot that has a run must not take a place or replace another run.
+  const [jobs, taken] = await Promise.all([lockTargetJobs(tx, { ids }), takenSlots(tx, requests)]);
+  const targets = new Map(jobs.map((job) => [job.id, job]));
   const runs = requests.flatMap((request) => {
-    const job = jobs.get(request.jobId);
-    return job === undefined || taken.has(slotKey(request)) ? [] : [newRun(request, job)];
+    const job = targets.get(request.jobId);
+    return job === undefined || !job.enabled || taken.has(slotKey(request)) ? [] : [newRun(request, job)];
   });
+  return saveRuns(queue, tx, jobs, runs);
+}
+
+/**
+ * Inserts new runs, sends messages for those that may start, and replaces older runs of jobs with that policy. Returns
+ * the ids of the inserted runs: a slot that already has a run is left out.
+ * @param jobs the locked jobs of the runs
+ */
+export async function saveRuns(
+  queue: Queue,
+  tx: SqlTx,
+  jobs: readonly TargetJob[],
+  runs: readonly NewRun[],
+): Promise<string[]> {
   if (runs.length === 0) return [];
-  const inserted = await insertRuns(tx, runs);
+  // Only a slot can have a run already, so the messages of other runs need not wait for the answer.
+  const isSure = runs.every((run) => run.scheduledFor === undefined);
+  const inserting = insertRuns(tx, runs);
+  const sendOf = (created: readonly NewRun[]) => sendAttempts(queue, tx, messagesOf(created));
+  const [inserted] = await Promise.all([inserting, isSure && sendOf(runs)]);
   const created = runs.filter((run) => inserted.has(run.id));
-  const starting = created.flatMap(({ id, pool, messageId, nextAttemptAt }) =>
-    messageId === null ? [] : [attemptMessage({ id, pool }, messageId, nextAttemptAt)],
-  );
-  await sendAttempts(queue, tx, starting);
+  if (!isSure) await sendOf(created);
   const waiting = created.filter((run) => run.state === "queued" && run.messageId === null);
-  for (const jobId of new Set(waiting.map((run) => run.jobId))) {
-    if (jobs.get(jobId)?.concurrency.policy === "replace") await replaceRuns(queue, tx, jobId);
+  for (const job of jobs) {
+    if (job.concurrency.policy !== "replace" || !waiting.some((run) => run.jobId === job.id)) continue;
+    await replaceRuns(queue, tx, job.id);
   }
   return created.map((run) => run.id);
 }
 
-/** A locked job that is live and enabled, with what its new runs depend on. */
-interface LockedJob {
-  revisionId: string;
-  concurrency: Concurrency;
-  pool: string;
-  /** Cron runs start at most this much (ms) after their slots. */
-  jitterMs: number;
-  /** Set while the job is paused: its slots are recorded as missed. */
-  paused: { by: string | null; reason: string | null } | null;
-  /** The active runs, including those that this transaction creates. */
-  occupancy: Occupancy;
-}
-
-/** Locks jobs until the transaction ends, so that no save changes them. Returns the live and enabled ones. */
-async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, LockedJob>> {
-  const isExclusive = await lockJobsForRuns(tx, jobIds);
-  const rows = await readJobs(tx, jobIds);
-  const newlyLimited = isExclusive ? [] : rows.filter((row) => row.limit !== null);
-  if (newlyLimited.length > 0) {
-    // A save set a limit while we waited for the lock. Runs can be counted only under an exclusive lock.
-    await lockJobsExclusively(
-      tx,
-      newlyLimited.map((row) => row.id),
-    );
-    rows.splice(0, rows.length, ...(await readJobs(tx, jobIds)));
-  }
-  return new Map(
-    rows.map(({ id, limit, policy, isPaused, by, reason, holding, waiting, waitingCron, ...job }) => [
-      id,
-      {
-        ...job,
-        concurrency: { limit, policy },
-        paused: isPaused ? { by, reason } : null,
-        occupancy: { holding, waiting, waitingCron },
-      },
-    ]),
+function messagesOf(runs: readonly NewRun[]) {
+  return runs.flatMap(({ id, pool, messageId, nextAttemptAt }) =>
+    messageId === null ? [] : [attemptMessage({ id, pool }, messageId, nextAttemptAt)],
   );
 }
 
-type JobRow = Pick<LockedJob, "revisionId" | "pool" | "jitterMs"> &
-  Concurrency &
-  Occupancy & { id: string; isPaused: boolean; by: string | null; reason: string | null };
-
-/** Reads jobs in a new statement, which sees changes that were committed while we waited for the locks. */
-async function readJobs(tx: Tx, jobIds: readonly string[]): Promise<JobRow[]> {
-  return tx.$queryRaw`
-    SELECT j.id, r.id AS "revisionId", j.concurrency_limit AS "limit", r.concurrency_policy AS policy, r.pool,
-      r.jitter_ms AS "jitterMs", j.paused_at IS NOT NULL AS "isPaused", j.paused_by AS by, j.pause_reason AS reason,
-      active.*
-    FROM job j JOIN job_revision r ON r.id = j.current_revision_id CROSS JOIN LATERAL (
-      SELECT (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
-        (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
-        (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
-      FROM run WHERE job_id = j.id AND state IN ('queued', 'running', 'retrying')
-    ) AS active
-    WHERE j.id = ANY(${[...jobIds]}::uuid[]) AND j.deleted_at IS NULL AND r.enabled`;
-}
-
-/** Makes the run of a request, and adds it to the occupancy of the job. */
-function newRun({ missed, ...request }: RunRequest, job: LockedJob): NewRun {
+/** Makes the run of a request, and adds it to the occupancy of the job. Throws queue_full. */
+export function newRun({ missed, ...request }: RunRequest, job: TargetJob): NewRun {
   const run = { ...request, id: newId(), revisionId: job.revisionId, pool: job.pool };
   const reason = missed ?? (job.paused && request.scheduledFor && pausedReason(job.paused));
   if (reason) return { ...run, state: "missed", messageId: null, reason };
   const admission = admitRun(job.occupancy, job.concurrency, request.trigger);
+  const admitted = admittedState(admission);
   job.occupancy = occupancyAfter(job.occupancy, admission, request.trigger);
-  return { ...run, ...admittedState(admission), nextAttemptAt: earliestStart(request, job) };
+  return { ...run, ...admitted, nextAttemptAt: earliestStart(request, job) };
 }
 
 /** The time before which a cron run must not start; undefined: it may start at once. */
 function earliestStart(
   { jobId, trigger, scheduledFor }: RunRequest,
-  { jitterMs }: LockedJob,
+  { jitterMs }: TargetJob,
 ): Date | undefined {
   if (trigger !== "cron" || scheduledFor === undefined || jitterMs === 0) return undefined;
   return new Date(scheduledFor.getTime() + slotJitterMs(jobId, scheduledFor, jitterMs));
@@ -200,7 +170,7 @@ export interface NewRun {
 }
 
 /** Inserts runs and returns their ids. Leaves out slots that already have a run (promise 1). */
-async function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<Set<string>> {
+async function insertRuns(tx: SqlTx, runs: readonly NewRun[]): Promise<Set<string>> {
   const data = runs.map(({ pool: _, ...run }) => ({
     ...run,
     env: run.env ?? {},
@@ -233,7 +203,7 @@ export function slotKey({ jobId, scheduledFor }: Slot): string {
 }
 
 /** The keys of the slots that already have a run. */
-async function takenSlots(tx: Tx, slots: readonly Slot[]): Promise<Set<string>> {
+async function takenSlots(tx: SqlTx, slots: readonly Slot[]): Promise<Set<string>> {
   const due = slots.filter((slot) => slot.scheduledFor !== undefined);
   if (due.length === 0) return new Set();
   const [jobIds, times] = [due.map((s) => s.jobId), due.map((s) => s.scheduledFor?.toISOString())];

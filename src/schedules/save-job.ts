@@ -4,7 +4,7 @@ import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { findJob, requireJob, type StoredJob } from "../jobs/find.ts";
-import { lockJobsExclusively } from "../jobs/locks.ts";
+import { lockJobs } from "../jobs/locks.ts";
 import { changedJobFields } from "../jobs/rules/changes.ts";
 import { DEFAULT_SCHEDULE, type JobDefinition } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
@@ -62,7 +62,7 @@ export async function editJob(
 export async function deleteJob(infra: Infra, caller: Caller, name: string): Promise<void> {
   await save(infra, {}, async (tx) => {
     const job = await requireJob(tx, name);
-    await lockJobsExclusively(tx, [job.id]);
+    await lockJobs(tx, { ids: [job.id] });
     await deleteJobs(infra.queue, tx, [job], await databaseNow(tx));
     await audit(tx, caller, "job.delete", name);
   });
@@ -78,7 +78,7 @@ async function saveJob(
   const { name } = definition;
   const schedule = definition.schedule ?? before?.definition.schedule ?? DEFAULT_SCHEDULE;
   const now = await databaseNow(tx);
-  if (before !== undefined) await lockJobsExclusively(tx, [before.id]);
+  if (before !== undefined) await lockJobs(tx, { ids: [before.id] });
   const { id: scheduleId } = await ensureSchedule(tx, schedule, now);
   const jobSave = { scheduleId, jobs: [definition], before: new Map(before && [[name, before]]), now };
   await saveJobs(queue, tx, jobSave, [{ path: "", ...definition }]);

@@ -5,7 +5,7 @@ import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { findJobs, type StoredJob } from "../jobs/find.ts";
-import { lockJobsExclusively } from "../jobs/locks.ts";
+import { lockJobs } from "../jobs/locks.ts";
 import { changedScheduleFields } from "../jobs/rules/changes.ts";
 import type { JobDefinition, ScheduleDefinition } from "../jobs/rules/definition.ts";
 import { databaseNow, type Tx } from "../postgres/client.ts";
@@ -60,7 +60,7 @@ export async function deleteSchedule(infra: Infra, caller: Caller, name: string)
   await save(infra, {}, async (tx) => {
     const { schedule, jobs } = await requireSchedule(tx, name);
     const now = await databaseNow(tx);
-    await lockJobsExclusively(tx, idsOf(jobs));
+    await lockJobs(tx, { ids: idsOf(jobs) });
     // First, so that its own actions do not block the deletion of its jobs.
     await hideSchedule(tx, schedule, now);
     await deleteJobs(infra.queue, tx, jobs, now);
@@ -99,7 +99,7 @@ async function writeScheduleAndJobs(
   jobs: readonly StoredJob[],
 ): Promise<ScheduleState> {
   const now = await databaseNow(tx);
-  await lockJobsExclusively(tx, idsOf(jobs));
+  await lockJobs(tx, { ids: idsOf(jobs) });
   const { id } = await ensureSchedule(tx, schedule.name, now);
   await refuseForeignJobs(tx, id, schedule.jobs);
   const kept = new Set(schedule.jobs.map((job) => job.name));

@@ -14,7 +14,7 @@ import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, attemptQueue, claimTimeLeftMs } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { type AttemptResult, settleAttempt } from "../runs/settle.ts";
-import { type AttemptOrder, startAttempt } from "../runs/start.ts";
+import { type AttemptOrder, type ClaimedAttempt, claimAttempts, startAttempt } from "../runs/start.ts";
 import { createCancellations } from "./cancellations.ts";
 import { createClaims } from "./claims.ts";
 import { attemptOutcome, attemptReason } from "./outcome.ts";
@@ -70,7 +70,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
 
   let handingBack = false;
 
-  const handle = async (message: Message<AttemptMessage>) => {
+  const handle = async ({ message, order: started }: ClaimedAttempt) => {
     using cancellation = cancellations.watch(message.data.run_id);
     let command: RunningCommand | undefined;
     // Held before the start, which may wait for locks or for the database.
@@ -81,7 +81,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
     );
     try {
       const start = () => startAttempt(infra, message, options.name, options);
-      const order = await recordAttempt(message, "started", start);
+      const order = started ?? (await recordAttempt(message, "started", start));
       if (order === undefined) return;
       const log = logs.open(order);
       command = runOrder(order, message, options, log);
@@ -112,10 +112,11 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
     }
     return undefined;
   };
-  const loop = startClaimLoop<AttemptMessage>({
-    queue,
+  const { name: worker, secretKeys } = options;
+  const loop = startClaimLoop({
     signals,
     queueName,
+    claim: (count) => claimAttempts(infra, { queueName, count, worker, secretKeys }),
     concurrency: options.concurrency,
     handle,
     monitor,

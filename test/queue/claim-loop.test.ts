@@ -24,7 +24,12 @@ it("claims only as many messages of a burst as it has room for, and leaves the r
       await infra.db.transaction((tx) => infra.queue.acknowledge(tx, message));
       handled.push(message.id);
     };
-    const loop = startClaimLoop({ ...infra, queueName: QUEUE, concurrency, handle, monitor, stopMs: 1_000 });
+    const loop = startClaimLoop({
+      signals: infra.signals,
+      queueName: QUEUE,
+      claim: (count) => infra.queue.claim(QUEUE, count),
+      ...{ concurrency, handle, monitor, stopMs: 1_000 },
+    });
     stack.defer(() => loop.stop());
   }
   stack.defer(() => gate.resolve());

@@ -34,12 +34,12 @@ it("delivers signals of committed transactions, and none of rolled back ones", a
   await until((signal) => signal.type === "missed");
   await infra.db
     .transaction(async (tx) => {
-      await publish(tx, { type: "run_changed", run: "rolled back" });
+      publish(tx, { type: "run_changed", run: "rolled back" });
       throw new Error("no");
     })
     .catch(() => undefined);
   await infra.db.prisma.$queryRaw`SELECT pg_notify('carillon', 'not a signal')::text`;
-  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "committed" }));
+  await infra.db.transaction(async (tx) => publish(tx, { type: "run_changed", run: "committed" }));
   await until((signal) => signal.type === "run_changed");
   expect(heard.slice(1)).toEqual([{ type: "run_changed", run: "committed" }]);
 });
@@ -53,7 +53,7 @@ it("reports that signals may have been missed after a reconnect", async () => {
     `SELECT pg_terminate_backend(pid) FROM (${LISTENERS} AND datname = current_database() AND pid <> pg_backend_pid()) l`,
   );
   await until((signal) => signal.type === "missed");
-  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  await infra.db.transaction(async (tx) => publish(tx, { type: "run_changed", run: "after" }));
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
 });
 
@@ -62,13 +62,13 @@ it("notices that the network silently dropped its connection, and reconnects", a
   await using proxy = await startCutProxy(infra.connectionString);
   const errors: Error[] = [];
   const monitor = testMonitor((error) => void errors.push(error));
-  const signals = openSignals(proxy.connectionString, monitor, { pingMs: 100, deadlineMs: 200 });
+  const signals = openSignals(infra.db, proxy.connectionString, monitor, { pingMs: 100, deadlineMs: 200 });
   const { heard, until } = listen({ signals });
   await until((signal) => signal.type === "missed");
   heard.length = 0;
   proxy.forget();
   await until((signal) => signal.type === "missed");
-  await infra.db.transaction((tx) => publish(tx, { type: "run_changed", run: "after" }));
+  await infra.db.transaction(async (tx) => publish(tx, { type: "run_changed", run: "after" }));
   expect(await until((signal) => signal.type === "run_changed")).toMatchObject({ run: "after" });
   expect(errors).toHaveLength(1);
   await signals.stop();

@@ -41,6 +41,7 @@ export async function testInfra(): Promise<TestInfra> {
   const queue = await openQueue({ connectionString, pools: [DEFAULT_POOL], monitor: testMonitor() });
   failure.defer(() => queue.stop());
   const signals = openSignals(
+    db,
     connectionString,
     testMonitor(() => undefined),
   );

@@ -35,7 +35,7 @@ export const triggerRoutes =
       },
       async ({ params, headers, query, body, caller }, reply) => {
         const { triggered_by: triggeredBy, env, events } = body ?? {};
-        const { id, replayed } = await triggerRun(infra, caller, {
+        const { id, replayed, run } = await triggerRun(infra, caller, {
           job: params.name,
           triggeredBy,
           env,
@@ -44,7 +44,7 @@ export const triggerRoutes =
         });
         if (replayed) reply.header("idempotency-replayed", "true");
         reply.header("location", `/api/v1/runs/${id}`);
-        return answerRun(infra, caller, reply, id, { ...query, unfinished: 202 }, settings);
+        return answerRun(infra, caller, reply, id, { ...query, created: run, unfinished: 202 }, settings);
       },
     );
 

@@ -3,7 +3,7 @@ import type { FastifyReply } from "fastify";
 import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
-import { readRun, waitForRun } from "../../runs/read.ts";
+import { newFullRun, type RunDetail, readRun, waitForRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
@@ -15,6 +15,8 @@ export interface RunAnswer {
   wait?: number | undefined;
   /** Respond with 424 when the run has ended without success. */
   fail?: boolean | undefined;
+  /** The run when it has just been created: without `wait` it is the answer. */
+  created?: RunDetail | undefined;
   /** The status when the caller did not ask to wait, or the run has not ended in that time. */
   unfinished: 200 | 202;
 }
@@ -28,11 +30,14 @@ export async function answerRun(
   caller: Caller,
   reply: FastifyReply,
   id: string,
-  { wait, fail = false, unfinished }: RunAnswer,
+  { wait, fail = false, created, unfinished }: RunAnswer,
   settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
   if (wait !== undefined) await waitForRun(settings.reader, id, wait, settings);
-  const full = await readRun(db, caller, id);
+  const full =
+    created !== undefined && wait === undefined
+      ? newFullRun(caller, created)
+      : await readRun(db, caller, id);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));

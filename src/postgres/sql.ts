@@ -1,0 +1,133 @@
+/** Transactions of plain SQL for the hot path: statements are pipelined, and Postgres plans each only once. */
+import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
+import pg from "pg";
+import type { SessionConfig } from "./session.ts";
+
+/**
+ * Runs SQL inside a transaction. Prisma's transaction client is one, too, so a function that takes an `SqlTx` serves
+ * both. Statements that are started without waiting for each other travel together, but run in their order.
+ */
+export interface SqlTx {
+  $queryRaw<T = unknown>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T>;
+  $executeRaw(strings: TemplateStringsArray, ...values: unknown[]): Promise<number>;
+  $queryRawUnsafe<T = unknown>(text: string, ...values: unknown[]): Promise<T>;
+}
+
+/** The connection broke during the commit: it is unknown whether the transaction has happened. */
+export class CommitUnknown extends Error {
+  override readonly name = "CommitUnknown";
+}
+
+/** A pool of connections for transactions of plain SQL. */
+export interface SqlPool {
+  /** Runs `work` in one transaction, and rolls back when it throws. Throws CommitUnknown. */
+  transaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Opens a pool; connects with the first transaction. */
+export function openSqlPool(config: SessionConfig, maxConnections: number): SqlPool {
+  // All statements of the hot path have an index. A plan that was made while a table was empty must use it, too.
+  const options = `${config.options} -c enable_seqscan=off`;
+  const pool = new pg.Pool({ ...config, options, max: maxConnections, pipeline: true, types: TYPES });
+  // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
+  pool.on("error", () => undefined);
+  return {
+    async transaction(work) {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      const onError = (error: Error) => {
+        broken = error;
+      };
+      client.on("error", onError);
+      try {
+        return await inTransaction(client, work);
+      } catch (error) {
+        if (error instanceof CommitUnknown) broken = error;
+        throw error;
+      } finally {
+        client.off("error", onError);
+        client.release(broken);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+async function inTransaction<T>(client: pg.PoolClient, work: (tx: SqlTx) => Promise<T>): Promise<T> {
+  const begun = client.query("BEGIN");
+  let result: T;
+  try {
+    [result] = await Promise.all([work(sqlTx(client)), begun]);
+  } catch (error) {
+    // Waits for the statements that are still under way. When the connection is broken, there is nothing to roll back.
+    await client.query("ROLLBACK").catch(() => undefined);
+    throw error;
+  }
+  let end: string;
+  try {
+    end = (await client.query("COMMIT")).command;
+  } catch (error) {
+    // A constraint that is checked at the end refuses the commit with an error of Postgres itself.
+    if (error instanceof pg.DatabaseError) throw error;
+    throw new CommitUnknown("the connection broke during a commit", { cause: error });
+  }
+  if (end !== "COMMIT") throw new Error("a statement failed whose result nobody waited for");
+  return result;
+}
+
+function sqlTx(client: pg.PoolClient): SqlTx {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const run = async (text: string, values: readonly unknown[], name: string) => {
+    // What is sent without waiting in between leaves in one packet.
+    stream.cork();
+    process.nextTick(() => stream.uncork());
+    return client.query({ name, text, values: [...values] });
+  };
+  const runTemplate = (strings: TemplateStringsArray, values: readonly unknown[]) => {
+    const { text, name } = statementOf(strings);
+    return run(text, values, name);
+  };
+  return {
+    $queryRaw: async <T>(strings: TemplateStringsArray, ...values: unknown[]) =>
+      (await runTemplate(strings, values)).rows as T,
+    $executeRaw: async (strings, ...values) => (await runTemplate(strings, values)).rowCount ?? 0,
+    $queryRawUnsafe: async <T>(text: string, ...values: unknown[]) =>
+      (await run(text, values, nameOf(text))).rows as T,
+  };
+}
+
+/** The text and name of a statement, by the template that wrote it. */
+const statements = new WeakMap<TemplateStringsArray, { text: string; name: string }>();
+
+function statementOf(strings: TemplateStringsArray): { text: string; name: string } {
+  let statement = statements.get(strings);
+  if (statement === undefined) {
+    const text = strings.reduce((before, part, index) => `${before}$${index}${part}`);
+    statement = { text, name: nameOf(text) };
+    statements.set(strings, statement);
+  }
+  return statement;
+}
+
+/** Names of statements by their texts. A text contains no values, so there are few. */
+const names = new Map<string, string>();
+
+/** Postgres keeps the plan of a named statement for as long as the connection lasts. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    name = createHash("sha256").update(text).digest("hex").slice(0, 32);
+    names.set(text, name);
+  }
+  return name;
+}
+
+const INT8 = 20;
+
+/** Results as Prisma returns them: a bigint column as a bigint. */
+const TYPES: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: "text" | "binary") =>
+    oid === INT8 ? BigInt : pg.types.getTypeParser(oid, format as "text")) as typeof pg.types.getTypeParser,
+};
