@@ -34,7 +34,7 @@ import { startWorker } from "./worker/worker.ts";
 const LATE_CLAIM_MS = 15_000;
 /** The scheduler is late when its last successful beat is longer ago than this (ms). */
 const LATE_BEAT_MS = 5_000;
-/** How many of the database's ten connections the workers may use at one time to start and settle attempts. */
+/** How many of the database's ten connections the workers may use at one time to wait for locked runs. */
 const WORKER_CONNECTIONS = 6;
 
 /** A running service. */

@@ -88,7 +88,7 @@ async function wereStarted(
       return found > 0;
     } catch (error) {
       if (!isDatabaseAway(error)) throw error;
-      claimed.forEach(({ message }) => requireTime(message));
+      for (const { message } of claimed) requireTime(message);
       await delay(ASK_AGAIN_MS);
     }
   }
@@ -106,11 +106,13 @@ export async function startAttempt(
   worker: string,
   { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<AttemptOrder | undefined> {
-  const run = await db.sqlTransaction(async (tx) => {
+  // Not a transaction of the hot path: this one may wait for a lock.
+  const run = await db.transaction(async (tx) => {
     const { run_id: runId } = message.data;
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${runId}::uuid FOR UPDATE`;
-    const started =
-      (await startRuns(tx, [message], worker)).get(runId) ?? (await startedEarlier(tx, message));
+    const earlier = await startedEarlier(tx, message);
+    if (earlier !== undefined) return earlier;
+    const started = (await startRuns(tx, [message], worker)).get(runId);
     if (started === undefined) await queue.acknowledge(tx, message);
     else requireTime(message);
     return started;

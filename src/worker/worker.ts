@@ -42,7 +42,7 @@ export interface WorkerOptions {
   secretKeys: SecretKeys;
   /** A number in [0, 1), which places the delay of a retry within its jitter. */
   random: () => number;
-  /** Limits how many starts and settlements use the database at once; all workers of a process share it. */
+  /** Limits how many starts wait for locked runs at once; all workers of a process share it. */
   limitDatabase: LimitFunction;
   /** Time (ms) that running commands still have after the stop of the worker. */
   graceMs: number;
@@ -80,7 +80,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
       (leftMs) => command?.extendLease(leftMs),
     );
     try {
-      const start = () => startAttempt(infra, message, options.name, options);
+      const start = () => options.limitDatabase(() => startAttempt(infra, message, options.name, options));
       const order = started ?? (await recordAttempt(message, "started", start));
       if (order === undefined) return;
       const log = logs.open(order);
@@ -100,7 +100,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
   const recordAttempt = async <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) => {
     for (let refusals = 0; refusals < TRIES && claims.has(message); ) {
       try {
-        return await options.limitDatabase(work);
+        return await work();
       } catch (error) {
         const level = error instanceof ClaimLost ? "info" : "error";
         options.log[level]({ err: error, run_id: message.data.run_id }, `an attempt could not be ${what}`);

@@ -79,9 +79,9 @@ it("finds messages by polling when no signal comes (promise 7)", async () => {
   const deaf = { ...infra.signals, subscribe: () => () => undefined };
   const claimed = Promise.withResolvers<string>();
   const loop = startClaimLoop({
-    queue: infra.queue,
     signals: deaf,
     queueName: DELIVERY_QUEUE,
+    claim: (count) => infra.queue.claim(DELIVERY_QUEUE, count),
     concurrency: 1,
     handle: async (message) => claimed.resolve(message.id),
     monitor: testMonitor(claimed.reject),

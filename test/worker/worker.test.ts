@@ -4,6 +4,7 @@ import pLimit from "p-limit";
 import pino from "pino";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Infra } from "../../src/infra.ts";
+import { CommitUnknown } from "../../src/postgres/client.ts";
 import { RENEW_DEADLINE_MS, RENEW_EVERY_MS } from "../../src/queue/messages.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
@@ -68,7 +69,9 @@ function work(more: Partial<Infra>, end: CommandEnd = { kind: "exited", code: 0 
 function transactions(around: (run: () => Promise<unknown>) => Promise<unknown>): Infra["db"] {
   const transaction: Infra["db"]["transaction"] = async (inside) =>
     (await around(() => infra.db.transaction(inside))) as Awaited<ReturnType<typeof inside>>;
-  return { ...infra.db, transaction };
+  const sqlTransaction: Infra["db"]["sqlTransaction"] = async (inside) =>
+    (await around(() => infra.db.sqlTransaction(inside))) as Awaited<ReturnType<typeof inside>>;
+  return { ...infra.db, transaction, sqlTransaction };
 }
 
 const attempts = () => infra.db.prisma.attempt.findMany({ select: { state: true, reason: true } });
@@ -97,7 +100,8 @@ it("keeps a claim while its run is locked for longer than a claim is valid", asy
   });
   const specs = work({ queue: { ...infra.queue, renew }, db });
   ending.defer(() => unlock.resolve());
-  await expect.poll(() => begun.mock.calls.length, SOON).toBe(1);
+  // The claim, and the start that waits for the lock.
+  await expect.poll(() => begun.mock.calls.length, SOON).toBe(2);
   for (let ms = 0, renewed = 1; ms <= RENEW_DEADLINE_MS; ms += RENEW_EVERY_MS, renewed++) {
     await vi.advanceTimersByTimeAsync(RENEW_EVERY_MS);
     await expect.poll(() => renewals, SOON).toBeGreaterThanOrEqual(renewed);
@@ -109,7 +113,7 @@ it("keeps a claim while its run is locked for longer than a claim is valid", asy
   expect(specs[0]?.leaseMs).toBeGreaterThan(RENEW_EVERY_MS);
 });
 
-it("runs 40 commands at once but never more transactions than the limit", async () => {
+it("runs 40 commands at once with one transaction at a time for starts, and one for settlements", async () => {
   await Promise.all(Array.from({ length: 40 }, () => triggerRun(infra, ADMINISTRATOR, { job: "job" })));
   let [now, most] = [0, 0];
   const db = transactions(async (run) => {
@@ -119,7 +123,8 @@ it("runs 40 commands at once but never more transactions than the limit", async 
   const specs = work({ db });
   const ended = () => infra.db.prisma.run.count({ where: { state: "succeeded" } });
   await expect.poll(ended, SOON).toBe(40);
-  expect([specs.length, most]).toEqual([40, PLACES]);
+  expect(specs).toHaveLength(40);
+  expect(most).toBeLessThanOrEqual(2);
 });
 
 it.each(["before", "after"] as const)(
@@ -128,11 +133,11 @@ it.each(["before", "after"] as const)(
     await triggerRun(infra, ADMINISTRATOR, { job: "job" });
     let calls = 0;
     const db = transactions(async (run) => {
-      const broken = calls++ % 2 === 0;
-      if (broken && when === "before") throw AWAY;
+      const call = calls++;
+      // The first claim with its start, and the first settlement.
+      if (when === "before" && (call === 0 || call === 2)) throw AWAY;
       const result = await run();
-      // Only for the start: after a successful settlement there is nothing left to settle.
-      if (calls === 1) throw AWAY;
+      if (when === "after" && call === 0) throw new CommitUnknown("the line broke", { cause: AWAY });
       return result;
     });
     const specs = work({ db });
