@@ -5,7 +5,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { startProcess } from "../test/support/process.ts";
+import { startProcess } from "../test/support/service-process.ts";
 import { type Stage, slowSocket } from "../test/support/slow-socket.ts";
 
 const SOCKETS = Number(process.argv[2] ?? 500);

@@ -6,9 +6,9 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { freshDatabase } from "./support/database.ts";
-import { temporaryFolder } from "./support/folder.ts";
-import { startProcess } from "./support/process.ts";
+import { freshDatabase } from "./support/fresh-database.ts";
+import { startProcess } from "./support/service-process.ts";
+import { temporaryFolder } from "./support/temporary-folder.ts";
 
 const shell = async (line: string) => (await promisify(execFile)("/bin/sh", ["-c", line])).stdout;
 

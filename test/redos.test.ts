@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { expect, it } from "vitest";
+import type { Task, Trial } from "./support/pattern-thread.ts";
 import { type Pattern, sourcePatterns } from "./support/source-patterns.ts";
-import type { Task, Trial } from "./support/try-patterns.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** The CPU time for one text of 50 kB. A linear pattern takes less than 5 ms, a quadratic one over 500 ms. */
@@ -32,7 +32,7 @@ async function slow(patterns: readonly Pattern[], stuckMs = STUCK_MS): Promise<s
   const done = Promise.withResolvers<string[]>();
   const found: string[] = [];
   const workerData: Task = { patterns, limitMs: LIMIT_MS };
-  const thread = new Worker(join(import.meta.dirname, "support/try-patterns.ts"), { workerData });
+  const thread = new Worker(join(import.meta.dirname, "support/pattern-thread.ts"), { workerData });
   let stuck: NodeJS.Timeout | undefined;
   thread.on("message", (message: string | Trial) => {
     clearTimeout(stuck);

@@ -1,6 +1,6 @@
 /** Defines a campaign: rounds of one fault, each with its own database and folder, and the figures they measure. */
-import type { ServiceProcess } from "../../test/support/process.ts";
-import { startProcess } from "../../test/support/process.ts";
+import type { ServiceProcess } from "../../test/support/service-process.ts";
+import { startProcess } from "../../test/support/service-process.ts";
 
 /** The database and folder of one round. Both are removed after the round. */
 export interface World {

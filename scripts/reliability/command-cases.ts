@@ -1,6 +1,6 @@
 /** Lists unusual commands that a service must handle, and the result that each must have. */
 import { constants } from "node:os";
-import type { Run } from "../../test/support/client.ts";
+import type { Run } from "../../test/support/api-client.ts";
 
 export interface CommandCase {
   name: string;

@@ -2,9 +2,9 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Run } from "../../test/support/client.ts";
-import type { ServiceProcess } from "../../test/support/process.ts";
-import { descendantsOf, processesWith } from "../../test/support/processes.ts";
+import type { Run } from "../../test/support/api-client.ts";
+import { descendantsOf, processesWith } from "../../test/support/process-search.ts";
+import type { ServiceProcess } from "../../test/support/service-process.ts";
 import {
   byCallers,
   type Campaign,

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startSink } from "../../test/support/http-sink.ts";
-import { processesWith } from "../../test/support/processes.ts";
+import { processesWith } from "../../test/support/process-search.ts";
 import {
   byCallers,
   type Campaign,

@@ -1,8 +1,8 @@
 /** Runs a command that prints without end, and measures the memory and the database space it costs. */
 import { readFile, writeFile } from "node:fs/promises";
 import { openDatabase } from "../../src/postgres/client.ts";
-import type { ServiceProcess } from "../../test/support/process.ts";
-import { descendantsOf } from "../../test/support/processes.ts";
+import { descendantsOf } from "../../test/support/process-search.ts";
+import type { ServiceProcess } from "../../test/support/service-process.ts";
 import { type Campaign, createChecks, type Findings, startNode, until, type World } from "./campaign.ts";
 
 const MIB = 1_048_576;

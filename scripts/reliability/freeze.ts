@@ -1,7 +1,7 @@
 /** Stops a worker (SIGSTOP) until its heartbeat lapses, then continues it: its late result must be refused. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { descendantsOf } from "../../test/support/processes.ts";
+import { descendantsOf } from "../../test/support/process-search.ts";
 import { type Campaign, type Findings, startNode, type World } from "./campaign.ts";
 import { takeOver } from "./silent-worker.ts";
 

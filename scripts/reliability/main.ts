@@ -4,7 +4,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
-import { processesWith } from "../../test/support/processes.ts";
+import { processesWith } from "../../test/support/process-search.ts";
 import type { Campaign, Findings, World } from "./campaign.ts";
 import { commands } from "./commands.ts";
 import { crash } from "./crash.ts";

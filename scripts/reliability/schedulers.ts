@@ -1,6 +1,6 @@
 /** Kills and restarts several schedulers on one database at random: every slot must have exactly one run. */
 import pg from "pg";
-import type { ServiceProcess } from "../../test/support/process.ts";
+import type { ServiceProcess } from "../../test/support/service-process.ts";
 import {
   type Campaign,
   createChecks,

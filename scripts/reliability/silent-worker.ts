@@ -1,8 +1,8 @@
 /** Silences a worker that runs a command, lets another worker take over, and lets the first one come back. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ServiceProcess } from "../../test/support/process.ts";
-import { processesWith } from "../../test/support/processes.ts";
+import { processesWith } from "../../test/support/process-search.ts";
+import type { ServiceProcess } from "../../test/support/service-process.ts";
 import { createChecks, type Findings, startNode, until, type World } from "./campaign.ts";
 
 /** A way to silence a worker. */

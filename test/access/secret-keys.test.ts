@@ -4,7 +4,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { secretKeys } from "../../src/access/secret-keys.ts";
-import { temporaryFolder } from "../support/folder.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 it("is created once when many processes need it at the same time", async () => {
   await using folder = await temporaryFolder();

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTls } from "../../src/api/tls.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { certificate } from "../support/certificate.ts";
-import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { type Folder, temporaryFolder } from "../support/temporary-folder.ts";
 import { BEARER, listen } from "../support/tiny-api.ts";
 
 const pair = certificate();

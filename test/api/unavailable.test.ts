@@ -1,7 +1,7 @@
 /** Without its database the service says so, and says when to come back. */
 import supertest from "supertest";
 import { expect, it } from "vitest";
-import { startTestService } from "../support/service.ts";
+import { startTestService } from "../support/test-service.ts";
 
 it("answers 503 with Retry-After, whatever is asked", async () => {
   await using service = await startTestService({ ROLES: "api" });

@@ -5,8 +5,8 @@ import { completeOutput, storedPieces } from "../../src/logs/pieces.ts";
 import { MAX_WRITE_BYTES } from "../../src/logs/rules/live-output.ts";
 import { keptSpans, renderOutput, type Span } from "../../src/logs/rules/output.ts";
 import type { Database } from "../../src/postgres/client.ts";
-import { type TestInfra, testInfra } from "../support/infra.ts";
 import { type OldJob, saveJob, saveRun } from "../support/old-runs.ts";
+import { type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const MIB = 1_048_576;
 const SOON = { timeout: 15_000, interval: 20 };

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import type { Infra } from "../../src/infra.ts";
 import { followLog } from "../../src/logs/follow.ts";
 import { createLogReader, type LogReader } from "../../src/logs/reader.ts";
-import { type TestInfra, testInfra } from "../support/infra.ts";
 import { saveJob, saveRun } from "../support/old-runs.ts";
+import { type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const FOLLOWERS = 100;
 const RUNNING = { closing: new AbortController().signal };

@@ -9,7 +9,7 @@ import {
   pendingMigrations,
   readMigrations,
 } from "../../src/postgres/migrations.ts";
-import { emptyDatabase, freshDatabase } from "../support/database.ts";
+import { emptyDatabase, freshDatabase } from "../support/fresh-database.ts";
 import { execute } from "../support/postgres-server.ts";
 
 const FIRST: Migration = { name: "20260101000000_first", sql: "CREATE TABLE first (id int);" };

@@ -5,7 +5,7 @@ import { openDatabase } from "../../src/postgres/client.ts";
 import { isDatabaseAway } from "../../src/postgres/failures.ts";
 import { migrationConfig, sessionConfig, withReadableUrl } from "../../src/postgres/session.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
-import { emptyDatabase } from "../support/database.ts";
+import { emptyDatabase } from "../support/fresh-database.ts";
 
 async function settings(config: pg.ClientConfig): Promise<Record<string, string>> {
   const client = new pg.Client(config);

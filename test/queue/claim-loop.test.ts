@@ -4,8 +4,8 @@ import { newId } from "../../src/postgres/ids.ts";
 import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { attemptQueue } from "../../src/queue/messages.ts";
 import type { Message } from "../../src/queue/queue.ts";
-import { testInfra } from "../support/infra.ts";
-import { testMonitor } from "../support/monitor.ts";
+import { testInfra } from "../support/test-infra.ts";
+import { testMonitor } from "../support/test-monitor.ts";
 
 const QUEUE = attemptQueue("default");
 

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
-import { freshDatabase } from "../support/database.ts";
-import { type TestInfra, testInfra } from "../support/infra.ts";
-import { testMonitor } from "../support/monitor.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { type TestInfra, testInfra } from "../support/test-infra.ts";
+import { testMonitor } from "../support/test-monitor.ts";
 
 const QUEUE = attemptQueue("default");
 let infra: TestInfra;

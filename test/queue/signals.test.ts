@@ -4,8 +4,8 @@ import { startClaimLoop } from "../../src/queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { openSignals, publish, type Signal } from "../../src/queue/signals.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
-import { type TestInfra, testInfra } from "../support/infra.ts";
-import { testMonitor } from "../support/monitor.ts";
+import { type TestInfra, testInfra } from "../support/test-infra.ts";
+import { testMonitor } from "../support/test-monitor.ts";
 
 /** Collects signals; `until` resolves with the first that matches. */
 function listen(infra: Pick<TestInfra, "signals">) {

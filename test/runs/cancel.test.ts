@@ -12,8 +12,8 @@ import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
-import { jobDefinition } from "../support/job.ts";
+import { jobDefinition } from "../support/job-definition.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const target = "https://example.org/";
 const RETRIED = jobDefinition({

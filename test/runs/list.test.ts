@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { openDatabase } from "../../src/postgres/client.ts";
 import { Prisma } from "../../src/postgres/generated/client.ts";
 import { type RunFilter, runIds } from "../../src/runs/list.ts";
-import { freshDatabase, type TestDatabase } from "../support/database.ts";
+import { freshDatabase, type TestDatabase } from "../support/fresh-database.ts";
 
 interface Plan {
   "Node Type": string;

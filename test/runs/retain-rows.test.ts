@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Database, openDatabase, type Tx } from "../../src/postgres/client.ts";
 import { deleteRuns, expiredRuns, expiries } from "../../src/runs/retain.ts";
-import { freshDatabase, type TestDatabase } from "../support/database.ts";
+import { freshDatabase, type TestDatabase } from "../support/fresh-database.ts";
 import { DAY_MS, saveDelivery, saveJob, saveKey, saveRevision, saveRun } from "../support/old-runs.ts";
 
 let database: TestDatabase;

@@ -1,8 +1,6 @@
 /** Tests of retention sweeps: what they delete and keep, in batches, on one node at a time. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DeletionCount, startRetention, sweep, tryRetentionLock } from "../../src/runs/retain.ts";
-import { type TestInfra, testInfra } from "../support/infra.ts";
-import { testMonitor } from "../support/monitor.ts";
 import {
   DAY_MS,
   type OldJob,
@@ -12,6 +10,8 @@ import {
   saveKey,
   saveRun,
 } from "../support/old-runs.ts";
+import { type TestInfra, testInfra } from "../support/test-infra.ts";
+import { testMonitor } from "../support/test-monitor.ts";
 
 let infra: TestInfra;
 let job: OldJob;

@@ -10,8 +10,8 @@ import { triggerSlots } from "../../src/runs/trigger.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { pauseJob } from "../../src/schedules/pause.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
-import { jobDefinition } from "../support/job.ts";
+import { jobDefinition } from "../support/job-definition.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const QUEUE = attemptQueue("default");
 const JOB = jobDefinition({

@@ -7,8 +7,8 @@ import { startAttempt } from "../../src/runs/start.ts";
 import { triggerSlots } from "../../src/runs/trigger.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
-import { jobDefinition } from "../support/job.ts";
+import { jobDefinition } from "../support/job-definition.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 let infra: TestInfra;
 beforeAll(async () => {

@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { triggerSlots } from "../../src/runs/trigger.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
-import { jobDefinition } from "../support/job.ts";
+import { jobDefinition } from "../support/job-definition.ts";
+import { ADMINISTRATOR, testInfra } from "../support/test-infra.ts";
 
 it("uses no place for a slot that already has its run", async () => {
   await using infra = await testInfra();

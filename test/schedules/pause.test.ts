@@ -6,7 +6,7 @@ import { createDueTable } from "../../src/scheduler/due-table.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
-import { ADMINISTRATOR, testInfra } from "../support/infra.ts";
+import { ADMINISTRATOR, testInfra } from "../support/test-infra.ts";
 
 const HOUR = 3_600_000;
 

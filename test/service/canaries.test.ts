@@ -3,12 +3,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { redactionPatterns } from "../../src/text/redaction.ts";
-import { createClient } from "../support/client.ts";
-import { freshDatabase, type TestDatabase } from "../support/database.ts";
-import { dumpTables } from "../support/dump.ts";
-import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { createClient } from "../support/api-client.ts";
+import { dumpTables } from "../support/database-dump.ts";
+import { freshDatabase, type TestDatabase } from "../support/fresh-database.ts";
 import { echo, type Sink, startSink } from "../support/http-sink.ts";
-import { type ServiceProcess, startProcess } from "../support/process.ts";
+import { type ServiceProcess, startProcess } from "../support/service-process.ts";
+import { type Folder, temporaryFolder } from "../support/temporary-folder.ts";
 
 const WORD = "kAn4ry";
 const CANARIES = {

@@ -2,8 +2,8 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { processesWith } from "../support/processes.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { processesWith } from "../support/process-search.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let api: TestService;
 let worker: TestService;

@@ -1,7 +1,7 @@
 /** Chains of jobs: parent context to depth 16, the limit, cycles and what a parent was at the time. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Run } from "../support/client.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import type { Run } from "../support/api-client.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let service: TestService;
 beforeAll(async () => {

@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "vitest";
 import { crashOnce } from "../../scripts/reliability/crash.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
-import { startProcess } from "../support/process.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startProcess } from "../support/service-process.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 // The first waits for the heartbeat of the killed worker to lapse; the second runs meanwhile.
 describe.concurrent("a service that ends", () => {

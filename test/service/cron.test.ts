@@ -1,8 +1,8 @@
 /** Each cron slot becomes one run, on any number of nodes, by the current definition. */
 import pg from "pg";
 import { describe, it } from "vitest";
-import { freshDatabase } from "../support/database.ts";
-import { startTestService } from "../support/service.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startTestService } from "../support/test-service.ts";
 
 const EVERY_SECOND = "* * * * * *";
 

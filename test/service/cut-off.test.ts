@@ -3,8 +3,8 @@ import { describe, it } from "vitest";
 import type { Findings, World } from "../../scripts/reliability/campaign.ts";
 import { cutOnce } from "../../scripts/reliability/cut.ts";
 import { type Freeze, freezeOnce } from "../../scripts/reliability/freeze.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 async function inWorld(run: (world: World) => Promise<Findings>): Promise<string[]> {
   await using database = await freshDatabase();

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
 import { DELIVERY_DELAYS_MS, deliveryDelayMs } from "../../src/deliveries/rules/retry-schedule.ts";
-import type { Run } from "../support/client.ts";
-import { freshDatabase } from "../support/database.ts";
+import type { Run } from "../support/api-client.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
 import { answer, hang, inTurn, startSink } from "../support/http-sink.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 const NOTIFYING = (url: string) => ({ command: "echo done", on_success: { notify_webhook: [url] } });
 

@@ -1,7 +1,7 @@
 /** The same Idempotency-Key gives the same run (promise 2). */
 import supertest from "supertest";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestService, type TestService } from "../support/service.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let service: TestService;
 beforeAll(async () => {

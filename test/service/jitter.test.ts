@@ -1,6 +1,6 @@
 /** Jobs with jitter that are due on one second start spread over it, and their runs still stand for that slot. */
 import { expect, it } from "vitest";
-import { startTestService } from "../support/service.ts";
+import { startTestService } from "../support/test-service.ts";
 
 const JOBS = 50;
 const JITTER_MS = 1_000;

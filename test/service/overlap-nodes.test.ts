@@ -2,10 +2,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "vitest";
-import type { Run } from "../support/client.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
-import { startProcess } from "../support/process.ts";
+import type { Run } from "../support/api-client.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startProcess } from "../support/service-process.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const POLICIES = ["queue", "skip", "replace"] as const;
 

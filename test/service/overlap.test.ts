@@ -2,11 +2,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, type ExpectStatic, it } from "vitest";
-import type { Client, Run } from "../support/client.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
-import { type ServiceProcess, startProcess } from "../support/process.ts";
-import { readWitness, witnessed } from "../support/witness.ts";
+import type { Client, Run } from "../support/api-client.ts";
+import { readWitness, witnessed } from "../support/command-witness.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { type ServiceProcess, startProcess } from "../support/service-process.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const EIGHT = ["1", "2", "3", "4", "5", "6", "7", "8"];
 const LIMITS = [1, 3];

@@ -1,7 +1,7 @@
 /** A run is run by a worker of its job's pool, and by no other. */
 import { expect, it } from "vitest";
-import { freshDatabase } from "../support/database.ts";
-import { startTestService } from "../support/service.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startTestService } from "../support/test-service.ts";
 
 it("waits for a worker of its pool, which then runs retries and chains too", {
   timeout: 30_000,

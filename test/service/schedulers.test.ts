@@ -1,8 +1,8 @@
 /** Several scheduler processes on one database, one of them killed: every slot has exactly one run (promise 1). */
 import { expect, it } from "vitest";
 import { runSchedulers } from "../../scripts/reliability/schedulers.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 it("makes one run a slot while a scheduler is killed and started again", { timeout: 60_000 }, async () => {
   await using database = await freshDatabase();

@@ -1,9 +1,9 @@
 /** The example that the users started from, with real processes and real receivers: events, bodies, chain and history. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { EventBody } from "../../src/deliveries/rules/payloads.ts";
-import type { Changes, Run } from "../support/client.ts";
+import type { Changes, Run } from "../support/api-client.ts";
 import { type Sink, startSink } from "../support/http-sink.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let service: TestService;
 let sink: Sink;

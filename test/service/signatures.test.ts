@@ -1,9 +1,9 @@
 /** Signed webhooks as a receiver sees them: right, rotated without a gap, and tried again while a secret is missing. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import type { Run } from "../support/client.ts";
+import type { Run } from "../support/api-client.ts";
 import { answer, inTurn, type Sink, startSink } from "../support/http-sink.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 const FIRST = "the first of two secrets that sign";
 const SECOND = `whsec_${Buffer.from("the second of them, 30 bytes..").toString("base64")}`;

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { describe, it } from "vitest";
 import { startNode, until } from "../../scripts/reliability/campaign.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
-import { freshDatabase } from "../support/database.ts";
-import { temporaryFolder } from "../support/folder.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** A node whose connections were forgotten claims again within this time (ms). */
 const CLAIMS_AGAIN_MS = 40_000;

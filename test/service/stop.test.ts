@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, it } from "vitest";
 import { openDatabase } from "../../src/postgres/client.ts";
-import { freshDatabase } from "../support/database.ts";
-import { startTestService } from "../support/service.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startTestService } from "../support/test-service.ts";
 
 it("starts no retry while a half-sent request still delays the stop", async () => {
   await using database = await freshDatabase();

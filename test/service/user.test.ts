@@ -1,8 +1,8 @@
 /** `user`: whom a command runs as, where the service may. */
 import { chmod } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { isAlive } from "../support/runner.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { isAlive } from "../support/test-runner.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let service: TestService;
 beforeAll(async () => {

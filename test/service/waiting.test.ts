@@ -2,9 +2,9 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Run } from "../support/client.ts";
+import type { Run } from "../support/api-client.ts";
 import { insertRuns } from "../support/run-rows.ts";
-import { startTestService, type TestService } from "../support/service.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 /** Runs until a file of the run's own name is there. */
 const HELD = { command: 'touch "$N"; until [ -e "$N.go" ]; do sleep 0.02; done', concurrency: { limit: 1 } };

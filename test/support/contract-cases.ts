@@ -1,6 +1,6 @@
 /** A call for each answer that the OpenAPI document promises, but for the answers that all calls share. */
 import { insertRuns } from "./run-rows.ts";
-import type { TestService } from "./service.ts";
+import type { TestService } from "./test-service.ts";
 
 interface CaseDetails {
   body?: unknown;

@@ -2,9 +2,9 @@
 import { type Agent, request } from "node:http";
 import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
-import type { Answer, Operation } from "./contract.ts";
 import { naughtyText, naughtyValue, spoiled } from "./fuzz-naughty.ts";
 import { valueFor } from "./fuzz-values.ts";
+import type { Answer, Operation } from "./openapi-document.ts";
 
 /** A request as it goes over the wire, but for `$run` and `$delivery` in its path. */
 export interface FuzzRequest {

@@ -1,6 +1,6 @@
 /** Values for fast-check that a JSON schema of the OpenAPI document allows. */
 import fc from "fast-check";
-import { document, type Schema } from "./contract.ts";
+import { document, type Schema } from "./openapi-document.ts";
 
 const MAX_OPTIONAL = 3;
 

@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { temporaryFolder } from "./folder.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 // The usual tools do not read TypeScript 7 yet: dependency-cruiser then reports success over no modules at all.

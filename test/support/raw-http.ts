@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { buffer } from "node:stream/consumers";
-import type { TestService } from "./service.ts";
+import type { TestService } from "./test-service.ts";
 
 export interface RawAnswer {
   /** 0: the connection was closed without an answer. */

@@ -8,8 +8,8 @@ import { OperatorError } from "../../src/errors.ts";
 import { areAllRelated } from "../../src/worker/pid-namespace.ts";
 import { listProcesses, type ProcessEntry } from "../../src/worker/runner/processes.ts";
 import { createRunner } from "../../src/worker/runner-supervisor.ts";
-import { temporaryFolder } from "../support/folder.ts";
-import { isAlive, startOwner, startTestRunner } from "../support/runner.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+import { isAlive, startOwner, startTestRunner } from "../support/test-runner.ts";
 
 const user = process.getuid?.() === 0 ? [] : ["--user", "--map-current-user"];
 const trial = spawnSync("unshare", [...user, "--pid", "--fork", "--mount-proc", "true"], {

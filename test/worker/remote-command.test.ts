@@ -21,7 +21,7 @@ import {
   startTestRunner,
   type TestCommand,
   type TestRunner,
-} from "../support/runner.ts";
+} from "../support/test-runner.ts";
 
 const env = { PATH };
 

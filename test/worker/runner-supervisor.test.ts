@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { killLeftovers } from "../../src/worker/runner-leftovers.ts";
 import { startRunnerProcess } from "../../src/worker/runner-process.ts";
-import { type Folder, temporaryFolder } from "../support/folder.ts";
-import { isAlive, PATH, startOwner, startTestRunner, type TestCommand } from "../support/runner.ts";
+import { type Folder, temporaryFolder } from "../support/temporary-folder.ts";
+import { isAlive, PATH, startOwner, startTestRunner, type TestCommand } from "../support/test-runner.ts";
 
 let folder: Folder;
 beforeAll(async () => {

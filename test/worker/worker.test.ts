@@ -10,9 +10,9 @@ import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import type { CommandEnd, CommandSpec } from "../../src/worker/remote-command.ts";
 import { startWorker } from "../../src/worker/worker.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/infra.ts";
-import { jobDefinition } from "../support/job.ts";
-import { testMonitor } from "../support/monitor.ts";
+import { jobDefinition } from "../support/job-definition.ts";
+import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
+import { testMonitor } from "../support/test-monitor.ts";
 
 const SOON = { timeout: 10_000, interval: 20 };
 const PLACES = 3;

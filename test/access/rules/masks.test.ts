@@ -1,7 +1,7 @@
 /** Tests of what readers see of webhook URLs, headers and variables. */
 import { expect, it } from "vitest";
 import { maskDefinition, maskUrl } from "../../../src/access/rules/masks.ts";
-import { jobDefinition } from "../../support/job.ts";
+import { jobDefinition } from "../../support/job-definition.ts";
 
 it.each([
   ["https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/…"],

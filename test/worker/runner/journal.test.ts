@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openJournal, readJournal } from "../../../src/worker/runner/journal.ts";
 import { type PidSpace, pidSpace, readProcess } from "../../../src/worker/runner/processes.ts";
 import { killLeftovers } from "../../../src/worker/runner-leftovers.ts";
-import { type Folder, temporaryFolder } from "../../support/folder.ts";
-import { isAlive } from "../../support/runner.ts";
+import { type Folder, temporaryFolder } from "../../support/temporary-folder.ts";
+import { isAlive } from "../../support/test-runner.ts";
 
 let folder: Folder;
 const children: ChildProcess[] = [];
