@@ -1,7 +1,7 @@
-/** Tests that the code follows ARCHITECTURE.md: imports, pure rules, first lines of files, and state diagrams. */
+/** Tests that the code follows ARCHITECTURE.md: imports, pure rules, names of files, and state diagrams. */
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { basename, join, posix } from "node:path";
+import { basename, dirname, join, posix } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ATTEMPT_TRANSITIONS, RUN_TRANSITIONS } from "../src/runs/rules/states.ts";
 import { lint } from "./support/linter.ts";
@@ -198,6 +198,21 @@ describe("every file", () => {
       /^(utils?|helpers?|common|misc|shared)\b/.test(basename(file)),
     );
     expect(vague).toEqual([]);
+  });
+});
+
+/** Test files that no file of `src` corresponds to, because they check all of them. */
+const OF_ALL_SOURCES = ["test/architecture.test.ts", "test/redos.test.ts"];
+
+describe("test/", () => {
+  it("mirrors src/: test/a/b.test.ts and test/a/b-more.test.ts test src/a/b.ts or src/a/b/", async () => {
+    const named = (await sources("src")).flatMap((file) => [file.replace(/\.ts$/, ""), dirname(file)]);
+    const tests = (await sources("test")).filter((file) => /^test\/(?!service\/|support\/)/.test(file));
+    const stray = tests.filter((file) => {
+      const place = file.replace(/^test/, "src").replace(/\.test\.ts$/, "");
+      return !named.some((name) => name !== "src" && (place === name || place.startsWith(`${name}-`)));
+    });
+    expect(stray.toSorted()).toEqual(OF_ALL_SOURCES);
   });
 });
 

@@ -187,9 +187,10 @@ describe("503", () => {
       if (status >= 300 || asked.has(operation.id) || needless.includes(operation.id)) continue;
       asked.add(operation.id);
       const answer = await call(alone.url, alone.token, method, path).send(body as object);
-      const { status: given, text } = answer;
-      const fault = answerFault(operation, { status: given, type: answer.headers["content-type"], text });
+      const { status: given, text, headers } = answer;
+      const fault = answerFault(operation, { status: given, type: headers["content-type"], text });
       expect({ id: operation.id, given, fault }).toEqual({ id: operation.id, given: 503, fault: undefined });
+      if (operation.id !== "getReadyz") expect(headers["retry-after"]).toBe("5");
     }
     expect([...asked, ...needless].toSorted()).toEqual(operations.map(({ id }) => id).toSorted());
   });

@@ -1,7 +1,7 @@
-/** Tests of time zone names and of the spans between clock changes. */
-
+/** Tests of time zones: their names, the spans between clock changes, and local times. */
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isTimeZone, spans } from "../../src/time/zones.ts";
+import { formatLocalTime, isTimeZone, spans } from "../../src/time/zones.ts";
 
 test.each(["UTC", "GMT", "CET", "Europe/Brussels", "Asia/Kolkata", "US/Eastern", "EST5EDT", "Etc/GMT+5"])(
   "%s is a zone",
@@ -47,4 +47,22 @@ test("spans follow each other without gaps, also across years, and mark the repe
   expect(all.at(-1)?.end).toBe(until + 1);
   const jumps = all.map(({ start, offset, seen }) => (start + offset - seen) / 3_600_000);
   expect(jumps).toEqual([0, -1, 0, 1, -1, 0, 1]);
+});
+
+test.each([
+  ["2026-03-29T00:59:59Z", "Europe/Brussels", "2026-03-29T01:59:59+01:00"],
+  ["2026-03-29T01:00:00Z", "Europe/Brussels", "2026-03-29T03:00:00+02:00"],
+  ["2026-07-01T00:00:00Z", "America/St_Johns", "2026-06-30T21:30:00-02:30"],
+  ["2026-01-01T00:00:00Z", "UTC", "2026-01-01T00:00:00+00:00"],
+])("%s in %s is %s", (instant, zone, local) => {
+  expect(formatLocalTime(new Date(instant), zone)).toBe(local);
+});
+
+test("local time names the same instant in any zone", () => {
+  const second = fc.integer({ min: 946_684_800, max: 4_102_444_800 });
+  fc.assert(
+    fc.property(second, fc.constantFrom(...Intl.supportedValuesOf("timeZone")), (seconds, zone) => {
+      expect(new Date(formatLocalTime(new Date(seconds * 1_000), zone)).getTime()).toBe(seconds * 1_000);
+    }),
+  );
 });

@@ -92,14 +92,3 @@ describe("an Idempotency-Key", () => {
     expect((await ask(service, call, [...KEY, ...BODY], '{"command":"true"}')).status).toBe(201);
   });
 });
-
-it("moves a job to the default schedule when a patch takes its schedule away", async () => {
-  await service.client.putJob("moved", { command: "true", schedule: "kitchen" });
-  const { client } = service;
-  expect((await client.call("PATCH", "/jobs/moved", { description: "x" })).body).toMatchObject({
-    schedule: "kitchen",
-  });
-  expect((await client.call("PATCH", "/jobs/moved", { schedule: null })).body).toMatchObject({
-    schedule: "default",
-  });
-});

@@ -1,4 +1,4 @@
-/** The calls that change jobs in part, only try to, check a document, or save and run at once. */
+/** Tests of the calls that patch a job, rehearse a change, or save a job and run it at once, and of their warnings. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { caller } from "../../support/authorized-calls.ts";
 import { startTestService, type TestService } from "../../support/test-service.ts";
@@ -58,6 +58,16 @@ describe("PATCH /jobs/{name}", () => {
     await call("patch", "/jobs/nobody", { command: "x" }).expect(404);
     expect((await call("get", "/jobs/tea")).body.revision).toBe(before.revision);
   });
+
+  it("moves a job to the default schedule when a patch takes its schedule away", async () => {
+    await service.client.putJob("moved", { command: "true", schedule: "kitchen" });
+    expect((await call("patch", "/jobs/moved", { description: "x" })).body).toMatchObject({
+      schedule: "kitchen",
+    });
+    expect((await call("patch", "/jobs/moved", { schedule: null })).body).toMatchObject({
+      schedule: "default",
+    });
+  });
 });
 
 describe("?dry_run=true", () => {
@@ -90,46 +100,6 @@ describe("?dry_run=true", () => {
   it("refuses what the save would refuse", async () => {
     const dangling = { command: "x", on_success: { trigger_job: ["nobody"] } };
     await call("put", "/jobs/ghost?dry_run=true", dangling).expect(422);
-  });
-});
-
-describe("POST /jobs/validate", () => {
-  const validate = (document: object, query = "") =>
-    call("post", `/jobs/validate${query}`, document).expect(200);
-
-  it("shows when a valid job would run, and saves nothing", async () => {
-    const { body } = await validate({
-      name: "noon",
-      command: "x",
-      cron: "0 12 * * *",
-      timezone: "Asia/Tokyo",
-    });
-    expect(body).toMatchObject({
-      valid: true,
-      errors: [],
-      warnings: [],
-      jobs: { noon: { timezone: "Asia/Tokyo" } },
-    });
-    expect(body.jobs.noon.next_runs[0]).toMatch(/T03:00:00.000Z$/);
-    await call("get", "/jobs/noon").expect(404);
-  });
-
-  it("says all that is wrong, in the fields and between jobs", async () => {
-    const wrong = await validate({ name: "a", command: "", crom: "@daily" });
-    expect(wrong.body).toMatchObject({ valid: false, jobs: {} });
-    expect(wrong.body.errors.map((error: { path: string }) => error.path)).toEqual(["crom", "command"]);
-    const dangling = await validate({ jobs: { a: { command: "x", on_error: { trigger_job: ["b"] } } } });
-    expect(dangling.body.errors).toEqual([
-      { path: "jobs.a.on_error.trigger_job.0", message: "there is no job b" },
-    ]);
-  });
-
-  it("takes a schedule for the place it would go to", async () => {
-    await call("put", "/schedules/known", { jobs: { own: { command: "x" } } }).expect(200);
-    const document = { jobs: { own: { command: "y" } } };
-    expect((await validate(document, "?schedule=known")).body.valid).toBe(true);
-    const elsewhere = await validate(document, "?schedule=other");
-    expect(elsewhere.body).toMatchObject({ valid: false, errors: [{ path: "jobs.own" }] });
   });
 });
 

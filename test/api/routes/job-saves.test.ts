@@ -1,4 +1,4 @@
-/** The calls on jobs and schedules: what they answer, and what a bad document gets. */
+/** Tests of the calls that save and delete a job, and of the errors for an invalid document. */
 import supertest from "supertest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestService, type TestService } from "../../support/test-service.ts";
@@ -101,46 +101,6 @@ describe("a job", () => {
     }
     expect(names).toEqual(names.toSorted());
     expect(names).toEqual(expect.arrayContaining(["page-a", "page-b", "page-c"]));
-  });
-});
-
-describe("a schedule", () => {
-  it("makes the database equal to the document, and says what that changed", async () => {
-    const put = (jobs: object) => call("put", "/schedules/shop").send({ tz_location: "Asia/Kolkata", jobs });
-    const first = await put({ one: { command: "1", cron: "0 0 * * *" }, two: { command: "2" } }).expect(200);
-    expect(first.body).toEqual({
-      name: "shop",
-      created: ["one", "two"],
-      updated: [],
-      deleted: [],
-      unchanged: [],
-      dry_run: false,
-      diff: {},
-      schedule_diff: [{ path: "tz_location", before: null, after: "Asia/Kolkata" }],
-      warnings: [],
-    });
-    const second = await put({ one: { command: "1", cron: "0 0 * * *" }, three: { command: "3" } }).expect(
-      200,
-    );
-    expect(second.body).toMatchObject({ created: ["three"], deleted: ["two"], unchanged: ["one"] });
-    const read = await call("get", "/schedules/shop").expect(200);
-    expect(Object.keys(read.body.jobs)).toEqual(["one", "three"]);
-    expect(read.body.jobs.one).toMatchObject({
-      timezone: "Asia/Kolkata",
-      next_runs: [expect.stringMatching(/T18:30:00/), "", ""].map((x) => x || expect.any(String)),
-    });
-    await call("get", "/schedules/none").expect(404);
-  });
-
-  it("refuses a name that another schedule has", async () => {
-    await call("put", "/schedules/left")
-      .send({ jobs: { shared: { command: "true" } } })
-      .expect(200);
-    const clash = await call("put", "/schedules/right")
-      .send({ jobs: { shared: { command: "true" } } })
-      .expect(409);
-    expect(clash.body).toMatchObject({ code: "job_exists", errors: [{ path: "jobs.shared" }] });
-    await call("get", "/schedules/right").expect(404);
   });
 });
 

@@ -157,3 +157,26 @@ it("is empty for a run that has not begun", async () => {
   await log(id, "?attempt=0").expect(404);
   await log(id, "", { range: "bytes=0-" }).expect(416);
 });
+
+it("keeps stdout and stderr in their order, and any bytes", async () => {
+  await service.client.putJob("mixed", { command: "echo 1; echo 2 >&2; echo 3; printf 'a\\0b\\377c'" });
+  const run = await service.client.trigger("mixed", undefined, "30s");
+  expect(run.log).toBe("1\n2\n3\na\uFFFDb\uFFFDc");
+  const answer = await log(run.id).expect(200);
+  expect(answer.headers["content-type"]).toBe("text/plain; charset=utf-8");
+  expect(answer.text).toBe(run.log);
+});
+
+it("has the log of each attempt", async () => {
+  await service.client.putJob("counting", {
+    command: "echo x >> n; wc -l < n; exit 1",
+    retries: 2,
+    retry: { delay: "1ms" },
+  });
+  const { id } = await service.client.trigger("counting", undefined, "30s");
+  const numbers = async (query: string) => (await log(id, query)).text.split(/\s+/).filter(Boolean);
+  expect(await numbers("")).toEqual(["3"]);
+  expect(await numbers("?attempt=0")).toEqual(["1"]);
+  expect(await numbers("?attempt=all")).toEqual(["1", "2", "3"]);
+  await log(id, "?attempt=3").expect(404);
+});

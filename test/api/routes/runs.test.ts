@@ -1,6 +1,8 @@
-/** The calls on runs: trigger, wait, list, read and log. */
+/** Tests of the calls that list, read and cancel runs, and of what a run contains. */
+import { access } from "node:fs/promises";
+import { join } from "node:path";
 import supertest from "supertest";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestService, type TestService } from "../../support/test-service.ts";
 
 let service: TestService;
@@ -11,18 +13,6 @@ afterAll(() => service?.[Symbol.asyncDispose]());
 
 const call = (method: "get" | "post", path: string) =>
   supertest(service.url)[method](`/api/v1${path}`).set("authorization", `Bearer ${service.token}`);
-
-it("answers a trigger at once, with where to look and the run", async () => {
-  await service.client.putJob("slow", { command: "sleep 60", timeout: "1s" });
-  const { body, headers } = await call("post", "/jobs/slow/trigger").expect(202);
-  expect(headers).toMatchObject({ location: `/api/v1/runs/${body.id}`, "x-run-id": body.id });
-  expect(["queued", "running"]).toContain(headers["x-run-state"]);
-  expect(headers["x-exit-code"]).toBeUndefined();
-
-  const waited = await call("get", `/runs/${body.id}?wait=30s`).expect(200);
-  expect(waited.headers).toMatchObject({ "x-run-state": "failed", "x-exit-code": "124" });
-  expect(waited.body).toMatchObject({ status: 124, attempts: [{ state: "timed_out", status: 124 }] });
-});
 
 it("gives a failed run the reason of its last attempt, and no reason where an exit code says it", async () => {
   const reason = "timed out after 50ms";
@@ -41,20 +31,6 @@ it("gives a failed run the reason of its last attempt, and no reason where an ex
     attempts: [{ state: "timed_out" }, { reason: null }],
   });
   expect(await service.client.runs("job=better")).toMatchObject([{ reason: null }]);
-});
-
-it("waits for the end when it is asked to, and answers 202 when that takes longer", async () => {
-  await service.client.putJob("quick", { command: "echo $GREETING; exit 3", env: { GREETING: "hello" } });
-  const done = await call("post", "/jobs/quick/trigger?wait=30s")
-    .send({ env: { GREETING: "bonjour" } })
-    .expect(200);
-  expect(done.headers).toMatchObject({ "x-run-state": "failed", "x-exit-code": "3" });
-  expect(done.body).toMatchObject({ log: "bonjour\n", env: { GREETING: "bonjour" }, triggered_by: "api" });
-
-  await service.client.putJob("long", { command: "sleep 2" });
-  const not = await call("post", "/jobs/long/trigger?wait=50ms").expect(202);
-  expect(not.body.state).toMatch(/queued|running/);
-  await call("get", `/runs/${not.body.id}?wait=56s`).expect(400);
 });
 
 it("gives commands an environment of its own: the allow-list, the job's env and what tells them of their run", async () => {
@@ -103,30 +79,6 @@ it("backs off between attempts, and does not retry codes outside exit_codes", as
   expect(other).toMatchObject({ state: "failed", status: 1, retry_attempt: 0, retries_exhausted: true });
 });
 
-it("keeps stdout and stderr in their order, and any bytes", async () => {
-  await service.client.putJob("mixed", { command: "echo 1; echo 2 >&2; echo 3; printf 'a\\0b\\377c'" });
-  const run = await service.client.trigger("mixed", undefined, "30s");
-  expect(run.log).toBe("1\n2\n3\na\uFFFDb\uFFFDc");
-  const log = await call("get", `/runs/${run.id}/log`).expect(200);
-  expect(log.headers["content-type"]).toBe("text/plain; charset=utf-8");
-  expect(log.text).toBe(run.log);
-});
-
-it("has the log of each attempt", async () => {
-  await service.client.putJob("counting", {
-    command: "echo x >> n; wc -l < n; exit 1",
-    retries: 2,
-    retry: { delay: "1ms" },
-  });
-  const { id } = await service.client.trigger("counting", undefined, "30s");
-  const log = async (query: string) =>
-    (await call("get", `/runs/${id}/log${query}`)).text.split(/\s+/).filter(Boolean);
-  expect(await log("")).toEqual(["3"]);
-  expect(await log("?attempt=0")).toEqual(["1"]);
-  expect(await log("?attempt=all")).toEqual(["1", "2", "3"]);
-  await call("get", `/runs/${id}/log?attempt=3`).expect(404);
-});
-
 it("lists runs newest first, filtered, page by page, without logs", async () => {
   await service.client.putJob("listed", { command: "exit $CODE" });
   for (const CODE of ["0", "1", "0"]) await service.client.trigger("listed", { env: { CODE } }, "30s");
@@ -159,9 +111,51 @@ it.each([
   expect(body.code).toBe(code);
 });
 
-it("refuses triggers of unknown jobs and with unknown fields", async () => {
-  expect((await call("post", "/jobs/nobody/trigger").expect(404)).body.code).toBe("job_not_found");
-  expect(
-    (await call("post", "/jobs/quick/trigger").send({ command: "rm" }).expect(422)).body.errors[0].path,
-  ).toBe("command");
+describe("a cancel", () => {
+  it("ends a queued or retrying run once, and refuses one that has ended", async () => {
+    await service.client.putJob("busy", { command: "sleep 60", timeout: "50s", concurrency: { limit: 1 } });
+    await service.client.trigger("busy");
+    const queued = await service.client.trigger("busy");
+    const cancelled = await call("post", `/runs/${queued.id}/cancel`).expect(200);
+    expect(cancelled.body).toMatchObject({
+      state: "cancelled",
+      status: null,
+      reason: "cancelled on request",
+    });
+    expect((await call("post", `/runs/${queued.id}/cancel`).expect(200)).body).toEqual(cancelled.body);
+
+    const retry = { limit: 1, delay: "1h" };
+    await service.client.putJob("flaky", { command: "exit 5", retry });
+    const { id } = await service.client.trigger("flaky");
+    await expect.poll(async () => (await service.client.run(id)).state).toBe("retrying");
+    const stopped = await call("post", `/runs/${id}/cancel`).expect(200);
+    expect(stopped.body).toMatchObject({ state: "cancelled", status: 5, next_attempt_at: null });
+
+    await service.client.putJob("done", { command: "true" });
+    const done = await service.client.trigger("done", undefined, "30s");
+    expect((await call("post", `/runs/${done.id}/cancel`).expect(409)).body.code).toBe("run_ended");
+  });
+
+  it("answers 202 for a run that runs, and 200 once its command has ended", async () => {
+    // Only a command that has its trap set can say goodbye; of the end of `sleep` the shell tells on stderr.
+    const command =
+      "exec 2>/dev/null; trap 'echo bye; exit 7' TERM; touch begun; while :; do sleep 0.01; done";
+    await service.client.putJob("endless", { command, retries: 3 });
+    const { id } = await service.client.trigger("endless");
+    await expect.poll(() => access(join(service.jobsDir, "begun"))).toBeUndefined();
+    const asked = await call("post", `/runs/${id}/cancel`).expect(202);
+    expect(asked.body).toMatchObject({ id, cancel_requested_at: expect.stringMatching(/Z$/) });
+    const ended = await call("post", `/runs/${id}/cancel?wait=20s`).expect(200);
+    expect(ended.headers).toMatchObject({ "x-run-state": "cancelled", "x-exit-code": "-1" });
+    expect(ended.body).toMatchObject({
+      state: "cancelled",
+      status: -1,
+      reason: "cancelled on request",
+      cancel_requested_at: asked.body.cancel_requested_at,
+      log: "bye\n",
+      attempts: [{ attempt: 0, state: "cancelled", status: -1 }],
+    });
+    await call("post", `/runs/${id}/cancel`).expect(200);
+    await call("post", `/runs/${id}/cancel?fail=true`).expect(400);
+  });
 });

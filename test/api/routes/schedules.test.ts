@@ -1,4 +1,4 @@
-/** The calls on schedules beside the plain PUT: list, patch, try, delete, and saving back what was read. */
+/** Tests of the calls on schedules: save, list, patch, delete, and save again what was read. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expiries } from "../../../src/runs/retain.ts";
 import { caller } from "../../support/authorized-calls.ts";
@@ -208,5 +208,43 @@ describe("a deleted schedule", () => {
     const { body } = await call("get", "/schedules/cellar").expect(200);
     expect(Object.keys(body)).toEqual(["name", "jobs", "created_at", "updated_at"]);
     expect(Object.keys(body.jobs)).toEqual(["shelf"]);
+  });
+});
+
+describe("PUT /schedules/{name}", () => {
+  it("makes the database equal to the document, and says what that changed", async () => {
+    const put = (jobs: object) => call("put", "/schedules/shop", { tz_location: "Asia/Kolkata", jobs });
+    const first = await put({ one: { command: "1", cron: "0 0 * * *" }, two: { command: "2" } }).expect(200);
+    expect(first.body).toEqual({
+      name: "shop",
+      created: ["one", "two"],
+      updated: [],
+      deleted: [],
+      unchanged: [],
+      dry_run: false,
+      diff: {},
+      schedule_diff: [{ path: "tz_location", before: null, after: "Asia/Kolkata" }],
+      warnings: [],
+    });
+    const second = await put({ one: { command: "1", cron: "0 0 * * *" }, three: { command: "3" } }).expect(
+      200,
+    );
+    expect(second.body).toMatchObject({ created: ["three"], deleted: ["two"], unchanged: ["one"] });
+    const read = await call("get", "/schedules/shop").expect(200);
+    expect(Object.keys(read.body.jobs)).toEqual(["one", "three"]);
+    expect(read.body.jobs.one).toMatchObject({
+      timezone: "Asia/Kolkata",
+      next_runs: [expect.stringMatching(/T18:30:00/), "", ""].map((x) => x || expect.any(String)),
+    });
+    await call("get", "/schedules/none").expect(404);
+  });
+
+  it("refuses a name that another schedule has", async () => {
+    await call("put", "/schedules/left", { jobs: { shared: { command: "true" } } }).expect(200);
+    const clash = await call("put", "/schedules/right", { jobs: { shared: { command: "true" } } }).expect(
+      409,
+    );
+    expect(clash.body).toMatchObject({ code: "job_exists", errors: [{ path: "jobs.shared" }] });
+    await call("get", "/schedules/right").expect(404);
   });
 });

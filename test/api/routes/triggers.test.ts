@@ -1,7 +1,5 @@
-/** The ways to ask for a run and its answer: failing calls, text, a broken connection, a full queue, reruns. */
-import { access } from "node:fs/promises";
+/** Tests of the calls that create a run, trigger and rerun: what they answer, and when. */
 import { request } from "node:http";
-import { join } from "node:path";
 import supertest from "supertest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { insertRuns } from "../../support/run-rows.ts";
@@ -15,6 +13,39 @@ afterAll(() => service?.[Symbol.asyncDispose]());
 
 const call = (method: "get" | "post", path: string) =>
   supertest(service.url)[method](`/api/v1${path}`).set("authorization", `Bearer ${service.token}`);
+
+it("answers a trigger at once, with where to look and the run", async () => {
+  await service.client.putJob("slow-answer", { command: "sleep 60", timeout: "1s" });
+  const { body, headers } = await call("post", "/jobs/slow-answer/trigger").expect(202);
+  expect(headers).toMatchObject({ location: `/api/v1/runs/${body.id}`, "x-run-id": body.id });
+  expect(["queued", "running"]).toContain(headers["x-run-state"]);
+  expect(headers["x-exit-code"]).toBeUndefined();
+
+  const waited = await call("get", `/runs/${body.id}?wait=30s`).expect(200);
+  expect(waited.headers).toMatchObject({ "x-run-state": "failed", "x-exit-code": "124" });
+  expect(waited.body).toMatchObject({ status: 124, attempts: [{ state: "timed_out", status: 124 }] });
+});
+
+it("waits for the end when it is asked to, and answers 202 when that takes longer", async () => {
+  await service.client.putJob("quick", { command: "echo $GREETING; exit 3", env: { GREETING: "hello" } });
+  const done = await call("post", "/jobs/quick/trigger?wait=30s")
+    .send({ env: { GREETING: "bonjour" } })
+    .expect(200);
+  expect(done.headers).toMatchObject({ "x-run-state": "failed", "x-exit-code": "3" });
+  expect(done.body).toMatchObject({ log: "bonjour\n", env: { GREETING: "bonjour" }, triggered_by: "api" });
+
+  await service.client.putJob("long", { command: "sleep 2" });
+  const not = await call("post", "/jobs/long/trigger?wait=50ms").expect(202);
+  expect(not.body.state).toMatch(/queued|running/);
+  await call("get", `/runs/${not.body.id}?wait=56s`).expect(400);
+});
+
+it("refuses triggers of unknown jobs and with unknown fields", async () => {
+  expect((await call("post", "/jobs/nobody/trigger").expect(404)).body.code).toBe("job_not_found");
+  expect(
+    (await call("post", "/jobs/quick/trigger").send({ command: "rm" }).expect(422)).body.errors[0].path,
+  ).toBe("command");
+});
 
 describe("?fail=true", () => {
   it("answers 424 with the run's id when the run has failed, and 200 when it has not", async () => {
@@ -151,54 +182,5 @@ describe("a rerun", () => {
     expect((await call("post", `/runs/${id}/rerun`).expect(409)).body.code).toBe("job_disabled");
     await service.client.call("DELETE", "/jobs/gone");
     expect((await call("post", `/runs/${id}/rerun`).expect(404)).body.code).toBe("job_not_found");
-  });
-});
-
-describe("a cancel", () => {
-  it("ends a queued or retrying run once, and refuses one that has ended", async () => {
-    await service.client.putJob("busy", { command: "sleep 60", timeout: "50s", concurrency: { limit: 1 } });
-    await service.client.trigger("busy");
-    const queued = await service.client.trigger("busy");
-    const cancelled = await call("post", `/runs/${queued.id}/cancel`).expect(200);
-    expect(cancelled.body).toMatchObject({
-      state: "cancelled",
-      status: null,
-      reason: "cancelled on request",
-    });
-    expect((await call("post", `/runs/${queued.id}/cancel`).expect(200)).body).toEqual(cancelled.body);
-
-    const retry = { limit: 1, delay: "1h" };
-    await service.client.putJob("flaky", { command: "exit 5", retry });
-    const { id } = await service.client.trigger("flaky");
-    await expect.poll(async () => (await service.client.run(id)).state).toBe("retrying");
-    const stopped = await call("post", `/runs/${id}/cancel`).expect(200);
-    expect(stopped.body).toMatchObject({ state: "cancelled", status: 5, next_attempt_at: null });
-
-    await service.client.putJob("done", { command: "true" });
-    const done = await service.client.trigger("done", undefined, "30s");
-    expect((await call("post", `/runs/${done.id}/cancel`).expect(409)).body.code).toBe("run_ended");
-  });
-
-  it("answers 202 for a run that runs, and 200 once its command has ended", async () => {
-    // Only a command that has its trap set can say goodbye; of the end of `sleep` the shell tells on stderr.
-    const command =
-      "exec 2>/dev/null; trap 'echo bye; exit 7' TERM; touch begun; while :; do sleep 0.01; done";
-    await service.client.putJob("endless", { command, retries: 3 });
-    const { id } = await service.client.trigger("endless");
-    await expect.poll(() => access(join(service.jobsDir, "begun"))).toBeUndefined();
-    const asked = await call("post", `/runs/${id}/cancel`).expect(202);
-    expect(asked.body).toMatchObject({ id, cancel_requested_at: expect.stringMatching(/Z$/) });
-    const ended = await call("post", `/runs/${id}/cancel?wait=20s`).expect(200);
-    expect(ended.headers).toMatchObject({ "x-run-state": "cancelled", "x-exit-code": "-1" });
-    expect(ended.body).toMatchObject({
-      state: "cancelled",
-      status: -1,
-      reason: "cancelled on request",
-      cancel_requested_at: asked.body.cancel_requested_at,
-      log: "bye\n",
-      attempts: [{ attempt: 0, state: "cancelled", status: -1 }],
-    });
-    await call("post", `/runs/${id}/cancel`).expect(200);
-    await call("post", `/runs/${id}/cancel?fail=true`).expect(400);
   });
 });

@@ -1,6 +1,6 @@
-/** Tests of the names of the fields in which two definitions differ. */
+/** Tests of the differences between two definitions and between two documents. */
 import { expect, it } from "vitest";
-import { changedJobFields, changedScheduleFields } from "../../../src/jobs/rules/changes.ts";
+import { changedJobFields, changedScheduleFields, documentDiff } from "../../../src/jobs/rules/changes.ts";
 import { jobDefinition } from "../../support/job-definition.ts";
 
 it("returns no names when nothing has changed", () => {
@@ -28,4 +28,16 @@ it("works for schedules too", () => {
   expect(changedScheduleFields(before, before)).toEqual([]);
   const after = { tzLocation: "UTC", logRetentionMs: 1, actions: [] };
   expect(changedScheduleFields(before, after)).toEqual(["tz_location", "log_retention_period"]);
+});
+
+it("lists each field that differs", () => {
+  const before = { command: "a", retry: { limit: 0, delay: "5s" }, cron: ["1"], timeout: "1m" };
+  const after = { command: "a", retry: { limit: 3, delay: "5s" }, cron: ["1", "2"], labels: { team: "x" } };
+  expect(documentDiff(before, after)).toEqual([
+    { path: "retry.limit", before: 0, after: 3 },
+    { path: "cron", before: ["1"], after: ["1", "2"] },
+    { path: "timeout", before: "1m", after: null },
+    { path: "labels", before: null, after: { team: "x" } },
+  ]);
+  expect(documentDiff(before, structuredClone(before))).toEqual([]);
 });
