@@ -89,10 +89,16 @@ function packed(pieces: readonly OutputPiece[]) {
   };
 }
 
-/** Returns all stored pieces of an attempt, in order. */
-export async function storedPieces(tx: Tx, attemptId: string): Promise<OutputPiece[]> {
-  const rows = await tx.attemptLog.findMany({ where: { attemptId }, orderBy: { position: "asc" } });
-  return rows.map(({ position, bytes }) => ({ position: Number(position), bytes }));
+/** Returns the stored pieces of the latest attempt of a run, in order, as far as they hold its last `bytes` bytes. */
+export async function lastPieces(tx: SqlTx, runId: string, bytes: number): Promise<OutputPiece[]> {
+  const rows = await tx.$queryRaw<{ position: bigint; bytes: Uint8Array }[]>`
+    WITH latest AS (SELECT id FROM attempt WHERE run_id = ${runId}::uuid ORDER BY number DESC, claim DESC LIMIT 1)
+    SELECT l.position, l.bytes FROM latest JOIN attempt_log l ON l.attempt_id = latest.id
+    WHERE l.position + octet_length(l.bytes) > (
+      SELECT max(p.position + octet_length(p.bytes)) FROM attempt_log p WHERE p.attempt_id = latest.id
+    ) - ${bytes}::bigint
+    ORDER BY l.position`;
+  return rows.map(({ position, bytes: piece }) => ({ position: Number(position), bytes: piece }));
 }
 
 /**
@@ -139,11 +145,12 @@ export interface LogProgress {
 }
 
 /** Returns undefined if there is no such run. */
-export async function logProgress(tx: Tx, runId: string): Promise<LogProgress | undefined> {
-  const attempts = { select: { id: true, number: true, state: true }, orderBy: { id: "asc" } } as const;
-  const run = await tx.run.findUnique({
-    where: { id: runId },
-    select: { state: true, status: true, finishedAt: true, attempts },
-  });
-  return run === null ? undefined : { ...run, ended: run.finishedAt !== null };
+export async function logProgress(tx: SqlTx, runId: string): Promise<LogProgress | undefined> {
+  const [[run], attempts] = await Promise.all([
+    tx.$queryRaw<Omit<LogProgress, "attempts">[]>`
+      SELECT state, status, finished_at IS NOT NULL AS ended FROM run WHERE id = ${runId}::uuid`,
+    tx.$queryRaw<LogProgress["attempts"]>`
+      SELECT id, number, state FROM attempt WHERE run_id = ${runId}::uuid ORDER BY id`,
+  ]);
+  return run && { ...run, attempts };
 }

@@ -24,8 +24,11 @@ export interface LogReader {
    * @param ended no output will follow, so an unfinished character at the end is shown as U+FFFD
    */
   text(attemptId: string, position: number, ended: boolean): Promise<LogText>;
-  /** Calls `wake` when the run may have changed, and every second, until the returned function is called. */
-  watch(runId: string, wake: () => void): () => void;
+  /**
+   * Calls `wake` when the run may have changed, and every second, until the returned function is called.
+   * @param options `onlyEnd`: signals that the run has only moved on are left out
+   */
+  watch(runId: string, wake: () => void, options?: { onlyEnd: boolean }): () => void;
 }
 
 type Progress = Promise<LogProgress | undefined>;
@@ -35,23 +38,25 @@ type Progress = Promise<LogProgress | undefined>;
  * @param options when `closing` is aborted, all watchers are woken
  */
 export function createLogReader({ db, signals }: Infra, { closing }: { closing: AbortSignal }): LogReader {
-  const watchers = new Map<() => void, string>();
+  const watchers = new Map<() => void, { runId: string; onlyEnd: boolean }>();
   const progresses = new Map<string, Progress>();
   const texts = new Map<string, Promise<LogText>>();
   let unwatch: (() => void) | undefined;
 
   /** Later reads must not share queries that have already been sent. */
-  function wake(concerns: (runId: string) => boolean): void {
+  function wake(concerns: (runId: string, onlyEnd: boolean) => boolean): void {
     progresses.clear();
     texts.clear();
-    for (const [one, runId] of watchers) if (concerns(runId)) one();
+    for (const [one, { runId, onlyEnd }] of watchers) if (concerns(runId, onlyEnd)) one();
   }
 
   function watchDatabase(): () => void {
     const poll = setInterval(() => wake(() => true), POLL_MS);
     const unsubscribe = signals.subscribe((signal) => {
       const runs = runsOf(signal);
-      if (runs !== undefined) wake((runId) => runs === "any" || runs.includes(runId));
+      if (runs === undefined) return;
+      const isEnd = signal.type === "missed" || (signal.type === "run_changed" && signal.ended === true);
+      wake((runId, onlyEnd) => (isEnd || !onlyEnd) && (runs === "any" || runs.includes(runId)));
     });
     const onClosing = () => wake(() => true);
     closing.addEventListener("abort", onClosing);
@@ -63,14 +68,14 @@ export function createLogReader({ db, signals }: Infra, { closing }: { closing: 
   }
 
   return {
-    progress: (runId) => shared(progresses, runId, () => logProgress(db.prisma, runId)),
+    progress: (runId) => shared(progresses, runId, () => db.sqlRead((tx) => logProgress(tx, runId))),
     text: (attemptId, position, ended) =>
       shared(texts, `${attemptId} ${position} ${ended}`, async () => {
         const { pieces, more } = await readPieces(db.prisma, attemptId, position, READ_BYTES);
         return render(pieces, position, ended && !more);
       }),
-    watch(runId, onChange) {
-      watchers.set(onChange, runId);
+    watch(runId, onChange, { onlyEnd } = { onlyEnd: false }) {
+      watchers.set(onChange, { runId, onlyEnd });
       unwatch ??= watchDatabase();
       return () => {
         watchers.delete(onChange);

@@ -30,6 +30,8 @@ export interface Database {
    * CommitUnknown when the connection breaks during the commit.
    */
   sqlTransaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  /** Runs reads of plain SQL on one connection, pipelined like those of `sqlTransaction`. */
+  sqlRead<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
   /** Calls `listener` after each commit with the notes that {@link noteForCommit} left in its transaction. */
   onCommit(listener: (notes: readonly unknown[]) => void): void;
   /** The time of the database's clock, which decides what is due. */
@@ -40,8 +42,8 @@ export interface Database {
 }
 
 const CONFLICT_TRIES = 4;
-/** Connections for `sqlTransaction`: triggers, starts and settlements use one at a time each. */
-const SQL_CONNECTIONS = 5;
+/** Connections for plain SQL: triggers, starts and settlements use one at a time each, and the rest is for reads. */
+const SQL_CONNECTIONS = 6;
 
 /** What the listeners of a transaction's commit will get. */
 const notesOf = new WeakMap<SqlTx, unknown[]>();
@@ -94,6 +96,7 @@ export function openDatabase(
       return result;
     },
     sqlTransaction: (work) => retryConflicts(() => noting(sqlPool.transaction, work)),
+    sqlRead: sqlPool.read,
     onCommit: (listener) => void listeners.push(listener),
     now: () => databaseNow(prisma),
     pendingMigrations: () => pendingMigrations(pool),

@@ -23,6 +23,8 @@ export class CommitUnknown extends Error {
 export interface SqlPool {
   /** Runs `work` in one transaction, and rolls back when it throws. Throws CommitUnknown. */
   transaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  /** Runs `work`, which only reads, on one connection without a transaction. */
+  read<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -33,24 +35,26 @@ export function openSqlPool(config: SessionConfig, maxConnections: number): SqlP
   const pool = new pg.Pool({ ...config, options, max: maxConnections, pipeline: true, types: TYPES });
   // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);
+  const onConnection = async <T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    const onError = (error: Error) => {
+      broken = error;
+    };
+    client.on("error", onError);
+    try {
+      return await work(client);
+    } catch (error) {
+      if (error instanceof CommitUnknown) broken = error;
+      throw error;
+    } finally {
+      client.off("error", onError);
+      client.release(broken);
+    }
+  };
   return {
-    async transaction(work) {
-      const client = await pool.connect();
-      let broken: Error | undefined;
-      const onError = (error: Error) => {
-        broken = error;
-      };
-      client.on("error", onError);
-      try {
-        return await inTransaction(client, work);
-      } catch (error) {
-        if (error instanceof CommitUnknown) broken = error;
-        throw error;
-      } finally {
-        client.off("error", onError);
-        client.release(broken);
-      }
-    },
+    transaction: (work) => onConnection((client) => inTransaction(client, work)),
+    read: (work) => onConnection((client) => work(sqlTx(client))),
     close: () => pool.end(),
   };
 }

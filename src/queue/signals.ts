@@ -21,7 +21,8 @@ const MAX_LISTED_RUNS = 180;
 export const Signal = z.discriminatedUnion("type", [
   /** A message can be claimed from the queue, at once or at a time (ms since the epoch). */
   z.object({ type: z.literal("queue"), queue: z.string(), at: z.number().optional() }),
-  z.object({ type: z.literal("run_changed"), run: z.string() }),
+  /** `ended`: the run has ended; otherwise it has only moved on. */
+  z.object({ type: z.literal("run_changed"), run: z.string(), ended: z.boolean().optional() }),
   /** The worker of this run must end its command. */
   z.object({ type: z.literal("cancel"), run: z.string() }),
   /** These runs have new output; without a list, any run may have new output. */

@@ -103,7 +103,7 @@ async function cancelWaiting(
     tx,
     waiting.map(({ id }) => ({ id, to: "cancelled", set })),
   );
-  for (const { id } of waiting) publish(tx, { type: "run_changed", run: id });
+  for (const { id } of waiting) publish(tx, { type: "run_changed", run: id, ended: true });
   for (const [pool, ofPool] of Map.groupBy(waiting, (run) => run.pool)) {
     const ids = ofPool.flatMap((run) => run.messageId ?? []);
     await queue.withdraw(tx, attemptQueue(pool), ids);

@@ -3,12 +3,13 @@ import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import { sleep } from "../lifecycle.ts";
-import { storedPieces } from "../logs/pieces.ts";
+import { lastPieces } from "../logs/pieces.ts";
 import type { LogReader } from "../logs/reader.ts";
 import { renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import type { RunState } from "./rules/states.ts";
+import { findRunDetail } from "./run-detail.ts";
 import type { TargetJob } from "./target-jobs.ts";
 import type { NewRun } from "./trigger.ts";
 
@@ -20,12 +21,21 @@ export interface FullRun {
   omittedBytes: number;
 }
 
-/** Throws run_not_found. */
-export async function readRun(db: Database, caller: Caller, id: string): Promise<FullRun> {
-  const run = await findRun(db.prisma, id);
+/**
+ * Reads a run. Throws run_not_found.
+ * @param logBytes how much of the end of the log to read, at least; the whole log by default
+ */
+export async function readRun(
+  db: Database,
+  caller: Caller,
+  id: string,
+  logBytes = Number.MAX_SAFE_INTEGER,
+): Promise<FullRun> {
+  const [run, pieces] = await db.sqlRead((tx) =>
+    Promise.all([findRunDetail(tx, id), lastPieces(tx, id, logBytes)]),
+  );
   if (run === undefined) throw runNotFound(id);
-  const latest = run.attempts.at(-1);
-  const { text: log, omittedBytes } = renderOutput(latest ? await storedPieces(db.prisma, latest.id) : []);
+  const { text: log, omittedBytes } = renderOutput(pieces);
   return { run: maskRun(caller, run), log, omittedBytes };
 }
 
@@ -130,11 +140,7 @@ const DETAIL = {
 } as const;
 export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
 
-async function findRun(tx: Tx, id: string): Promise<RunDetail | undefined> {
-  return (await tx.run.findUnique({ where: { id }, include: DETAIL })) ?? undefined;
-}
-
-/** A run that has just been created, as `findRun` would read it. */
+/** A run that has just been created, as `findRunDetail` would read it. */
 export function newRunDetail(run: NewRun, job: TargetJob): RunDetail {
   const { id, jobId, revisionId, state, trigger, triggeredBy, triggeredAt, messageId } = run;
   return {
@@ -184,7 +190,7 @@ export async function waitForRun(
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   let changed = new AbortController();
-  const unwatch = reader.watch(id, () => changed.abort());
+  const unwatch = reader.watch(id, () => changed.abort(), { onlyEnd: true });
   try {
     for (;;) {
       const progress = await reader.progress(id);

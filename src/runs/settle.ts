@@ -183,7 +183,9 @@ async function writeSettlements(queue: Queue, tx: SqlTx, plans: readonly Plan[],
     tx,
     fired.flatMap((event) => childRuns(event, now)),
   );
-  for (const { run } of plans) publish(tx, { type: "run_changed", run: run.id });
+  for (const { run, settlement } of plans) {
+    publish(tx, { type: "run_changed", run: run.id, ended: isFinal(settlement.run.state) });
+  }
 }
 
 function attemptEnd({ attemptId: id, result, run }: Plan, finishedAt: Date): AttemptEnd {

@@ -1,11 +1,12 @@
 /** Tests of live logs on a real Postgres: output is stored soon, in order, bounded, and never after the end. */
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { createLiveLogs, type LiveLogs } from "../../src/logs/live.ts";
-import { completeOutput, storedPieces } from "../../src/logs/pieces.ts";
+import { completeOutput } from "../../src/logs/pieces.ts";
 import { MAX_WRITE_BYTES } from "../../src/logs/rules/live-output.ts";
 import { keptSpans, renderOutput, type Span } from "../../src/logs/rules/output.ts";
 import type { Database } from "../../src/postgres/client.ts";
 import { type OldJob, saveJob, saveRun } from "../support/old-runs.ts";
+import { storedPieces } from "../support/stored-pieces.ts";
 import { type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const MIB = 1_048_576;

@@ -1,7 +1,7 @@
 /** Tests of an attempt's final output: what its worker kept, or what a lost worker had stored before. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { thawBody } from "../../src/deliveries/rules/payloads.ts";
-import { completeOutput, storedPieces, writeLive } from "../../src/logs/pieces.ts";
+import { completeOutput, writeLive } from "../../src/logs/pieces.ts";
 import { wholeOutput } from "../../src/logs/rules/output.ts";
 import { type AttemptMessage, attemptQueue, LOST_QUEUE } from "../../src/queue/messages.ts";
 import type { Message } from "../../src/queue/queue.ts";
@@ -12,6 +12,7 @@ import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { jobDefinition } from "../support/job-definition.ts";
+import { storedPieces } from "../support/stored-pieces.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 let infra: TestInfra;

@@ -7,7 +7,7 @@ import { newFullRun, type RunDetail, readRun, waitForRun } from "../../runs/read
 import { isFinal } from "../../runs/rules/states.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
-import { runView } from "./run.ts";
+import { LOG_BYTES, runView } from "./run.ts";
 
 /** The options of a response with a run. */
 export interface RunAnswer {
@@ -34,10 +34,11 @@ export async function answerRun(
   settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
   if (wait !== undefined) await waitForRun(settings.reader, id, wait, settings);
+  const type = preferred(reply.request, ["application/json", "text/plain"]);
   const full =
     created !== undefined && wait === undefined
       ? newFullRun(caller, created)
-      : await readRun(db, caller, id);
+      : await readRun(db, caller, id, type === "text/plain" ? undefined : LOG_BYTES);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));
@@ -51,7 +52,6 @@ export async function answerRun(
   // A caller that did not ask to wait gets `unfinished`, even when the run has ended by now.
   const awaited = wait !== undefined && isFinal(state);
   reply.code(awaited ? 200 : unfinished).header("vary", "accept");
-  const type = preferred(reply.request, ["application/json", "text/plain"]);
   return type === "text/plain"
     ? reply.type("text/plain; charset=utf-8").send(full.log)
     : reply.send(runView(full));

@@ -7,7 +7,7 @@ import type { ParentRun, runSchema, runSummarySchema } from "../schemas/run.ts";
 import { deliveryView } from "./delivery.ts";
 
 /** Maximum size of `log` in a run; `/runs/{id}/log` returns the whole log. */
-const LOG_BYTES = 64 * 1024;
+export const LOG_BYTES = 64 * 1024;
 
 type Summary = z.input<typeof runSummarySchema>;
 type Run = z.input<typeof runSchema>;
