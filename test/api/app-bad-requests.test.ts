@@ -225,10 +225,10 @@ describe("a request", () => {
   });
 });
 
-it("may name its host in the request line, as to a proxy", async () => {
+it("a request may name its host in the request line, as it would to a proxy", async () => {
   await expectAnswer([`GET ${service.url}/api/v1/jobs HTTP/1.1`], 200);
 });
 
-it("is as well after all of that as before", async () => {
+it("the service works normally after all these requests", async () => {
   await expectAnswer(["GET /readyz HTTP/1.1"], 200);
 });

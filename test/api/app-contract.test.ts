@@ -130,14 +130,14 @@ describe("a case", () => {
   });
 });
 
-describe("an answer that calls share", () => {
+describe("an answer that all calls share", () => {
   it.each(shared)("$status $id", async ({ status, operation, provoke }) => {
     const request = call(service.url, service.token, operation.method, somePath(operation));
     await expectAnswer(operation, provoke(request), status);
   });
 });
 
-it("429 is answered to every call beyond the limit but that of life", async () => {
+it("answers 429 to every call above the limit, except for the liveness probe", async () => {
   const token = "the-right-token";
   const app = await buildApp({ token, routes: describedRoutes, limits: { callsPerSecond: 0.1 } });
   const url = await app.listen({ port: 0, host: "127.0.0.1" });
@@ -176,7 +176,7 @@ describe("503", () => {
     expect(answered).toBe(operations.length);
   });
 
-  it("is answered to every call that needs the database while that is away", async () => {
+  it("is answered to every call that needs the database while the database is gone", async () => {
     await using alone = await startTestService({ ROLES: "api" });
     await alone.database.drop();
     const needless = ["getHealthz", "getVersion"];

@@ -36,7 +36,7 @@ describe.each(["nothing", "head", "body"] as const)("sockets that send %s of a r
     await expect.poll(open, { timeout: 10_000 }).toBe(0);
   });
 
-  it("give way, the oldest first, to whoever has a request", async () => {
+  it("are closed, the oldest first, when a client with a request needs the place", async () => {
     const started = await listen({ maxConnections: MOST });
     ({ app } = started);
     for (let round = 0; round < 5; round++) {
@@ -61,7 +61,7 @@ it("a connection without a next request is closed, also after a response", async
   await expect.poll(open).toBe(0);
 });
 
-it("a connection that is being answered is not one that waits", async () => {
+it("a connection that is receiving its response does not count as idle", async () => {
   const arrived = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   const started = await listen({
@@ -82,7 +82,7 @@ it("a connection that is being answered is not one that waits", async () => {
   expect(await (await long).text()).toBe("done");
 });
 
-it("a handshake that does not come gives way as well", async () => {
+it("a connection without a TLS handshake is closed as well when the place is needed", async () => {
   const tls = certificate();
   const started = await listen({ tls, maxConnections: MOST });
   ({ app } = started);
@@ -90,7 +90,7 @@ it("a handshake that does not come gives way as well", async () => {
   await expect.poll(open).toBeLessThanOrEqual(MOST * 0.9);
 });
 
-it("connections whose responses nobody reads give way, and a follower keeps its own", async () => {
+it("connections whose responses nobody reads are closed when the place is needed, but not those of followers", async () => {
   const calls = answering();
   const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
   ({ app } = started);
@@ -137,7 +137,7 @@ it("followers of all tokens together leave connections to others", async () => {
   expect(calls.open()).toBe(most);
 });
 
-it("who takes nothing of an answer is cut off, and who has nothing to take is not", async () => {
+it("a client that reads nothing of a response is cut off, and one that has nothing to read is not", async () => {
   const calls = answering();
   const started = await listen({ stallTimeout: 600, routes: calls.routes, findGrant: grants });
   ({ app } = started);
@@ -149,7 +149,7 @@ it("who takes nothing of an answer is cut off, and who has nothing to take is no
   expect(sockets[0]?.closed).toBe(false);
 });
 
-it("a connection with pipelined requests waits only when all are answered", async () => {
+it("a connection with pipelined requests counts as idle only after the last response", async () => {
   const calls = answering();
   const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
   ({ app } = started);

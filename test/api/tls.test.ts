@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => folder[Symbol.asyncDispose]());
 
 describe("a server with a certificate", () => {
-  it("answers by TLS, with the limits and headers of any other", async () => {
+  it("answers over TLS, with the same limits and headers as without it", async () => {
     const tls = await readTls(file("cert.pem"), file("key.pem"));
     const { app, port } = await listen({ tls });
     try {
@@ -63,7 +63,7 @@ describe("a server with a certificate", () => {
     }
   });
 
-  it("says nothing to who speaks plain HTTP", async () => {
+  it("answers nothing to a client that speaks plain HTTP", async () => {
     const { app, port } = await listen({ tls: pair });
     try {
       const call = request({ port, path: "/healthz", host: "127.0.0.1" });

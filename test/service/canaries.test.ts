@@ -118,7 +118,7 @@ async function exercise(): Promise<void> {
   seen["logs"] = service.output();
 }
 
-it("has really been told and used: the canaries were there to be found", () => {
+it("really uses every canary, so that a leak would be found", () => {
   expect(sink.received.map(({ path }) => path)).toContain(CANARIES.slackUrl);
   expect(seen["answers"]).toContain("[redacted]");
   expect(seen["bodies"]).toContain("webhook-signature");
@@ -128,7 +128,7 @@ it("has really been told and used: the canaries were there to be found", () => {
 });
 
 it.each([...Object.keys(CANARIES), ...["read token", "trigger token", "adminToken", "masterKey"]])(
-  "finds no %s anywhere, in no form",
+  "finds no %s anywhere, in any form",
   (name) => {
     const canary = planted[name] ?? "";
     expect(canary.length).toBeGreaterThan(8);

@@ -37,14 +37,14 @@ async function expectCancelled(id: string): Promise<void> {
   expect(processesWith(`CARILLON_RUN_ID=${id}`)).toEqual([]);
 }
 
-it("ends the command on the node that runs it, with all that it has started", async () => {
+it("ends the command and all its processes, on the node that runs it", async () => {
   await api.client.putJob("never", { command: "true" });
   const id = await begun("told");
   expect((await api.client.call("POST", `/runs/${id}/cancel`)).status).toBe(202);
   await expectCancelled(id);
 });
 
-it("ends it too when the signal is lost", async () => {
+it("ends the command even when the signal is lost", async () => {
   const id = await begun("untold");
   await api.prisma.run.update({ where: { id }, data: { cancelRequestedAt: new Date() } });
   await expectCancelled(id);

@@ -46,7 +46,9 @@ it("carries the context of 16 runs and stops the seventeenth with a reason", {
   expect(await service.client.runs("job=link17")).toEqual([]);
 });
 
-it("shows the parent as it was, though it was retried and then succeeded", { timeout: 30_000 }, async () => {
+it("shows the parent as it was at the trigger, although a retry of it succeeded later", {
+  timeout: 30_000,
+}, async () => {
   const { client } = service;
   await client.putJob("watcher", { command: "true" });
   await client.putJob("flaky", {
@@ -70,7 +72,7 @@ it("shows the parent as it was, though it was retried and then succeeded", { tim
   });
 });
 
-it("refuses a cycle, also one over a schedule-level action, and saves nothing of it", async () => {
+it("refuses a cycle, even through a schedule-level action, and saves nothing", async () => {
   const { client } = service;
   const circle = await client.call("PUT", "/schedules/circle", {
     jobs: {

@@ -8,8 +8,8 @@ import { startProcess } from "../support/service-process.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 // The first waits for the heartbeat of the killed worker to lapse; the second runs meanwhile.
-describe.concurrent("a service that ends", () => {
-  it("by kill -9 loses no accepted trigger, and the running attempt is lost, once", {
+describe.concurrent("the end of the service", () => {
+  it("loses no accepted trigger after kill -9, and records the running attempt as lost once", {
     timeout: 120_000,
   }, async ({ expect }) => {
     await using database = await freshDatabase();
@@ -19,7 +19,7 @@ describe.concurrent("a service that ends", () => {
     expect(broken).toEqual([]);
   });
 
-  it("by SIGTERM hands the running attempt back, with no retry used (promise 9)", {
+  it("hands the running attempt back after SIGTERM without using a retry (promise 9)", {
     timeout: 60_000,
   }, async ({ expect }) => {
     await using database = await freshDatabase();

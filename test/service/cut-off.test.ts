@@ -14,16 +14,16 @@ async function inWorld(run: (world: World) => Promise<Findings>): Promise<string
 }
 
 // All wait at the same time for a heartbeat to lapse.
-describe.concurrent("when another worker has taken over", { timeout: 120_000 }, () => {
+describe.concurrent("another worker takes over", { timeout: 120_000 }, () => {
   it.for(["goes on", "succeeds meanwhile"] as const)(
-    "from one that was cut off from the database, and whose command %s",
+    "from a worker that lost its database connection and whose command %s",
     async (work, { expect }) => {
       expect(await inWorld((world) => cutOnce(world, work))).toEqual([]);
     },
   );
 
   it.for<Freeze>(["worker, whose command succeeds meanwhile", "worker, runner and command"])(
-    "from one that was stopped: %s",
+    "from a stopped process: %s",
     async (what, { expect }) => {
       expect(await inWorld((world) => freezeOnce(world, what))).toEqual([]);
     },

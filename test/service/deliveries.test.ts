@@ -56,7 +56,7 @@ it("keeps to the schedule of promise 6, within 20 % either way", () => {
   expect(deliveryDelayMs(9, 0.5)).toBeUndefined();
 });
 
-it("blocks an address that the guard refuses, naming the setting that opens it", async () => {
+it("blocks an address that the guard refuses, and names the setting that allows it", async () => {
   await using sink = await startSink();
   await using service = await startTestService({ WEBHOOK_ALLOW_CIDR: "" });
   await service.client.putJob("job", NOTIFYING(sink.url()));
@@ -68,7 +68,7 @@ it("blocks an address that the guard refuses, naming the setting that opens it",
   expect(sink.connections).toBe(0);
 });
 
-it("never holds up or fails a run, whether the receiver is dead or hangs", async () => {
+it("never delays or fails a run when the receiver is dead or hangs", async () => {
   await using sink = await startSink(hang);
   const dead = createServer().listen(0, "127.0.0.1");
   await once(dead, "listening");

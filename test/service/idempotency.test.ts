@@ -18,7 +18,7 @@ const trigger = (key: string, body: object = {}, job = "job") =>
     .set("idempotency-key", key)
     .send(body);
 
-it("makes one run for 20 clients that send the same key at once", async () => {
+it("creates one run when 20 clients send the same key at once", async () => {
   const body = { triggered_by: "twenty", env: { A: "1", B: "2" } };
   const answers = await Promise.all(Array.from({ length: 20 }, () => trigger("twenty", body)));
   const runs = await service.client.runs("triggered_by=twenty");
@@ -30,7 +30,7 @@ it("makes one run for 20 clients that send the same key at once", async () => {
   expect(replayed).toHaveLength(19);
 });
 
-it("answers the run as it is now when the same trigger comes again", async () => {
+it("returns the run in its present state when the same trigger is repeated", async () => {
   const first = await trigger("again", { env: { A: "1", B: "2" }, events: true }).expect(202);
   await service.client.run(first.body.id, "30s");
   const second = await trigger("again", { env: { B: "2", A: "1" } }).expect(202);
@@ -41,7 +41,7 @@ it("answers the run as it is now when the same trigger comes again", async () =>
   await service.client.putJob("job", { command: "true" });
 });
 
-it("refuses the key with another body or for another job, and makes no run", async () => {
+it("refuses the key with another body or for another job, and creates no run", async () => {
   const { body } = await trigger("mismatch", { triggered_by: "mismatch" });
   expect((await trigger("mismatch", { triggered_by: "else" }).expect(422)).body.code).toBe(
     "idempotency_mismatch",
@@ -53,7 +53,7 @@ it("refuses the key with another body or for another job, and makes no run", asy
   expect(runs.map(({ id }) => id)).toEqual([body.id]);
 });
 
-it("lets the key stand for nothing once a trigger was refused, and after 24 h", async () => {
+it("forgets the key when its trigger was refused, and after 24 h", async () => {
   expect((await trigger("refused", {}, "nobody").expect(404)).body.code).toBe("job_not_found");
   await trigger("refused").expect(202);
 
@@ -74,6 +74,6 @@ it.each(["", "two words", "caf\u00e9", "x".repeat(256)])("refuses the key %j", a
   expect(body.errors).toMatchObject([{ path: "idempotency-key" }]);
 });
 
-it.each(["!", "x".repeat(255), '"quoted"'])("takes the key %j", async (key) => {
+it.each(["!", "x".repeat(255), '"quoted"'])("accepts the key %j", async (key) => {
   await trigger(key).expect(202);
 });

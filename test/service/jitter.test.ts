@@ -5,7 +5,9 @@ import { startTestService } from "../support/test-service.ts";
 const JOBS = 50;
 const JITTER_MS = 1_000;
 
-it("starts runs of one slot spread over the jitter, and none too early", { timeout: 60_000 }, async () => {
+it("spreads the starts of the runs of one slot over the jitter, and starts none too early", {
+  timeout: 60_000,
+}, async () => {
   await using service = await startTestService({ ROLES: "api,scheduler" });
   const { client, prisma } = service;
   const job = { command: "true", cron: "*/2 * * * * *", jitter: "1s" };

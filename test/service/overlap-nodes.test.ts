@@ -18,7 +18,7 @@ const EXCLUSIVE = `
 
 // The first waits for the heartbeat of the killed worker to lapse; the second runs meanwhile.
 describe.concurrent("concurrency on several nodes", () => {
-  it("runs no two of a job at once, and loses none", { timeout: 120_000 }, async ({ expect }) => {
+  it("never runs two runs of a job at once, and loses none", { timeout: 120_000 }, async ({ expect }) => {
     await using database = await freshDatabase();
     await using folder = await temporaryFolder();
     const environment = {

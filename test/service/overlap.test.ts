@@ -83,7 +83,7 @@ describe.concurrent("a limit", { timeout: 120_000 }, () => {
     }
   });
 
-  it("skips runs above it, also after kill -9 while the places are still taken", async ({ expect }) => {
+  it("skips runs above it, even after kill -9 while the earlier runs still count", async ({ expect }) => {
     await using service = await restartable({});
     const { folder } = service;
     const before = await service.start();

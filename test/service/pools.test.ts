@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { startTestService } from "../support/test-service.ts";
 
-it("waits for a worker of its pool, which then runs retries and chains too", {
+it("keeps a run waiting for a worker of its pool, which then also runs its retries and chains", {
   timeout: 30_000,
 }, async () => {
   await using database = await freshDatabase();
@@ -35,7 +35,9 @@ it("waits for a worker of its pool, which then runs retries and chains too", {
   expect(child).toMatchObject({ name: "after", state: "succeeded" });
 });
 
-it("cancels a run whose pool nobody serves, and lets it move with its job", { timeout: 30_000 }, async () => {
+it("cancels a run whose pool has no workers, and runs the job after it has moved to another pool", {
+  timeout: 30_000,
+}, async () => {
   await using service = await startTestService();
   const { client } = service;
   await client.putJob("stranded", { command: "true", pool: "nobody", concurrency: { limit: 1 } });

@@ -4,7 +4,7 @@ import { runSchedulers } from "../../scripts/reliability/schedulers.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-it("makes one run a slot while a scheduler is killed and started again", { timeout: 60_000 }, async () => {
+it("creates one run per slot while a scheduler is killed and restarted", { timeout: 60_000 }, async () => {
   await using database = await freshDatabase();
   await using folder = await temporaryFolder();
   const world = { connectionString: database.connectionString, folder: folder.path, seed: 1 };

@@ -150,7 +150,7 @@ it("applies the schedule's on_success to every job in it", async () => {
   expect(body).not.toHaveProperty("triggered_by_job_run");
 });
 
-it("keeps it all in the history: attempts, deliveries with their tries, and who triggered whom", async () => {
+it("shows attempts, deliveries with their tries, and which run triggered which in the history", async () => {
   const run = await service.client.run(coffee.id);
   expect(run).toMatchObject({
     state: "failed",

@@ -62,7 +62,7 @@ function signedWith({ headers, body }: Received, keys: Record<string, string>): 
 }
 const KEYS = { first: FIRST, second: Buffer.from(SECOND.slice(6), "base64").toString() };
 
-it("has a signature, the id of the delivery and the time of the try; again at each try", async () => {
+it("has the delivery's id, and a new time and signature at each try", async () => {
   sink.handler = inTurn(answer(500), answer(200));
   const run = await notify("/signed", "first", { Authorization: "Bearer x" });
   const delivery = await deliveryOf(run, "delivered");
@@ -76,7 +76,7 @@ it("has a signature, the id of the delivery and the time of the try; again at ea
   }
 });
 
-it("has two signatures while one secret takes the place of another, and the document shows the names alone", async () => {
+it("has two signatures during a rotation, while the document shows only the names of the secrets", async () => {
   sink.handler = answer(200);
   await notify("/rotating", ["first", "second"]);
   expect(signedWith(await sink.next(({ path }) => path === "/rotating"), KEYS).toSorted()).toEqual([
@@ -91,7 +91,7 @@ it("has two signatures while one secret takes the place of another, and the docu
   expect(again).toMatchObject({ status: 200, body: { unchanged: ["rotating"] } });
 });
 
-it("goes unsigned where no secret is named, and the headers that tell repetitions apart are there", async () => {
+it("is unsigned without a secret, but has the headers that identify repetitions", async () => {
   sink.handler = answer(200);
   const run = await notify("/unsigned");
   const delivery = await deliveryOf(run, "delivered");
@@ -103,7 +103,7 @@ it("goes unsigned where no secret is named, and the headers that tell repetition
   expect(headers).not.toHaveProperty("webhook-signature");
 });
 
-it("of a schedule is signed too", async () => {
+it("is also signed when its action belongs to a schedule", async () => {
   sink.handler = answer(200);
   const on_success = { notify_webhook: [{ url: sink.url("/schedule"), secret: "second" }] };
   await service.client.call("PUT", "/schedules/signing", {
@@ -125,27 +125,30 @@ it.each([
     () => put("second", "too short"),
     "secret second cannot sign: it must have 24 to 64 bytes",
   ],
-])("with a secret %s is not sent: the try fails, says so, and is made again", async (what, spoil, error) => {
-  sink.handler = answer(200);
-  const path = `/${what.replaceAll(" ", "-")}`;
-  await notify(path, ["first", "second"]);
-  await sink.next((request) => request.path === path);
-  await spoil();
-  const run = await service.client.trigger(path.slice(1), undefined, "30s");
-  const delivery = await deliveryOf(run, "failed");
-  expect(delivery?.tries).toHaveLength(3);
-  for (const one of delivery?.tries ?? []) {
-    expect(one).toMatchObject({ status: null, response: null, error: expect.stringContaining(error) });
-    expect(one.error).not.toContain("too short");
-  }
-  expect(sink.received.filter((request) => request.path === path)).toHaveLength(1);
-  await put("second", SECOND);
-  await service.client.call("POST", `/deliveries/${delivery?.id}/redeliver`);
-  const sent = await sink.next((request) => request.path === path);
-  expect(signedWith(sent, KEYS).toSorted()).toEqual(["first", "second"]);
-});
+])(
+  "is not sent with a secret %s: the try fails with a reason and is repeated",
+  async (what, spoil, error) => {
+    sink.handler = answer(200);
+    const path = `/${what.replaceAll(" ", "-")}`;
+    await notify(path, ["first", "second"]);
+    await sink.next((request) => request.path === path);
+    await spoil();
+    const run = await service.client.trigger(path.slice(1), undefined, "30s");
+    const delivery = await deliveryOf(run, "failed");
+    expect(delivery?.tries).toHaveLength(3);
+    for (const one of delivery?.tries ?? []) {
+      expect(one).toMatchObject({ status: null, response: null, error: expect.stringContaining(error) });
+      expect(one.error).not.toContain("too short");
+    }
+    expect(sink.received.filter((request) => request.path === path)).toHaveLength(1);
+    await put("second", SECOND);
+    await service.client.call("POST", `/deliveries/${delivery?.id}/redeliver`);
+    const sent = await sink.next((request) => request.path === path);
+    expect(signedWith(sent, KEYS).toSorted()).toEqual(["first", "second"]);
+  },
+);
 
-it("cannot be saved with a secret that is not there, and holds the one that is", async () => {
+it("is refused with an unknown secret, and prevents the deletion of a known one", async () => {
   const hook = (secret: string) => ({ notify_webhook: [sink.url("/a"), { url: sink.url("/b"), secret }] });
   const document = { command: "true", on_error: hook("first"), on_success: hook("nothing") };
   expect(await service.client.call("PUT", "/jobs/naming", document)).toMatchObject({

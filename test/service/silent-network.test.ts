@@ -37,8 +37,8 @@ async function readiness(url: string) {
 
 const NOT_READY = { status: 503, not_ready: ["database: does not answer"] };
 
-describe.concurrent("a node whose database connections", { timeout: 120_000 }, () => {
-  it("are forgotten claims again, runs no attempt twice at a time, says so, and can be stopped", async ({
+describe.concurrent("a node", { timeout: 120_000 }, () => {
+  it("claims again after the network forgot its connections, never runs an attempt twice at once, logs it, and can be stopped", async ({
     expect,
   }) => {
     await using world = await openWorld();
@@ -81,7 +81,7 @@ describe.concurrent("a node whose database connections", { timeout: 120_000 }, (
     expect(performance.now() - stoppedAt).toBeLessThan(STOP_MS);
   });
 
-  it("let nothing pass any more answers 503, and stops in time with a line on what it left behind", async ({
+  it("answers 503 when its connections pass nothing, and stops in time with a log line on what it left behind", async ({
     expect,
   }) => {
     await using world = await openWorld();

@@ -15,14 +15,14 @@ const AS_NOBODY =
   'id -un; id -G | wc -w; echo "$HOME $USER $LOGNAME"; echo err > /dev/stderr; cat /proc/$PPID/environ';
 const isRoot = process.getuid?.() === 0;
 
-it("runs a command as another account, in no group but its own, and with its environment", async (test) => {
+it("runs a command as another account, with only that account's group and environment", async (test) => {
   if (!isRoot) test.skip("only root may run commands as somebody else");
   await service.client.putJob("nobody", { command: AS_NOBODY, user: "nobody" });
   const run = await service.client.trigger("nobody", {}, "20s");
   expect(run.log).toMatch(/^nobody\n1\n\/\S* nobody nobody\nerr\n.*Permission denied/);
 });
 
-it("lets the job's own env win, and ends what another account's command has left", async (test) => {
+it("prefers the job's own env, and kills what the command left behind", async (test) => {
   if (!isRoot) test.skip("only root may run commands as somebody else");
   const command = "echo $HOME; setsid sleep 600 & echo $!";
   await service.client.putJob("leaves", { command, user: "nobody", env: { HOME: "/tmp" } });
@@ -32,7 +32,7 @@ it("lets the job's own env win, and ends what another account's command has left
   expect(isAlive(Number(pid))).toBe(false);
 });
 
-it("does not start a command for an account that is not there", async () => {
+it("does not start a command for an unknown account", async () => {
   await service.client.putJob("ghost", { command: "true", user: "ghost" });
   const run = await service.client.trigger("ghost", {}, "20s");
   expect(run).toMatchObject({ state: "failed", status: 126, attempts: [{ state: "start_failed" }] });

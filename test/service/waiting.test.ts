@@ -47,7 +47,9 @@ it("starts the oldest waiting run when one ends, fails or is cancelled", { timeo
   await becomes(d, "succeeded");
 });
 
-it("starts one when a retrying run, which holds a place, is cancelled", { timeout: 30_000 }, async () => {
+it("starts a waiting run when a retrying run, which counts as active, is cancelled", {
+  timeout: 30_000,
+}, async () => {
   const { client } = service;
   const retry = { limit: 1, delay: "1h" };
   await client.putJob("flaky", { command: "exit $N", retry, concurrency: { limit: 1 } });
@@ -59,7 +61,9 @@ it("starts one when a retrying run, which holds a place, is cancelled", { timeou
   await becomes(waiting, "succeeded");
 });
 
-it("starts as many as fit when a save raises the limit or lifts it", { timeout: 30_000 }, async () => {
+it("starts as many waiting runs as the limit allows when a save raises or removes it", {
+  timeout: 30_000,
+}, async () => {
   const { client } = service;
   await client.putJob("wider", HELD);
   const runs: Run[] = [];
@@ -75,7 +79,7 @@ it("starts as many as fit when a save raises the limit or lifts it", { timeout: 
   for (const run of runs) await becomes(run, "succeeded");
 });
 
-it("starts one that recovery finds, though nobody noticed that a place became free", {
+it("starts a waiting run that recovery finds, although nothing reported the end of the active one", {
   timeout: 30_000,
 }, async () => {
   await using other = await startTestService({ ROLES: "api" });
@@ -102,7 +106,7 @@ it("skips a cron slot while another cron run is waiting", { timeout: 30_000 }, a
   await go("tick");
 });
 
-it("skips what chains and cron make once 1,000 runs wait, where a caller would get 429", async () => {
+it("skips runs of chains and cron when 1,000 runs wait, where an API call gets 429", async () => {
   const { client, prisma } = service;
   await client.putJob("full", { ...HELD, env: { N: "full" } });
   await client.putJob("parent", { command: "true", on_success: { trigger_job: ["full"] } });

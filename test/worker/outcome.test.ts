@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { attemptOutcome, attemptReason } from "../../src/worker/outcome.ts";
 import type { CommandEnd } from "../../src/worker/remote-command.ts";
 
-it("counts every exit code but 0 as a failure, and keeps it", () => {
+it("counts every exit code except 0 as a failure, and records it", () => {
   for (let code = 0; code < 256; code++) {
     const state = code === 0 ? "succeeded" : "failed";
     expect(attemptOutcome({ kind: "exited", code })).toEqual({ state, status: code });

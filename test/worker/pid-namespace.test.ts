@@ -73,7 +73,7 @@ it.skipIf(refusal !== "")("a namespace with a stopped runner is ended by the nex
   expect([isAlive(pid), isAlive(owner.runner)]).toEqual([false, false]);
 });
 
-it("stops the start with a message when it is on and the system refuses it", async () => {
+it("fails the start with a message when it is required and the system refuses it", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "no-such-folder");
   const options = { folder: folder.path, path, log: pino({ level: "silent" }) };

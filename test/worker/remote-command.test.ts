@@ -52,7 +52,7 @@ const created = (name: string) => vi.waitUntil(() => existsSync(join(folder, nam
 const gone = (pid: number) => vi.waitUntil(() => !isAlive(pid), { timeout: 10_000 });
 
 describe("how a command ends", () => {
-  it("every exit code", async () => {
+  it("reports every exit code", async () => {
     const codes = Array.from({ length: 256 }, (_, code) => code);
     const ends = await Promise.all(codes.map((code) => sh(`exit ${code}`).finished));
     expect(ends.map(({ end }) => end)).toEqual(codes.map((code) => ({ kind: "exited", code })));
@@ -277,7 +277,7 @@ describe.skipIf(process.platform !== "linux")("leftovers", () => {
     expect((await command.finished).end).toEqual({ kind: "killed", reason: "cancelled" });
   });
 
-  it("no open files, zombies or folders after many commands", async () => {
+  it("no open file, zombie or folder is left after many commands", async () => {
     const pipes = mkdtempSync(join(folder, "pipes-"));
     vi.stubEnv("TMPDIR", pipes);
     await using other = await startTestRunner();

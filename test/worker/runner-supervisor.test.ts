@@ -68,7 +68,7 @@ describe("when the runner is killed", () => {
     for (const name of ["hung", "hung.daemon"]) rmSync(join(folder.path, name));
   });
 
-  it("a start detects a hung runner", async () => {
+  it("the start of a command detects a hung runner", async () => {
     await using test = await startTestRunner({ confirmMs: 1_500 });
     const runner = await test.runner.pid();
     process.kill(runner, "SIGSTOP");
@@ -106,7 +106,7 @@ describe("when the runner is killed", () => {
     expect(await killLeftovers(journals)).toBe(1);
   });
 
-  it("and no other can be started, close still ends", async () => {
+  it("close still ends when no other runner can be started", async () => {
     const journals = join(folder.path, "gone");
     const test = await startTestRunner({ journals });
     const command = test.sh("exec sleep 60");

@@ -101,7 +101,7 @@ async function call(method: string, url: string, credential: string) {
   return { credential, status: answer.status, code };
 }
 
-it("has a row for each route, as the route declares it", () => {
+it("has a row for each route, with the scopes that the route declares", () => {
   expect(Object.fromEntries(rows.map(({ line, access }) => [line, access]))).toEqual(ACCESS);
 });
 
@@ -109,7 +109,7 @@ describe.each(rows)("$line", ({ method, url, line }) => {
   const access = ACCESS[line] ?? "";
   const isPublic = access === "public";
 
-  it("answers 401 to strangers, all in the same words", async () => {
+  it("answers 401 to every caller without a token, always in the same words", async () => {
     const answers = await Promise.all(STRANGERS.map((credential) => call(method, url, credential)));
     for (const answer of answers) {
       if (isPublic) expect(answer.status).toBe(200);
@@ -124,7 +124,7 @@ describe.each(rows)("$line", ({ method, url, line }) => {
     admin: true,
     "scope admin": true,
   };
-  it.each(Object.keys(allowed))("is as it should be for %s", async (credential) => {
+  it.each(Object.keys(allowed))("allows or refuses %s as the table says", async (credential) => {
     const { status, code } = await call(method, url, credential);
     if (isPublic || allowed[credential]) {
       expect([401, 403]).not.toContain(status);
@@ -132,7 +132,7 @@ describe.each(rows)("$line", ({ method, url, line }) => {
     } else expect({ status, code }).toEqual({ status: 403, code: "forbidden" });
   });
 
-  it("lets nobody in by another method", async () => {
+  it("allows no other method", async () => {
     for (const other of METHODS) {
       if (other === method || (other === "HEAD" && method === "GET")) continue;
       const stranger = await call(other, url, "none");
@@ -147,7 +147,7 @@ describe.each(rows)("$line", ({ method, url, line }) => {
   });
 });
 
-it("answers 401 to strangers on routes that are not there, and then 404 to everybody else", async () => {
+it("answers 401 on unknown routes without a token, and 404 with one", async () => {
   for (const credential of STRANGERS) expect((await call("GET", "/nowhere", credential)).status).toBe(401);
   for (const credential of ["read", "trigger", "admin"])
     expect(await call("GET", "/nowhere", credential)).toMatchObject({ status: 404, code: "route_not_found" });

@@ -22,7 +22,7 @@ const BODIES = [
 
 describe.each(METHODS)("%s without a token", (method) => {
   it.each([...PATHS, `/private/${"x".repeat(600)}`])(
-    "is answered for %s as for any other path",
+    "gets the same response for %s as for any other path",
     async (path) => {
       const plain = await request(app.server)[method](path);
       const answers = [plain];
@@ -49,7 +49,7 @@ describe.each(METHODS)("%s without a token", (method) => {
   );
 });
 
-it("the documentation differs in nothing but that it can be asked for a password", async () => {
+it("the documentation differs only in that it also asks for a password", async () => {
   for (const path of ["/docs", "/docs/json", "/openapi.json", "/docs/static/swagger-ui.css"]) {
     const { status, body, headers } = await request(app.server).get(path);
     expect(status).toBe(401);

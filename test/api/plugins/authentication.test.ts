@@ -39,7 +39,7 @@ describe("the token", () => {
     },
   );
 
-  test("only what is marked public is, for HEAD as for GET", async () => {
+  test("only public routes are open, for HEAD as for GET", async () => {
     await request(app.server).head("/healthz").expect(200);
     await request(app.server).head("/private/a").expect(401);
     await request(app.server).post("/healthz").expect(401);
@@ -48,7 +48,7 @@ describe("the token", () => {
 
 describe("the documentation", () => {
   const pages = ["/openapi.json", "/docs", "/docs/", "/docs/json", "/docs/static/swagger-ui.css"];
-  test.each(pages)("%s takes the token as a password as well", async (path) => {
+  test.each(pages)("%s also accepts the token as a password", async (path) => {
     await request(app.server)
       .get(path)
       .set("Authorization", basic(`any:${TOKEN}`))
@@ -65,7 +65,7 @@ describe("the documentation", () => {
     expect(answer.headers["www-authenticate"]).toBe('Bearer, Basic realm="carillon"');
   });
 
-  test("a file that it does not have is not found, and no way out of its folder", async () => {
+  test("refuses unknown files and paths that leave its folder", async () => {
     for (const name of ["nothing", "..%2f..%2fpackage.json", "..%2findex.js", "%00", ".."]) {
       const answer = await request(app.server).get(`/docs/static/${name}`).set("Authorization", BEARER);
       expect([400, 404]).toContain(answer.status);

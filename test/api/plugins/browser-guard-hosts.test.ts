@@ -16,7 +16,7 @@ afterAll(() => app.close());
 describe("Host", () => {
   const own = ["localhost:PORT", "LOCALHOST:PORT", "127.0.0.1:PORT", "[::1]:PORT"];
   const allowed = ["carillon.example", "carillon.example:9", "CARILLON.example", "bells.example:8443"];
-  test.each([...own, ...allowed])("%s is ours", async (host) => {
+  test.each([...own, ...allowed])("%s is accepted", async (host) => {
     await request(app.server)
       .get("/healthz")
       .set("Host", host.replace("PORT", String(port)))
@@ -37,7 +37,7 @@ describe("Host", () => {
     "x.carillon.example",
     "[::1]",
   ];
-  test.each([...foreign, ...tricky])("%s is foreign, on public and unknown routes too", async (host) => {
+  test.each([...foreign, ...tricky])("%s is refused, even on public and unknown routes", async (host) => {
     for (const path of ["/healthz", "/nowhere", "/private/a", "/%zz"]) {
       const answer = await request(app.server)
         .get(path)
@@ -95,7 +95,7 @@ describe("Origin and Sec-Fetch-Site", () => {
     }
   });
 
-  test("a proxy that adds the default port keeps the origin its own", async () => {
+  test("an origin is accepted behind a proxy that adds the default port to Host", async () => {
     const call = request(app.server).get("/healthz").set("Host", "carillon.example:443");
     await call.set("Origin", "https://carillon.example").expect(200);
   });

@@ -107,7 +107,7 @@ describe.each(Object.keys(FOREIGN))("%s", (what) => {
   );
 });
 
-describe("a page of our own", () => {
+describe("a page of the service itself", () => {
   const own = { "Sec-Fetch-Site": "same-origin", Authorization: BEARER };
 
   it.each(FORMS)("may not send %s either", async (type, body) => {
@@ -130,7 +130,7 @@ describe("a page of our own", () => {
     expect((await send(events, "/events", { ...own, Authorization: "" })).status).toBe(401);
   });
 
-  it("is not asked for by a preflight, which carries no token", async () => {
+  it("gets no preflight accepted, because a preflight carries no token", async () => {
     const answer = await request(app.server)
       .options("/private")
       .set({ "Sec-Fetch-Site": "same-site", "Access-Control-Request-Method": "POST" });

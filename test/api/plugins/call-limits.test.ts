@@ -50,7 +50,7 @@ async function repeat(times: number, call: () => Promise<number | undefined>) {
 const of = (status: number, times: number) => Array.from({ length: times }, () => status);
 
 describe("calls with a token", () => {
-  it("are ten times the limit in ten seconds, then 429 until those are over", async () => {
+  it("may be ten times the limit in ten seconds; further calls get 429 until those have passed", async () => {
     const { ask, status } = await start({ limits: { callsPerSecond: 1 } });
     expect(await repeat(10, () => status({ auth: BEARER }))).toEqual(of(200, 10));
     vi.setSystemTime(Date.now() + 4_000);
@@ -70,7 +70,7 @@ describe("calls with a token", () => {
     expect(await status({ path: "/nowhere", auth: `bearer  ${TOKEN}` })).toBe(429);
   });
 
-  it("go on while others flood without a token, who are counted by address", async () => {
+  it("are accepted while others flood without a token, who are counted by address", async () => {
     const { status } = await start({ limits: { callsPerSecond: 1 } });
     expect(await repeat(12, () => status({}))).toEqual([...of(401, 10), ...of(429, 2)]);
     expect(await status({ path: "/%zz" })).toBe(429);
@@ -78,7 +78,7 @@ describe("calls with a token", () => {
     expect(await status({ auth: BEARER })).toBe(200);
   });
 
-  it("do not keep a probe of life from its answer", async () => {
+  it("never block a liveness probe", async () => {
     const { status } = await start({ limits: { callsPerSecond: 1, failedLogins: 1 } });
     await repeat(12, () => status({}));
     await repeat(3, () => status({ auth: WRONG }));
@@ -86,14 +86,14 @@ describe("calls with a token", () => {
     expect(await status({ path: "/healthz", auth: WRONG })).toBe(200);
   });
 
-  it("may by default be hundreds in a moment", async () => {
+  it("may by default be hundreds at once", async () => {
     const { status } = await start({});
     expect(await repeat(500, () => status({ auth: BEARER }))).toEqual(of(200, 500));
   });
 });
 
 describe("wrong tokens", () => {
-  it("are five a minute by default, then nothing is let in from that address until the minute is over", async () => {
+  it("may by default be five a minute; then the address gets 429 until the minute is over", async () => {
     const { ask, status } = await start({});
     expect(await repeat(5, () => status({ auth: WRONG }))).toEqual(of(401, 5));
     vi.setSystemTime(Date.now() + 20_000);
@@ -106,7 +106,7 @@ describe("wrong tokens", () => {
     expect(await status({ auth: BEARER })).toBe(200);
   });
 
-  it("from one address keep nobody out who calls from another, or has got in from there before", async () => {
+  it("from one address do not block other addresses, or tokens that were accepted from that address before", async () => {
     const { status } = await start({});
     expect(await status({ auth: BEARER })).toBe(200);
     await repeat(20, () => status({ auth: WRONG }));
@@ -116,7 +116,7 @@ describe("wrong tokens", () => {
     expect(await status({ auth: WRONG, from: "192.0.2.2" })).toBe(401);
   });
 
-  it("are not looked up more often when they come all at once", async () => {
+  it("cause at most five look-ups when they arrive all at once", async () => {
     const looked = Promise.withResolvers<undefined>();
     const findGrant = vi.fn(() => looked.promise);
     const { status } = await start({ findGrant });
@@ -131,7 +131,7 @@ describe("wrong tokens", () => {
     expect(findGrant).toHaveBeenCalledTimes(5);
   });
 
-  it("do not make right ones wrong that come all at once", async () => {
+  it("do not block right tokens that arrive at the same moment", async () => {
     const { status } = await start({
       findGrant: async (token) => ({ id: token, name: token, scopes: ["admin"], jobs: [] }),
     });
@@ -139,12 +139,12 @@ describe("wrong tokens", () => {
     expect(await Promise.all(tokens.map((auth) => status({ auth })))).toEqual(of(200, 30));
   });
 
-  it("are counted where a URL cannot be decoded, too", async () => {
+  it("are also counted when the URL cannot be decoded", async () => {
     const { status } = await start({ limits: { failedLogins: 2 } });
     expect(await repeat(3, () => status({ path: "/%zz", auth: WRONG }))).toEqual([401, 401, 429]);
   });
 
-  it("are not calls without one, such as a browser's first", async () => {
+  it("do not include calls without a token, such as a browser's first call", async () => {
     const { status } = await start({ limits: { failedLogins: 1 } });
     expect(await repeat(5, () => status({ path: "/docs" }))).toEqual(of(401, 5));
     expect(await status({ auth: BEARER })).toBe(200);
@@ -160,21 +160,21 @@ describe("the address of the client", () => {
     return statuses.filter((one) => one === 401).length;
   };
 
-  it("is the peer's: X-Forwarded-For is not believed", async () => {
+  it("is that of the peer when no proxy is configured: X-Forwarded-For is ignored", async () => {
     expect(await tried(false, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])).toBe(1);
   });
 
-  it("is the one that the proxy has added last, behind one", async () => {
+  it("is the one that the proxy added last, behind one proxy", async () => {
     expect(await tried(true, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])).toBe(3);
     await app?.close();
     expect(await tried(true, ["10.0.0.1, 192.0.2.1", "10.0.0.2, 192.0.2.1", "10.0.0.3 ,192.0.2.1"])).toBe(1);
   });
 
-  it("is the proxy's where it adds none, or what is no address", async () => {
+  it("is the proxy's own when the proxy adds none, or adds an invalid one", async () => {
     expect(await tried(true, [" ", "unknown", "192.0.2.1, ", "evil", "192.0.2.1:", "[192"])).toBe(1);
   });
 
-  it("is the same with a port and in brackets, as some proxies write it", async () => {
+  it("is the same when a proxy writes it with a port or in brackets", async () => {
     expect(await tried(true, ["192.0.2.1", "192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:5678"])).toBe(3);
     await app?.close();
     expect(
@@ -182,13 +182,13 @@ describe("the address of the client", () => {
     ).toBe(3);
   });
 
-  it("is a network of 64 bits in IPv6, which one customer has", async () => {
+  it("is the /64 network in IPv6, because one customer has all of it", async () => {
     expect(await tried(true, ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::", "2001:db8:0:1::1"])).toBe(
       2,
     );
   });
 
-  it("is all that is taken from a proxy: no host, no scheme", async () => {
+  it("is the only value accepted from a proxy: neither host nor scheme", async () => {
     const { app: behind, port } = await listen({
       behindProxy: true,
       routes: async (scope) => {

@@ -41,7 +41,7 @@ const ask = async (path: string, token: string) => {
   return { status: answer.status, retryAfter: answer.headers.get("retry-after"), body };
 };
 
-it("are two fifths of the connections, followers and waits together", async () => {
+it("may together take two fifths of the connections, followers and waits alike", async () => {
   for (const path of ["/follow", "/wait?wait=5", "/follow", "/wait?wait=5"]) {
     sockets.push(await get(port, path, "a"));
   }
@@ -60,7 +60,7 @@ it("are two fifths of the connections, followers and waits together", async () =
   expect(await ask("/follow", "a")).toMatchObject({ status: 200 });
 });
 
-it("are no longer counted when the caller has gone, even before it was let in", async () => {
+it("are no longer counted after the client has disconnected, even before its call was accepted", async () => {
   for (let i = 0; i < MOST; i++) sockets.push(await get(port, "/follow", "gone"));
   await expect.poll(() => asked.length).toBe(MOST);
   for (const socket of sockets) socket.destroy();
@@ -73,7 +73,7 @@ it("are no longer counted when the caller has gone, even before it was let in", 
   await expect.poll(() => ask("/follow", "b")).toMatchObject({ status: 200 });
 });
 
-it("are reads of logs as well", async () => {
+it("include reads of logs", async () => {
   const long: (boolean | undefined)[] = [];
   const routes = Fastify().addHook("onRoute", ({ config }) => void long.push(config?.long));
   await routes.register(runLogRoutes({} as Infra, {} as ApiSettings));

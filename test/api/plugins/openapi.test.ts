@@ -64,7 +64,7 @@ describe("the document", () => {
     expect(page.text).not.toContain("persistAuthorization");
   });
 
-  it("refers only to schemas that it has, and has no others", () => {
+  it("refers to every schema that it has, and to no other", () => {
     const used = [...text.matchAll(/"\$ref": "#\/components\/schemas\/([^"]+)"/g)].map(([, name]) => name);
     expect([...new Set(used)].toSorted()).toEqual(Object.keys(document.components.schemas).toSorted());
     expect(used).toHaveLength(text.match(/"\$ref"/g)?.length ?? 0);
@@ -105,7 +105,7 @@ describe("the document", () => {
       expect(responses[status]?.content).toMatchObject(problem);
   });
 
-  it("names the headers of answers that callers need", () => {
+  it("lists the response headers that callers need", () => {
     const named = (id: string, status: number) =>
       Object.keys(operations.find(({ operationId }) => operationId === id)?.responses[status]?.headers ?? {});
     const run = ["X-Run-Id", "X-Run-State", "X-Exit-Code"];
@@ -121,7 +121,7 @@ describe("the document", () => {
     expect(named("getJob", 200)).toEqual([]);
   });
 
-  it("takes JSON and YAML, and knows which body may be absent", () => {
+  it("accepts JSON and YAML, and says which body is optional", () => {
     const bodies = operations.flatMap(({ operationId, requestBody }) =>
       requestBody === undefined ? [] : [{ operationId, ...requestBody }],
     );
@@ -142,7 +142,7 @@ describe("the examples", () => {
     expect(bodies.filter(({ schema }) => resolve(schema).example === undefined)).toEqual([]);
   });
 
-  it("are accepted by the schemas of the routes, with no field too many", async () => {
+  it("are accepted by the schemas of the routes, and have no unknown field", async () => {
     let checked = 0;
     const accepts = (schema: unknown, strict: boolean) => {
       if (!(schema instanceof z.ZodType) || schema instanceof z.ZodNull) return;

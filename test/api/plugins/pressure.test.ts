@@ -12,7 +12,7 @@ beforeAll(async () => {
 beforeEach(() => expect.poll(() => app.isUnderPressure()).toBe(true));
 afterAll(() => app.close());
 
-it("a probe of life, and 503 with Retry-After to all else", async () => {
+it("answers the liveness probe, and 503 with Retry-After to all other calls", async () => {
   await request(app.server).get("/healthz").expect(200);
   for (const path of ["/list", "/nowhere", "/docs", "/private/a"]) {
     const answer = await request(app.server).get(path).set("Authorization", BEARER);
@@ -23,12 +23,12 @@ it("a probe of life, and 503 with Retry-After to all else", async () => {
   }
 });
 
-it("still refuses other web sites first", async () => {
+it("still refuses foreign web sites first", async () => {
   await request(app.server).get("/healthz").set("Host", "evil.example").expect(403);
   await request(app.server).get("/list").set("Origin", "https://evil.example").expect(403);
 });
 
-it("is not the state of a process that has little to do", async () => {
+it("reports no pressure when the process is idle", async () => {
   const { app: idle } = await listen({ pressure: { sampleInterval: 100 } });
   await expect.poll(() => idle.memoryUsage().heapUsed).toBeGreaterThan(0);
   await expect.poll(() => idle.isUnderPressure()).toBe(false);

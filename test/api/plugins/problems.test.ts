@@ -44,7 +44,7 @@ describe("a document", () => {
     ["a bad key", { jobs: { A: { command: "x" } } }, "jobs.A", "the key must be in another form"],
     ["no document", [], "body", "must be an object"],
     ["a missing field", {}, "jobs", "is required; an object"],
-  ])("with %s is told where", async (_, body, path, message) => {
+  ])("with %s gets the path of the error", async (_, body, path, message) => {
     const answer = await call("put", "/schedule").send(body);
     expect(answer.type).toBe("application/problem+json");
     expect(answer.body).toMatchObject({ status: 422, code: "invalid_document", instance: "/schedule" });
@@ -60,7 +60,7 @@ describe("a document", () => {
     expect(body.errors.map(({ path }: { path: string }) => path)).toEqual(["job", "jbos"]);
   });
 
-  test("has an unknown field before the required one that it may have been meant for", async () => {
+  test("lists an unknown field before the required one that it may stand for", async () => {
     const { body } = await call("put", "/schedule").send({ jobs: { a: { comand: "x" } } });
     expect(body.detail).toBe('At jobs.a.comand: unknown field; did you mean "command"? (1 more in errors).');
     expect(body.errors).toEqual([
@@ -105,7 +105,7 @@ test.each([
   problemSchema.strict().parse(body);
 });
 
-test("a long parameter is taken", async () => {
+test("a long parameter is accepted", async () => {
   await call("get", `/private/${"x".repeat(512)}`).expect(200);
 });
 
@@ -175,7 +175,7 @@ describe("what the HTTP parser refuses", () => {
   });
 });
 
-test("a body that breaks off is no failure of ours", async () => {
+test("a truncated body is not logged as an internal error", async () => {
   const aborted = Promise.withResolvers<void>();
   const lines: string[] = [];
   const { app: cut, port: cutPort } = await listen({
@@ -196,7 +196,7 @@ test("a body that breaks off is no failure of ours", async () => {
   await cut.close();
 });
 
-test("a service that is closing says so", async () => {
+test("a service that is closing answers 503", async () => {
   const { app: closing } = await listen({
     routes: async (scope) => {
       scope.addHook("preClose", async () => {

@@ -26,7 +26,7 @@ describe("a query", () => {
     expect((await service.client.call("GET", "/jobs/coffee")).status).toBe(200);
   });
 
-  it("may be anything where probes and browsers ask", async () => {
+  it("may be anything on the routes for probes and browsers", async () => {
     for (const path of ["/healthz", "/readyz", "/version", "/"])
       expect((await ask(service, `GET ${path}?x=1 HTTP/1.1`)).status).toBe(200);
   });
@@ -44,14 +44,14 @@ describe("a query", () => {
     "/jobs/coffee/next?count=0x1",
     `/runs/${NOBODY}/log?attempt=`,
     `/runs/${NOBODY}/log?attempt=1.0`,
-  ])("has whole decimal numbers only: %s", async (path) => {
+  ])("accepts only whole decimal numbers: %s", async (path) => {
     expect(await service.client.call("GET", path)).toMatchObject({
       status: 400,
       body: { detail: expect.stringContaining("must be a whole number, given once") },
     });
   });
 
-  it("takes whole numbers", async () => {
+  it("accepts whole numbers", async () => {
     for (const path of ["/runs?status=-1&status=0&limit=200", "/jobs/coffee/next?count=1"])
       expect((await service.client.call("GET", path)).status).toBe(200);
   });
@@ -80,14 +80,14 @@ describe("an Idempotency-Key", () => {
   it.each([
     [`POST /api/v1/runs/${NOBODY}/rerun`, ""],
     ["POST /api/v1/jobs?run=true", '{"name":"keyed","command":"true"}'],
-  ])("is refused where it would not be kept: %s", async (call, body) => {
+  ])("is refused where the call does not store it: %s", async (call, body) => {
     const answer = await ask(service, `${call} HTTP/1.1`, [...KEY, ...BODY], body);
     expect(answer).toMatchObject({ status: 400, code: "bad_request" });
     expect(answer.body).toContain("accepts no Idempotency-Key");
     expect((await service.client.call("GET", "/jobs/keyed")).status).toBe(404);
   });
 
-  it("does no harm to calls that may be made twice", async () => {
+  it("is accepted on calls that are idempotent anyway", async () => {
     const call = "PUT /api/v1/jobs/again HTTP/1.1";
     expect((await ask(service, call, [...KEY, ...BODY], '{"command":"true"}')).status).toBe(201);
   });

@@ -36,7 +36,7 @@ async function deliveryOf(run: Run, tries: number) {
   return read();
 }
 
-it("tries a delivered one again with the same id and body, on a new schedule, and keeps its tries", async () => {
+it("sends a delivered one again with the same id and body on a new schedule, and keeps its tries", async () => {
   sink.handler = answer(204);
   const run = await notifying("twice");
   const first = await deliveryOf(run, 1);
@@ -54,7 +54,7 @@ it("tries a delivered one again with the same id and body, on a new schedule, an
   expect(new Set(bodies).size).toBe(1);
 });
 
-it("begins the schedule of a failed one anew", async () => {
+it("restarts the schedule of a failed delivery", async () => {
   sink.handler = answer(503);
   const run = await notifying("failing");
   const { id } = await deliveryOf(run, 2);
@@ -68,7 +68,7 @@ it("begins the schedule of a failed one anew", async () => {
   expect(Date.parse(again.next_try_at)).toBeGreaterThan(Date.now() + 2_000_000);
 });
 
-it("tries one at once that waits for its next try, in the schedule that it has", async () => {
+it("sends a delivery that waits for its next try at once, and keeps its schedule", async () => {
   sink.handler = inTurn(answer(500), answer(500), answer(500));
   const run = await notifying("waiting");
   const { id, next_try_at: planned } = await deliveryOf(run, 2);
@@ -78,7 +78,7 @@ it("tries one at once that waits for its next try, in the schedule that it has",
   expect(sink.received.filter(({ path }) => path === "/waiting")).toHaveLength(3);
 });
 
-it("leaves one alone whose try is under way", async () => {
+it("does not touch a delivery while a try is in progress", async () => {
   sink.handler = hang;
   const run = await notifying("hanging");
   await sink.next(({ path }) => path === "/hanging");
@@ -88,7 +88,7 @@ it("leaves one alone whose try is under way", async () => {
   expect(await service.prisma.delivery.findUniqueOrThrow({ where: { id } })).toEqual(before);
 });
 
-it("lists them newest first, filtered, page by page, each with its last try", async () => {
+it("lists deliveries newest first, filtered, page by page, each with its last try", async () => {
   sink.handler = answer(204);
   const older = await notifying("listed");
   const newer = await notifying("listed");

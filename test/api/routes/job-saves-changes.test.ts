@@ -25,7 +25,7 @@ describe("PATCH /jobs/{name}", () => {
     expect(body).not.toHaveProperty("timeout");
   });
 
-  it("lets a short form take the place of the long one, and the other way round", async () => {
+  it("lets a short form replace the long one, and the long one the short one", async () => {
     const exclusive = await call("patch", "/jobs/tea", { disable_concurrent_execution: true }).expect(200);
     expect(exclusive.body.concurrency).toEqual({ limit: 1, policy: "queue" });
     const wide = await call("patch", "/jobs/tea", { concurrency: { limit: 4 } }).expect(200);
@@ -37,7 +37,7 @@ describe("PATCH /jobs/{name}", () => {
     expect(none.body).not.toHaveProperty("concurrency");
   });
 
-  it("takes YAML, and writes nothing when it changes nothing", async () => {
+  it("accepts YAML, and writes nothing when nothing changes", async () => {
     const { revision } = (await call("get", "/jobs/tea")).body;
     const { body } = await call("patch", "/jobs/tea")
       .set("content-type", "application/yaml")
@@ -46,7 +46,7 @@ describe("PATCH /jobs/{name}", () => {
     expect(body.revision).toBe(revision);
   });
 
-  it("refuses what no PUT would take, and saves nothing", async () => {
+  it("refuses what a PUT would refuse, and saves nothing", async () => {
     const before = (await call("get", "/jobs/tea")).body;
     const unknown = await call("patch", "/jobs/tea", { comand: "x" }).expect(422);
     expect(unknown.body.errors).toEqual([
@@ -71,14 +71,14 @@ describe("PATCH /jobs/{name}", () => {
 });
 
 describe("?dry_run=true", () => {
-  it("says what a PUT would do to a job, and does not do it", async () => {
+  it("reports what a PUT would do to a job without doing it", async () => {
     const created = await call("put", "/jobs/ghost?dry_run=true", { command: "boo" }).expect(200);
     expect(created.body).toMatchObject({ name: "default", dry_run: true, created: ["ghost"], diff: {} });
     await call("get", "/jobs/ghost").expect(404);
     await call("put", "/jobs/ghost?dry_run=maybe", { command: "boo" }).expect(400);
   });
 
-  it("shows field by field what a change would be", async () => {
+  it("lists each field that a change would affect", async () => {
     await call("put", "/jobs/dry", { command: "brew" }).expect(201);
     const change = { retries: 3, schedule: "elsewhere" };
     const { body } = await call("patch", "/jobs/dry?dry_run=true", change).expect(200);
@@ -104,7 +104,7 @@ describe("?dry_run=true", () => {
 });
 
 describe("POST /jobs?run=true", () => {
-  it("saves, runs, waits, and answers the run", async () => {
+  it("saves and runs the job, waits for the end, and returns the run", async () => {
     const document = { name: "once", command: "echo hi" };
     const { body, headers } = await call("post", "/jobs?run=true&wait=30s", document).expect(200);
     expect(body).toMatchObject({ name: "once", state: "succeeded", log: "hi\n", triggered_by: "api" });
@@ -113,7 +113,7 @@ describe("POST /jobs?run=true", () => {
     await call("post", "/jobs?run=true", document).expect(409);
   });
 
-  it("answers 202 without waiting, and saves no job that cannot run", async () => {
+  it("answers 202 when no wait is asked for, and saves no job that cannot run", async () => {
     await call("post", "/jobs?run=true", { name: "later", command: "true" }).expect(202);
     await call("post", "/jobs?run=true", { name: "off", command: "true", enabled: false }).expect(409);
     await call("get", "/jobs/off").expect(404);
@@ -143,7 +143,7 @@ describe("warnings", () => {
     expect((await call("post", "/jobs/validate", { ...body })).body.warnings).toEqual(body.warnings);
   });
 
-  it("tell a schedule without a zone that this host is elsewhere, where that matters", async () => {
+  it("name a schedule that has cron jobs but no zone when the host is in another zone", async () => {
     const put = async (document: object) =>
       (await call("put", "/schedules/zone", document).expect(200)).body.warnings;
     const jobs = { zoned: { command: "x", cron: "@daily" } };

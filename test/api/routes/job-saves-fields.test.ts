@@ -38,7 +38,7 @@ describe("a job that was read", () => {
     on_success: { trigger_job: ["all-fields"] },
   };
 
-  it("has all that was saved, in its one form", async () => {
+  it("has every saved field in its canonical form", async () => {
     await call("put", "/secrets/key", { value: "correct horse" }).expect(201);
     await call("put", "/jobs/all-fields", all).expect(201);
     const { body } = await call("get", "/jobs/all-fields").expect(200);
@@ -46,7 +46,7 @@ describe("a job that was read", () => {
     expect(body).toMatchObject({ timezone: "UTC", inherited_timezone: "UTC" });
   });
 
-  it("is taken back as it is, and nothing changes", async () => {
+  it("can be saved again as it is, and nothing changes", async () => {
     const { body } = await call("get", "/jobs/all-fields").expect(200);
     const saved = await call("put", "/jobs/all-fields", body).expect(200);
     expect(saved.body).toEqual({ ...body, next_runs: expect.anything(), warnings: [] });
@@ -54,7 +54,7 @@ describe("a job that was read", () => {
     expect(again.body.revision).toBe(1);
   });
 
-  it("keeps following its schedule's zone, unless another one is written in", async () => {
+  it("keeps following the zone of its schedule, unless the document names another zone", async () => {
     const { body } = await call("get", "/jobs/all-fields").expect(200);
     const pinned = await call("put", "/jobs/all-fields", { ...body, timezone: "Asia/Tokyo" }).expect(200);
     expect(pinned.body).toMatchObject({ timezone: "Asia/Tokyo", revision: 2 });
@@ -178,10 +178,10 @@ describe("a bad field", () => {
   });
 });
 
-describe("a circle of jobs", () => {
+describe("a cycle of jobs", () => {
   const next = (job: string, more = {}) => ({ command: "true", on_success: { trigger_job: [job] }, ...more });
 
-  it("is refused, and allowed as soon as one job on it says so", async () => {
+  it("is refused, unless one of its jobs allows cycles", async () => {
     const jobs = { ping: next("pong"), pong: next("ping") };
     const refused = await call("put", "/schedules/circle", { jobs }).expect(422);
     expect(refused.body.detail).toMatch(/ping -> pong -> ping|pong -> ping -> pong/);
@@ -190,7 +190,7 @@ describe("a circle of jobs", () => {
     await call("patch", "/jobs/pong", { allow_cycle: null }).expect(422);
   });
 
-  it("is refused where it does not pass that job, and schedule-level actions count", async () => {
+  it("is refused when only a job outside it allows cycles, even if it passes through a schedule-level action", async () => {
     const jobs = { hub: next("hub", { allow_cycle: true }), left: next("right"), right: next("left") };
     await call("put", "/schedules/circle2", { jobs }).expect(422);
     const shared = {
@@ -203,7 +203,7 @@ describe("a circle of jobs", () => {
   });
 });
 
-it("sends the headers of a webhook with it", async () => {
+it("sends the headers of a webhook with each delivery", async () => {
   await using sink = await startSink();
   const target = { url: sink.url("/told"), headers: { Authorization: "Bearer abc" } };
   await call("put", "/jobs/teller", { command: "true", on_success: { notify_webhook: [target] } }).expect(

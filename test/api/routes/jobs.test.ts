@@ -12,7 +12,7 @@ afterAll(() => service?.[Symbol.asyncDispose]());
 const call = caller(() => service);
 
 describe("a paused job", () => {
-  it("says who, when and why, and has no next runs", async () => {
+  it("shows who paused it, when and why, and has no next runs", async () => {
     const before = await call("put", "/jobs/brew", { command: "echo hi", cron: "@hourly" }).expect(201);
     expect(before.body).toMatchObject({ paused: null, next_runs: { length: 3 } });
     const { body } = await call("post", "/jobs/brew/pause", { by: "ann", reason: "descaling" }).expect(200);
@@ -40,7 +40,7 @@ describe("a paused job", () => {
     expect(body).toMatchObject({ state: "succeeded", log: "hey\n" });
   });
 
-  it("goes on when it is resumed, twice or not", async () => {
+  it("continues when it is resumed, even twice", async () => {
     for (const _ of [1, 2]) {
       const { body } = await call("post", "/jobs/brew/resume").expect(200);
       expect(body).toMatchObject({ paused: null, next_runs: { length: 3 } });
@@ -49,7 +49,7 @@ describe("a paused job", () => {
     expect(bare.body.paused).toMatchObject({ by: null, reason: null });
   });
 
-  it("has to be there, and the body to be right", async () => {
+  it("is refused for an unknown job or an invalid body", async () => {
     await call("post", "/jobs/nobody/pause").expect(404);
     await call("post", "/jobs/nobody/resume").expect(404);
     await call("post", "/jobs/brew/pause", { why: "x" }).expect(422);
@@ -57,7 +57,7 @@ describe("a paused job", () => {
 });
 
 describe("GET /jobs/{name}/next", () => {
-  it("answers slots in UTC and by the clocks of the job", async () => {
+  it("returns slots in UTC and in the zone of the job", async () => {
     const document = { command: "x", cron: ["30 7 * * *", "0 0 1 1 *"], timezone: "Asia/Kolkata" };
     await call("put", "/jobs/early", document).expect(201);
     const { body } = await call("get", "/jobs/early/next?count=100").expect(200);
@@ -70,7 +70,7 @@ describe("GET /jobs/{name}/next", () => {
     expect((await call("get", "/jobs/early/next")).body.items).toEqual(body.items.slice(0, 5));
   });
 
-  it("wants a count from 1 to 100, of a job that is there", async () => {
+  it("refuses counts outside 1 to 100 and unknown jobs", async () => {
     for (const count of ["0", "101", "x", "1.5"])
       await call("get", `/jobs/early/next?count=${count}`).expect(400);
     await call("get", "/jobs/nobody/next").expect(404);
@@ -78,7 +78,7 @@ describe("GET /jobs/{name}/next", () => {
 });
 
 describe("revisions", () => {
-  it("are what the job said, newest first, page by page", async () => {
+  it("are the earlier documents of the job, newest first, page by page", async () => {
     for (const command of ["one", "two", "three"])
       await call("put", "/jobs/story", { command, cron: "@daily" });
     const first = await call("get", "/jobs/story/revisions?limit=2").expect(200);
@@ -96,7 +96,7 @@ describe("revisions", () => {
     });
   });
 
-  it("bring back what they are when they are PUT", async () => {
+  it("restore the job when they are saved again", async () => {
     const { body } = await call("get", "/jobs/story/revisions/1").expect(200);
     expect(body).toEqual({
       number: 1,
@@ -107,7 +107,7 @@ describe("revisions", () => {
     expect(back.body).toMatchObject({ revision: 4, command: "one" });
   });
 
-  it("have to be there", async () => {
+  it("answer 404 when they are unknown", async () => {
     const { body } = await call("get", "/jobs/story/revisions/9").expect(404);
     expect(body.code).toBe("revision_not_found");
     await call("get", "/jobs/story/revisions/0").expect(400);

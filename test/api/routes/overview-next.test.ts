@@ -36,7 +36,7 @@ it("lists the slots of all jobs in order, none of paused and disabled ones", asy
   }
 });
 
-it("says of one job and of all what then happens", { timeout: 30_000 }, async () => {
+it("predicts for one job and for all the runs that then happen", { timeout: 30_000 }, async () => {
   await using service = await startTestService({ ROLES: "api,scheduler" });
   const { client } = service;
   await client.putJob("two", { command: "true", cron: "*/2 * * * * *", timezone: "Asia/Kolkata" });

@@ -47,7 +47,7 @@ describe("a curl client", () => {
     ]);
   });
 
-  it("is told of active runs, and of no job to trigger that is disabled", async () => {
+  it("sees active runs, and no suggestion to trigger a disabled job", async () => {
     await service.client.putJob("a", { command: "true", enabled: false });
     expect(await makeCalls((await root()).text)).toEqual(["GET /api/v1/jobs 200", "GET /api/v1/runs 200"]);
 

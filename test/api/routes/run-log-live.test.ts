@@ -85,7 +85,7 @@ it("is followed from a queued run on, over its retries, and one attempt alone wh
   });
 });
 
-it("is followed no longer than the token stands", async () => {
+it("ends for a follower when its token expires or is revoked", async () => {
   const id = await begin("guarded", "echo one; wait more; echo two; wait end");
   const token = async (name: string) => ({
     url: service.url,

@@ -36,7 +36,7 @@ describe("tail", () => {
     expect((await log(done, `?tail=${lines}`).expect(200)).text).toBe(text);
   });
 
-  it("counts no line after the last line break, and begins one after what was cut out", async () => {
+  it("counts no line after the last line break, and counts a new line after a gap", async () => {
     const ended = await printed("ended", { command: "printf 'a\\n\\nb\\n'" });
     expect((await log(ended, "?tail=1")).text).toBe("b\n");
     expect((await log(ended, "?tail=2")).text).toBe("\nb\n");
@@ -99,7 +99,7 @@ describe("Range", () => {
     },
   );
 
-  it("is cut out of the lines that were asked for", async () => {
+  it("applies to the lines that were asked for", async () => {
     const { headers } = await log(done, "?tail=1", { range: "bytes=1-2" }).expect(206);
     expect(headers["content-range"]).toBe("bytes 1-2/4");
   });
@@ -133,7 +133,7 @@ it("keeps head and end of one endless line, and says how much it cut", async () 
   expect(await service.client.run(id)).toMatchObject({ log_truncated: true, state: "succeeded" });
 });
 
-it("refuses what is no place in an output, and knows nothing of other runs", async () => {
+it("refuses an invalid place in an output, and answers 404 for unknown runs", async () => {
   const events = { accept: "text/event-stream" };
   for (const id of ["x", "1", "0:-1", "0:1:2", "0:99999999999999999", "0:1, 0:2"]) {
     const { body } = await log(done, "", { ...events, "last-event-id": id }).expect(400);

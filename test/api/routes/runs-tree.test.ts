@@ -115,7 +115,7 @@ it("shows at most 1,000 runs, those that lead to the run among them, and says th
   expect(drawn.text).toMatch(/more runs are not shown/);
 });
 
-it("is a single run for one that nothing triggered, and 404 for one that is not there", async () => {
+it("is a single run for a run without parent and children, and 404 for an unknown run", async () => {
   await service.client.putJob("alone", { command: "true" });
   const { id } = await service.client.trigger("alone", undefined, "30s");
   const { body } = await call("get", `/runs/${id}/tree`).expect(200);

@@ -14,7 +14,7 @@ afterAll(() => service?.[Symbol.asyncDispose]());
 const call = (method: "get" | "post", path: string) =>
   supertest(service.url)[method](`/api/v1${path}`).set("authorization", `Bearer ${service.token}`);
 
-it("gives a failed run the reason of its last attempt, and no reason where an exit code says it", async () => {
+it("gives a failed run the reason of its last attempt, and no reason when an exit code explains it", async () => {
   const reason = "timed out after 50ms";
   const retry = { limit: 1, delay: "10ms" };
   await service.client.putJob("late", { command: "sleep 60", timeout: "50ms", retry });
@@ -33,7 +33,7 @@ it("gives a failed run the reason of its last attempt, and no reason where an ex
   expect(await service.client.runs("job=better")).toMatchObject([{ reason: null }]);
 });
 
-it("gives commands an environment of its own: the allow-list, the job's env and what tells them of their run", async () => {
+it("gives commands only the allow-list, the job's env and the variables that describe the run", async () => {
   await service.client.putJob("env", { command: ["env"], env: { CUP: "large" } });
   const { id, log } = await service.client.trigger("env", { triggered_by: "ann" }, "30s");
   const env = Object.fromEntries(
@@ -136,7 +136,7 @@ describe("a cancel", () => {
     expect((await call("post", `/runs/${done.id}/cancel`).expect(409)).body.code).toBe("run_ended");
   });
 
-  it("answers 202 for a run that runs, and 200 once its command has ended", async () => {
+  it("answers 202 while the command runs, and 200 after it has ended", async () => {
     // Only a command that has its trap set can say goodbye; of the end of `sleep` the shell tells on stderr.
     const command =
       "exec 2>/dev/null; trap 'echo bye; exit 7' TERM; touch begun; while :; do sleep 0.01; done";

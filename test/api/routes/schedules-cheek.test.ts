@@ -99,11 +99,11 @@ const put = async (name: string, yaml: string) => {
 };
 const read = async (name: string) => (await call("get", `/schedules/${name}`).expect(200)).body;
 
-it("the smallest file", async () => {
+it("imports the smallest file", async () => {
   expect(await put("minimal", MINIMAL)).toMatchObject({ created: ["hello"], warnings: [] });
 });
 
-it("a file with all settings of jobs", async () => {
+it("imports a file with all settings of jobs", async () => {
   const { created, warnings } = await put("configuration", CONFIGURATION);
   expect(created).toEqual(["first", "second", "elsewhere", "roast", "old"]);
   expect(warnings).toEqual([{ path: "jobs.old.encoding", message: expect.stringContaining("UTF-8") }]);
@@ -127,7 +127,7 @@ it("a file with all settings of jobs", async () => {
   });
 });
 
-it("a file with events at both levels", async () => {
+it("imports a file with events at both levels", async () => {
   expect(await put("events", EVENTS)).toMatchObject({ created: ["drip", "grind", "mop"], warnings: [] });
   expect(await read("events")).toMatchObject({
     on_success: { notify_webhook: ["https://hooks.example.org/all"] },
@@ -135,7 +135,7 @@ it("a file with events at both levels", async () => {
   });
 });
 
-it("a file with retention at both levels", async () => {
+it("imports a file with retention at both levels", async () => {
   const { warnings } = await put("retention", RETENTION);
   expect(warnings).toEqual([
     {
@@ -168,7 +168,7 @@ it.each([
   ["a home", "ls ~/x", true],
   ["options", "tar --exclude=x -czf a.tgz a#b c~ %d 50%!", false],
   ["plain words", "python3 -m http.server 8000", false],
-])("a string with %s is warned about where the shell changes it", async (_what, command, warned) => {
+])("warns about a string with %s only if the shell changes it", async (_what, command, warned) => {
   const { body } = await call("put", "/schedules/shell", { jobs: { shell: { command } } }).expect(200);
   expect(body.warnings).toHaveLength(warned ? 1 : 0);
   const list = await call("put", "/schedules/shell", { jobs: { shell: { command: [command] } } }).expect(200);
@@ -180,7 +180,7 @@ it.each([
   ["configuration", CONFIGURATION],
   ["events", EVENTS],
   ["retention", RETENTION],
-])("%s again changes nothing", async (name, yaml) => {
+])("changes nothing when %s is imported again", async (name, yaml) => {
   await put(name, yaml);
   expect(await put(name, yaml)).toMatchObject({ created: [], updated: [], deleted: [], diff: {} });
 });

@@ -18,7 +18,7 @@ describe("the number of jobs", () => {
     return { jobs: Object.fromEntries(jobs) };
   };
 
-  it("may be 2,000: made, changed, left as they are and deleted as few are", async () => {
+  it("may be 2,000, to create, change, keep and delete", async () => {
     const names = Object.keys(chained(2_000, "x").jobs).sort();
     const put = async (command: string) =>
       (await call("put", "/schedules/factory", chained(2_000, command)).expect(200)).body;
@@ -41,7 +41,7 @@ describe("the number of jobs", () => {
     expect(body.errors).toEqual([{ path: "jobs", message: expect.stringContaining("at most 2000 jobs") }]);
   });
 
-  it("does not hide which action names no job", async () => {
+  it("does not hide which action names an unknown job", async () => {
     const trigger_job = ["job 1", "nobody"];
     const jobs = { ...chained(3, "x").jobs, last: { command: "x", on_error: { trigger_job } } };
     const on_success = { trigger_job: ["nobody else"] };

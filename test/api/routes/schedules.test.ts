@@ -23,7 +23,7 @@ const KITCHEN = {
 };
 
 describe("a schedule that was read", () => {
-  it("has all that was saved, and is taken back as it is", async () => {
+  it("has every saved field, and can be saved again as it is", async () => {
     await call("put", "/schedules/kitchen", KITCHEN).expect(200);
     const { body } = await call("get", "/schedules/kitchen").expect(200);
     expect(body).toMatchObject({
@@ -62,7 +62,7 @@ describe("GET /schedules", () => {
 });
 
 describe("?dry_run=true", () => {
-  it("says what a PUT would do, and does not do it", async () => {
+  it("reports what a PUT would do without doing it", async () => {
     const { log_retention_period: _, ...settings } = KITCHEN;
     const jobs = { coffee: { command: "brew", cron: "@hourly" }, tea: { command: "pour" } };
     const { body } = await call("put", "/schedules/kitchen?dry_run=true", { ...settings, jobs }).expect(200);
@@ -86,7 +86,7 @@ describe("?dry_run=true", () => {
 });
 
 describe("PATCH /schedules/{name}", () => {
-  it("changes what it names: fields of the schedule, and jobs as they are patched by themselves", async () => {
+  it("changes the named fields of the schedule, and patches the named jobs", async () => {
     const patch = {
       tz_location: null,
       jobs: { coffee: { retries: 2, cron: null }, sweep: null, tea: { command: "pour" } },
@@ -104,7 +104,7 @@ describe("PATCH /schedules/{name}", () => {
     expect(same.body).toMatchObject({ unchanged: ["coffee", "tea"], diff: {}, schedule_diff: [] });
   });
 
-  it("refuses what no PUT would take", async () => {
+  it("refuses what a PUT would refuse", async () => {
     const { body } = await call("patch", "/schedules/kitchen", {
       jobs: { coffee: { crn: "@daily" } },
     }).expect(422);
@@ -126,7 +126,7 @@ describe("DELETE /schedules/{name}", () => {
     await call("patch", "/jobs/dust", { on_success: null }).expect(200);
   });
 
-  it("deletes the jobs, also where they and the schedule trigger each other, and cancels what waits", async () => {
+  it("deletes the jobs, even when they trigger each other, and cancels waiting runs", async () => {
     const { body: run } = await call("post", "/jobs/tea/trigger").expect(202);
     const inside = {
       on_error: { trigger_job: ["tea"] },
@@ -144,14 +144,14 @@ describe("DELETE /schedules/{name}", () => {
     expect((await call("get", "/schedules")).body.items).toMatchObject([{ name: "attic" }]);
   });
 
-  it("makes room for a new one of the same name, with nothing of the old", async () => {
+  it("lets a new schedule have the same name, without anything of the old one", async () => {
     await call("put", "/schedules/kitchen", { jobs: { coffee: { command: "brew" } } }).expect(200);
     const { body } = await call("get", "/schedules/kitchen").expect(200);
     expect(Object.keys(body)).toEqual(["name", "jobs", "created_at", "updated_at"]);
     expect(body.jobs.coffee.revision).toBe(1);
   });
 
-  it("empties `default`, which stays", async () => {
+  it("deletes the jobs of `default` but keeps the schedule", async () => {
     await call("post", "/jobs", { name: "stray", command: "x" }).expect(201);
     await call("delete", "/schedules/default").expect(204);
     await call("get", "/jobs/stray").expect(404);
@@ -159,8 +159,8 @@ describe("DELETE /schedules/{name}", () => {
   });
 });
 
-describe("a schedule that says nothing", () => {
-  it("is there from its PUT to its DELETE", async () => {
+describe("an empty schedule", () => {
+  it("exists from its PUT to its DELETE", async () => {
     await call("put", "/schedules/bare", { jobs: {} }).expect(200);
     expect((await call("get", "/schedules/bare").expect(200)).body).toMatchObject({ name: "bare", jobs: {} });
     const names = async () =>
@@ -172,7 +172,7 @@ describe("a schedule that says nothing", () => {
     expect(await names()).not.toContain("bare");
   });
 
-  it("stays when its last job goes", async () => {
+  it("stays when its last job is deleted", async () => {
     await call("post", "/jobs", { name: "lone", command: "x", schedule: "hall" }).expect(201);
     await call("delete", "/jobs/lone").expect(204);
     await call("get", "/schedules/hall").expect(200);
@@ -203,7 +203,7 @@ describe("a deleted schedule", () => {
     });
   });
 
-  it("comes back with nothing of the old when a job names it", async () => {
+  it("is new when a job names it again", async () => {
     await call("post", "/jobs", { name: "shelf", command: "x", schedule: "cellar" }).expect(201);
     const { body } = await call("get", "/schedules/cellar").expect(200);
     expect(Object.keys(body)).toEqual(["name", "jobs", "created_at", "updated_at"]);

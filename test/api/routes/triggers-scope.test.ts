@@ -50,7 +50,7 @@ afterAll(async () => {
 });
 
 describe("a trigger", () => {
-  it("runs the job with what its params let in, and waits for the result", async () => {
+  it("runs the job with the variables that its params allow, and waits for the result", async () => {
     const run = await button.trigger("coffee", { triggered_by: "Button", env: { CUP: "small" } }, "30s");
     expect(run).toMatchObject({ state: "succeeded", triggered_by: "Button", log: "small\n" });
     expect(await button.run(run.id)).toMatchObject({ id: run.id, log: "small\n" });
@@ -82,7 +82,7 @@ describe("a trigger", () => {
     },
   );
 
-  it("is for the jobs of the token, whether or not there are others", async () => {
+  it("is allowed only for the jobs of the token, and answers alike for other jobs and unknown ones", async () => {
     for (const job of ["tea", "ghost"]) {
       const { status, body } = await button.call<Problem>("POST", `/jobs/${job}/trigger`);
       expect([status, body.code]).toEqual([403, "forbidden"]);
@@ -95,7 +95,7 @@ describe("a trigger", () => {
   });
 });
 
-it("params are part of a job: they can be read, saved again, and stand once each", async () => {
+it("params are part of a job: they can be read and saved again, and none may be repeated", async () => {
   const { params } = await service.client.putJob("teapot", { command: "true", params: ["CUP", "SIZE"] });
   expect(params).toEqual(["CUP", "SIZE"]);
   const read = await service.client.call<object>("GET", "/jobs/teapot");
@@ -110,7 +110,7 @@ it("params are part of a job: they can be read, saved again, and stand once each
 });
 
 describe("a run", () => {
-  it("of another job is not for a token that may not trigger it", async () => {
+  it("of another job is hidden from a token that may not trigger that job", async () => {
     const { id } = await service.client.trigger("tea", {}, "30s");
     for (const path of [
       `/runs/${id}`,
@@ -126,7 +126,7 @@ describe("a run", () => {
     }
   });
 
-  it("does not show the one that triggered it to those who may not read that", async () => {
+  it("hides its parent from a token that may not read the parent", async () => {
     const parent = await service.client.trigger("coffee", {}, "30s");
     const [child] = parent.triggered_runs;
     const id = String(child?.id);
@@ -168,7 +168,7 @@ describe("a run", () => {
     expect(JSON.stringify(await button.run(child))).not.toContain("mocha");
   });
 
-  it("cannot be had with the key of another token", async () => {
+  it("is not returned for an idempotency key of another token", async () => {
     const send = async (client: string, body?: object) => {
       const answer = await fetch(`${service.url}/api/v1/jobs/cleanup/trigger`, {
         method: "POST",
@@ -191,7 +191,7 @@ describe("a run", () => {
   });
 });
 
-it("lists are for readers, and show them no value of env and headers", async () => {
+it("lists are for tokens with the scope read, without values of env and headers", async () => {
   const { id } = await service.client.trigger("coffee", { env: { EXTRA: "canary-env" } });
   const paths = ["/jobs", "/jobs/coffee", "/jobs/coffee/revisions", "/jobs/coffee/revisions/1"];
   for (const path of [...paths, "/schedules", "/schedules/kitchen", `/runs/${id}`]) {

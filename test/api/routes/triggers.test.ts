@@ -14,7 +14,7 @@ afterAll(() => service?.[Symbol.asyncDispose]());
 const call = (method: "get" | "post", path: string) =>
   supertest(service.url)[method](`/api/v1${path}`).set("authorization", `Bearer ${service.token}`);
 
-it("answers a trigger at once, with where to look and the run", async () => {
+it("answers a trigger at once with the run and its location", async () => {
   await service.client.putJob("slow-answer", { command: "sleep 60", timeout: "1s" });
   const { body, headers } = await call("post", "/jobs/slow-answer/trigger").expect(202);
   expect(headers).toMatchObject({ location: `/api/v1/runs/${body.id}`, "x-run-id": body.id });
@@ -26,7 +26,7 @@ it("answers a trigger at once, with where to look and the run", async () => {
   expect(waited.body).toMatchObject({ status: 124, attempts: [{ state: "timed_out", status: 124 }] });
 });
 
-it("waits for the end when it is asked to, and answers 202 when that takes longer", async () => {
+it("waits for the end with ?wait, and answers 202 when the run takes longer", async () => {
   await service.client.putJob("quick", { command: "echo $GREETING; exit 3", env: { GREETING: "hello" } });
   const done = await call("post", "/jobs/quick/trigger?wait=30s")
     .send({ env: { GREETING: "bonjour" } })
@@ -82,7 +82,7 @@ describe("?fail=true", () => {
 });
 
 describe("Accept: text/plain", () => {
-  it("answers the log, with the state in the headers", async () => {
+  it("returns the log, with the state in the headers", async () => {
     await service.client.putJob("prints", { command: "echo one; echo two; exit 4" });
     const done = await call("post", "/jobs/prints/trigger?wait=30s").set("accept", "text/plain").expect(200);
     expect(done.text).toBe("one\ntwo\n");
@@ -98,7 +98,7 @@ describe("Accept: text/plain", () => {
   });
 });
 
-it("goes on with a run when whoever waits for it closes the connection", async () => {
+it("continues a run when the waiting client disconnects", async () => {
   await service.client.putJob("patient", {
     command: "until [ -e patient.go ]; do sleep 0.02; done; echo done",
   });
@@ -135,7 +135,7 @@ it("answers 429 to a trigger and a rerun once 1,000 runs of the job wait", async
 });
 
 describe("the end of a wait", () => {
-  it("is at once for a skipped run, which ended: 200 with a wait, 202 without, 424 with fail", async () => {
+  it("comes at once for a skipped run: 200 with a wait, 202 without, 424 with fail", async () => {
     const concurrency = { limit: 1, policy: "skip" };
     await service.client.putJob("alone", { command: "sleep 60", timeout: "50s", concurrency });
     const { id } = await service.client.trigger("alone");
@@ -173,7 +173,7 @@ describe("a rerun", () => {
     expect(listed.map(({ trigger }) => trigger.run_id)).toEqual([id, id]);
   });
 
-  it("is refused for a run that is not there, and for a job that is gone or disabled", async () => {
+  it("is refused for an unknown run and for a deleted or disabled job", async () => {
     const nobody = "01890000-0000-7000-8000-000000000000";
     expect((await call("post", `/runs/${nobody}/rerun`).expect(404)).body.code).toBe("run_not_found");
     await service.client.putJob("gone", { command: "true" });

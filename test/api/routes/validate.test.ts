@@ -32,7 +32,7 @@ describe("POST /jobs/validate", () => {
     await call("get", "/jobs/noon").expect(404);
   });
 
-  it("says all that is wrong, in the fields and between jobs", async () => {
+  it("lists every error, in the fields and between jobs", async () => {
     const wrong = await validate({ name: "a", command: "", crom: "@daily" });
     expect(wrong.body).toMatchObject({ valid: false, jobs: {} });
     expect(wrong.body.errors.map((error: { path: string }) => error.path)).toEqual(["crom", "command"]);
@@ -42,7 +42,7 @@ describe("POST /jobs/validate", () => {
     ]);
   });
 
-  it("takes a schedule for the place it would go to", async () => {
+  it("validates a schedule against the schedule that it would replace", async () => {
     await call("put", "/schedules/known", { jobs: { own: { command: "x" } } }).expect(200);
     const document = { jobs: { own: { command: "y" } } };
     expect((await validate(document, "?schedule=known")).body.valid).toBe(true);

@@ -9,7 +9,7 @@ async function* given<T>(parts: readonly T[]): AsyncGenerator<T> {
   yield* parts;
 }
 
-it("says something every 15 s, so that proxies keep the line", async () => {
+it("sends something every 15 s, so that proxies keep the line", async () => {
   let now = 0;
   const output: LogStep = { kind: "output", attempt: 0, at: { ordinal: 1, position: 2 }, text: "a\n" };
   async function* steps(): AsyncGenerator<LogStep> {

@@ -24,15 +24,15 @@ async function claimTimeLeftMs(id: string): Promise<number> {
   return processesWith(id).length;
 }
 
-describe.skipIf(process.platform !== "linux")("of a chain of successors", () => {
-  it("no process is left, in many tries", async () => {
+describe.skipIf(process.platform !== "linux")("the search for processes", () => {
+  it("finds every process of a chain of successors, in many tries", async () => {
     for (let round = 0; round < 20; round++) {
       const left = await Promise.all(Array.from({ length: 4 }, () => claimTimeLeftMs(randomUUID())));
       expect(left).toEqual([0, 0, 0, 0]);
     }
   });
 
-  it("the environment of a process is unknown after its end, and empty if it was started without one", async () => {
+  it("reports no environment for an ended process, and an empty one for a process started without any", async () => {
     const child = spawn("sleep", ["60"], { env: {} });
     await once(child, "spawn");
     const { pid = 0 } = child;
