@@ -5,6 +5,7 @@ import type { Journal } from "./journal.ts";
 import { type OutputReader, readOutput } from "./output-pipe.ts";
 import type { ProcessTree } from "./process-tree.ts";
 import { groupIsAlive, type ProcessId, readProcess, signalGroup } from "./processes.ts";
+import { hasLeftNothing } from "./quick-check.ts";
 import { explainStartFailure, type SpawnedProcess, spawnCommand } from "./spawn-command.ts";
 import type { Sweeper } from "./sweeper.ts";
 
@@ -12,6 +13,8 @@ import type { Sweeper } from "./sweeper.ts";
 export interface CommandContext {
   journal: Journal;
   sweeper: Sweeper;
+  /** The pids of the commands that run now; this command adds and removes its own. */
+  roots: Set<number>;
   onStarted(root: ProcessId): void;
   /** The memory of the chunk is reused after the call. */
   onOutput(chunk: Buffer): void;
@@ -33,7 +36,7 @@ const LEASE_EXPIRED: CommandExit = { kind: "lease_expired" };
 
 /** Runs a command; `command` is its number in the journal. */
 export function runCommand(command: number, order: StartOrder, context: CommandContext): CommandControl {
-  const { journal, sweeper } = context;
+  const { journal, sweeper, roots } = context;
   let tree: ProcessTree | undefined;
   let reader: OutputReader | undefined;
   let unconsumed = 0;
@@ -78,23 +81,28 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
       return explainStartFailure(order, error);
     }
     const root = { pid: spawned.pid, startTime: readProcess(spawned.pid)?.startTime ?? 0 };
-    tree = { root, notBefore: root.startTime, marker, rootMayBeGone: false };
+    const startedMs = monotonicMs();
+    roots.add(root.pid);
+    const left = { root, notBefore: root.startTime, marker, rootMayBeGone: false };
+    tree = left;
     journal.started(command, root);
     context.onStarted(root);
     reader = readOutput(spawned.readFd, passOn);
     if (sent !== undefined) signal(sent);
-    return await conclude(spawned, reader, tree);
+    const exit = await conclude(spawned, reader);
+    if (!hasLeftNothing(left, monotonicMs() - startedMs, (pid) => roots.has(pid))) await sweeper.sweep(left);
+    return exit;
   }
 
-  async function conclude(spawned: SpawnedProcess, output: OutputReader, left: ProcessTree) {
+  async function conclude(spawned: SpawnedProcess, output: OutputReader): Promise<CommandExit> {
     const end = await spawned.ended;
     ended = true;
+    roots.delete(spawned.pid);
     const exit = leaseExpired ? LEASE_EXPIRED : { ...end, signalSent: sent !== undefined };
     // The grace period is for the whole group: the shell ends at once, while its program still cleans up.
     await groupEnds(spawned.pid, () => sent === "SIGTERM");
     await output.drain();
     output.close();
-    await sweeper.sweep(left);
     return exit;
   }
 

@@ -35,6 +35,7 @@ const [pid = 0, startTime = 0] = worker.map(Number);
 const journal = journalFolder === undefined ? NO_JOURNAL : openJournal(journalFolder, { pid, startTime });
 const sweeper = createSweeper();
 const commands = new Map<number, CommandControl>();
+const roots = new Set<number>();
 let orphaned = false;
 
 socket.on("data", createFrameReader(receive));
@@ -75,6 +76,7 @@ function start(number: number, order: StartOrder): void {
   const control = runCommand(number, order, {
     journal,
     sweeper,
+    roots,
     onStarted: (started) => send(FRAME.started, number, started),
     onOutput: (chunk) => send(FRAME.output, number, chunk),
     onExited(exited) {
