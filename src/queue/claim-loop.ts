@@ -30,6 +30,8 @@ export function startClaimLoop<Claimed>(options: {
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
+  /** The last claim was not for all that was due. */
+  let mayHaveMore = false;
 
   const unsubscribe = options.signals.subscribe((signal) => {
     if (signal.type === "missed") alarm.ring();
@@ -40,14 +42,18 @@ export function startClaimLoop<Claimed>(options: {
     working.add(work);
     void work.then(() => {
       working.delete(work);
-      alarm.ring();
+      if (mayHaveMore) alarm.ring();
     });
   };
   const claimMessages = async () => {
     const room = concurrency - working.size;
-    if (room === 0) return;
+    if (room === 0) {
+      mayHaveMore = true;
+      return;
+    }
     const claimed = await withTimeout(claim(room), CLAIM_LIMIT_MS, "claiming messages");
     monitor.succeeded();
+    mayHaveMore = claimed.length === room;
     for (const one of claimed) start(one);
   };
   const run = async () => {

@@ -13,8 +13,11 @@ const RECONNECT_MS = 500;
 const PING_MS = 10_000;
 /** A ping that takes longer (ms) means that the connection is lost. */
 const PING_DEADLINE_MS = 5_000;
-/** Signals to other processes are gathered for this long (ms): Postgres commits NOTIFY one at a time. */
-const GATHER_MS = 5;
+/**
+ * Signals to other processes are sent at most this often (ms), and gathered in between: Postgres commits NOTIFY one at
+ * a time.
+ */
+const GATHER_MS = 50;
 /** The payload of NOTIFY must stay below 8,000 bytes. */
 const MAX_LISTED_RUNS = 180;
 
@@ -95,21 +98,33 @@ export function openSignals(
   };
 }
 
-/** Gathers signals for other processes. A signal that cannot be sent is dropped: their listeners also poll. */
+/**
+ * Sends signals to other processes: the first at once, those that follow it soon together. A signal that cannot be sent
+ * is dropped, because their listeners also poll.
+ */
 function createOutbox(db: Database, us: string, monitor: Monitor, stop: AbortSignal) {
   const gathered = new Set<string>();
+  let isResting = false;
   const send = () => {
+    if (gathered.size === 0 || stop.aborted) return;
     const payloads = [...gathered];
     gathered.clear();
-    if (stop.aborted) return;
-    const sent = db.prisma.$queryRaw`
-      SELECT count(pg_notify(${CHANNEL}, payload))::int FROM unnest(${payloads}::text[]) payload`;
+    isResting = true;
+    const sent = db.sqlRead(
+      (tx) => tx.$queryRaw`
+        SELECT count(pg_notify(${CHANNEL}, payload))::int FROM unnest(${payloads}::text[]) payload`,
+    );
     sent.catch(monitor.failed);
+    setTimeout(() => {
+      isResting = false;
+      send();
+    }, GATHER_MS);
   };
   return {
     add(signal: Signal) {
-      if (gathered.size === 0) setTimeout(send, GATHER_MS);
       gathered.add(JSON.stringify({ ...signal, from: us }));
+      // With the other signals of the same commit.
+      if (!isResting) queueMicrotask(() => isResting || send());
     },
   };
 }

@@ -181,19 +181,20 @@ async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
 /**
  * Waits until the run has ended or `closing` is aborted, for at most `timeoutMs`. All waiting callers share the queries
  * of the reader. Throws run_not_found.
+ * @param options `isNew`: the run has just been created, so there is no point in looking before the first signal
  */
 export async function waitForRun(
   reader: LogReader,
   id: string,
   timeoutMs: number,
-  { closing }: { closing: AbortSignal },
+  { closing, isNew }: { closing: AbortSignal; isNew: boolean },
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   let changed = new AbortController();
   const unwatch = reader.watch(id, () => changed.abort(), { onlyEnd: true });
   try {
-    for (;;) {
-      const progress = await reader.progress(id);
+    for (let look = !isNew; ; look = true) {
+      const progress = look ? await reader.progress(id) : { ended: false };
       if (progress === undefined) throw runNotFound(id);
       const left = deadline - performance.now();
       if (progress.ended || left <= 0 || closing.aborted) return;

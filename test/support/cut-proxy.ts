@@ -65,7 +65,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
   const { port } = listener.address() as AddressInfo;
 
   return {
-    connectionString: through(connectionString, port),
+    connectionString: proxiedUrl(connectionString, port),
     cut() {
       isCut = true;
       for (const socket of sockets) socket.pause();
@@ -91,7 +91,7 @@ export async function startCutProxy(connectionString: string): Promise<CutProxy>
 }
 
 /** A server on a socket file has its folder in the parameter `host`. */
-function addressOf(connectionString: string): NetConnectOpts {
+export function addressOf(connectionString: string): NetConnectOpts {
   const { hostname, port, searchParams } = new URL(connectionString);
   const folder = searchParams.get("host");
   if (folder?.startsWith("/")) {
@@ -100,7 +100,8 @@ function addressOf(connectionString: string): NetConnectOpts {
   return { host: decodeURIComponent(hostname), port: Number(port || "5432") };
 }
 
-function through(connectionString: string, port: number): string {
+/** Leads to the same database, by way of a proxy on a port of 127.0.0.1. */
+export function proxiedUrl(connectionString: string, port: number): string {
   const url = new URL(connectionString);
   for (const name of ["host", "port"]) url.searchParams.delete(name);
   url.hostname = "127.0.0.1";

@@ -33,7 +33,11 @@ export async function answerRun(
   { wait, fail = false, created, unfinished }: RunAnswer,
   settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
-  if (wait !== undefined) await waitForRun(settings.reader, id, wait, settings);
+  if (wait !== undefined) {
+    // A skipped run has ended already.
+    const isNew = created !== undefined && !isFinal(created.state);
+    await waitForRun(settings.reader, id, wait, { ...settings, isNew });
+  }
   const type = preferred(reply.request, ["application/json", "text/plain"]);
   const full =
     created !== undefined && wait === undefined
