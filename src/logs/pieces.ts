@@ -89,15 +89,16 @@ function packed(pieces: readonly OutputPiece[]) {
   };
 }
 
-/** Returns the stored pieces of the latest attempt of a run, in order, as far as they hold its last `bytes` bytes. */
+/** Returns the stored pieces of the latest attempt of a run, in order, as far as they hold the last `bytes` bytes. */
 export async function lastPieces(tx: SqlTx, runId: string, bytes: number): Promise<OutputPiece[]> {
   const rows = await tx.$queryRaw<{ position: bigint; bytes: Uint8Array }[]>`
-    WITH latest AS (SELECT id FROM attempt WHERE run_id = ${runId}::uuid ORDER BY number DESC, claim DESC LIMIT 1)
-    SELECT l.position, l.bytes FROM latest JOIN attempt_log l ON l.attempt_id = latest.id
-    WHERE l.position + octet_length(l.bytes) > (
-      SELECT max(p.position + octet_length(p.bytes)) FROM attempt_log p WHERE p.attempt_id = latest.id
-    ) - ${bytes}::bigint
-    ORDER BY l.position`;
+    WITH latest AS (SELECT id FROM attempt WHERE run_id = ${runId}::uuid ORDER BY number DESC, claim DESC LIMIT 1),
+    piece AS (
+      SELECT l.position, l.bytes,
+        sum(octet_length(l.bytes)) OVER (ORDER BY l.position DESC) - octet_length(l.bytes) AS behind
+      FROM latest JOIN attempt_log l ON l.attempt_id = latest.id
+    )
+    SELECT position, bytes FROM piece WHERE behind < ${bytes}::bigint ORDER BY position`;
   return rows.map(({ position, bytes: piece }) => ({ position: Number(position), bytes: piece }));
 }
 

@@ -42,8 +42,7 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
   let unconsumed = 0;
   let sent: "SIGTERM" | "SIGKILL" | undefined;
   let ended = false;
-  let leaseExpired = false;
-  let leaseTimer: NodeJS.Timeout | undefined;
+  const lease = createLease(() => signal("SIGKILL"));
 
   function signal(wanted: "SIGTERM" | "SIGKILL"): void {
     // The group may be gone and its id reused. SIGKILL is safe: a sweep checks each process.
@@ -52,14 +51,6 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
     if (tree?.root === undefined) return;
     if (wanted === "SIGTERM") signalGroup(tree.root.pid, wanted);
     else void sweeper.sweep(tree);
-  }
-
-  function extend({ untilMs }: Lease): void {
-    clearTimeout(leaseTimer);
-    leaseTimer = setTimeout(() => {
-      leaseExpired = true;
-      signal("SIGKILL");
-    }, untilMs - monotonicMs());
   }
 
   function passOn(chunk: Buffer): boolean {
@@ -71,7 +62,7 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
   async function run(): Promise<CommandExit> {
     // A worker that was stopped may send a `start` too late; another worker may already run the attempt.
     if (order.lease && order.lease.untilMs <= monotonicMs()) return LEASE_EXPIRED;
-    if (order.lease) extend(order.lease);
+    if (order.lease) lease.extend(order.lease);
     const marker = order.marker.map((name) => `${name}=${order.env[name]}`);
     journal.starting(command, marker);
     let spawned: SpawnedProcess;
@@ -98,7 +89,7 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
     const end = await spawned.ended;
     ended = true;
     roots.delete(spawned.pid);
-    const exit = leaseExpired ? LEASE_EXPIRED : { ...end, signalSent: sent !== undefined };
+    const exit = lease.hasExpired() ? LEASE_EXPIRED : { ...end, signalSent: sent !== undefined };
     // The grace period is for the whole group: the shell ends at once, while its program still cleans up.
     await groupEnds(spawned.pid, () => sent === "SIGTERM");
     await output.drain();
@@ -107,18 +98,35 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
   }
 
   void run().then((exit) => {
-    clearTimeout(leaseTimer);
+    lease.end();
     journal.ended(command);
     context.onExited(exit);
   });
   return {
     signal,
-    extend,
+    extend: lease.extend,
     grant(bytes) {
       const wasShort = unconsumed >= CREDIT_BYTES;
       unconsumed -= bytes;
       if (wasShort && unconsumed < CREDIT_BYTES) reader?.resume();
     },
+  };
+}
+
+/** Calls `onExpired` when the lease was not extended in time. */
+function createLease(onExpired: () => void) {
+  let timer: NodeJS.Timeout | undefined;
+  let isExpired = false;
+  return {
+    extend({ untilMs }: Lease) {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        isExpired = true;
+        onExpired();
+      }, untilMs - monotonicMs());
+    },
+    hasExpired: () => isExpired,
+    end: () => clearTimeout(timer),
   };
 }
 
