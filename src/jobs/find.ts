@@ -77,7 +77,7 @@ export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefin
 }
 
 /** The definition in a revision row, without name, schedule and actions. */
-export function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule" | "actions"> {
+function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule" | "actions"> {
   const command: Command = row.shell
     ? { kind: "shell", text: row.command[0] ?? "" }
     : { kind: "argv", argv: row.command };

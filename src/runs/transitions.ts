@@ -70,13 +70,6 @@ export async function replaceMessages(
     WHERE run.id = next.id`;
 }
 
-/** The running attempt of a run; there is at most one. */
-export async function runningAttempt(tx: Tx, runId: string): Promise<{ id: string } | undefined> {
-  return (
-    (await tx.attempt.findFirst({ where: { runId, state: "running" }, select: { id: true } })) ?? undefined
-  );
-}
-
 /** The end of a running attempt. */
 export interface AttemptEnd {
   id: string;
