@@ -6,7 +6,7 @@ const SENDABLE = { event: { select: { body: true, runId: true } } } as const;
 export type SendableDelivery = Prisma.DeliveryGetPayload<{ include: typeof SENDABLE }>;
 
 /** Reads a delivery with the frozen body of its event. */
-export async function findDelivery(tx: Tx, id: string): Promise<SendableDelivery | undefined> {
+async function findDelivery(tx: Tx, id: string): Promise<SendableDelivery | undefined> {
   return (await tx.delivery.findUnique({ where: { id }, include: SENDABLE })) ?? undefined;
 }
 

@@ -1,28 +1,20 @@
 /** The loop that claims due deliveries, signs and sends them, and records the result of each try. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
+import { secretOfTarget } from "../jobs/rules/definition.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
-import { DELIVERY_QUEUE, type DeliveryMessage } from "../queue/messages.ts";
-import { type Message, unlessClaimLost } from "../queue/queue.ts";
+import { DELIVERY_QUEUE } from "../queue/messages.ts";
+import { unlessClaimLost } from "../queue/queue.ts";
+import { createBusyHosts } from "./busy-hosts.ts";
+import { type ClaimedDelivery, claimDeliveries } from "./claim.ts";
+import { closeDelivery, postponeDelivery, type RetryTiming, type TryResult } from "./close.ts";
 import type { Send, SendResult } from "./post-webhook.ts";
-import {
-  closeDelivery,
-  type Notification,
-  openDelivery,
-  postponeDelivery,
-  type RetryTiming,
-  type TryResult,
-} from "./send.ts";
+import { type Notification, openDelivery } from "./send.ts";
 import { UnusableSecret, webhookHeaders } from "./signature.ts";
 
 /** Deliveries that may be in progress at the same time. */
 const CONCURRENCY = 128;
-/** The same per receiver, so that a dead receiver does not delay the others. */
-const PER_HOST = 8;
-/** Wait (ms) of a delivery whose receiver already has `PER_HOST` in progress. */
-const BUSY_WAIT_MS = 2_000;
-
 export interface NotifierOptions extends RetryTiming {
   send: Send;
   secretKeys: SecretKeys;
@@ -31,30 +23,22 @@ export interface NotifierOptions extends RetryTiming {
 
 /** Starts the loop. `stop` claims nothing more and aborts the tries in progress, which are repeated later. */
 export function startNotifier(infra: Infra, options: NotifierOptions): Part {
-  const { db, queue, signals } = infra;
   const { send, monitor } = options;
   const aborted = new AbortController();
-  const inProgress = new Map<string, number>();
-  const handle = async (message: Message<DeliveryMessage>) => {
-    const notification = await openDelivery(infra, message, options);
-    if (notification === undefined) return;
-    const { host } = new URL(notification.url);
-    const others = inProgress.get(host) ?? 0;
-    if (others >= PER_HOST) return postponeDelivery(infra, message, BUSY_WAIT_MS);
-    inProgress.set(host, others + 1);
+  const busyHosts = createBusyHosts();
+  const handle = async (delivery: ClaimedDelivery) => {
+    const place = busyHosts.enter(hostOf(delivery));
+    if ("waitMs" in place) return postponeDelivery(infra, delivery.message, place.waitMs);
     try {
-      await tryOnce(message, notification);
+      const notification = await openDelivery(infra.db, delivery, options);
+      const startedAt = delivery.now();
+      const result = await signAndSend(notification, startedAt);
+      if (aborted.signal.aborted && result.outcome === "failed")
+        await postponeDelivery(infra, delivery.message, 0);
+      else await closeDelivery(infra, delivery.message, tryResult(startedAt, result), options);
     } finally {
-      const left = (inProgress.get(host) ?? 1) - 1;
-      if (left > 0) inProgress.set(host, left);
-      else inProgress.delete(host);
+      place.leave();
     }
-  };
-  const tryOnce = async (message: Message<DeliveryMessage>, notification: Notification) => {
-    const startedAt = await db.now();
-    const result = await signAndSend(notification, startedAt);
-    if (aborted.signal.aborted && result.outcome === "failed") await postponeDelivery(infra, message, 0);
-    else await closeDelivery(infra, message, tryResult(startedAt, result), options);
   };
   const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
     const { url, headers, body, secrets, hidden, problem } = notification;
@@ -68,11 +52,11 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
     }
   };
   const loop = startClaimLoop({
-    signals,
+    signals: infra.signals,
     queueName: DELIVERY_QUEUE,
-    claim: (count) => queue.claim<DeliveryMessage>(DELIVERY_QUEUE, count),
+    claim: (count) => claimDeliveries(infra, count),
     concurrency: CONCURRENCY,
-    handle: (message) => unlessClaimLost(handle(message)),
+    handle: (delivery) => unlessClaimLost(handle(delivery)),
     monitor,
     stopMs: 1_500,
   });
@@ -83,6 +67,11 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
       await loop.stop(deadline);
     },
   };
+}
+
+/** The host of a delivery. What a secret says is not known yet, so all with the same secret count as one. */
+function hostOf({ url }: ClaimedDelivery): string {
+  return secretOfTarget(url) === undefined ? new URL(url).host : url;
 }
 
 function tryResult(startedAt: Date, sent: SendResult): TryResult {

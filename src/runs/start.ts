@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import { secretValues } from "../access/secrets.ts";
-import { CarillonError, OperatorError } from "../errors.ts";
+import { CarillonError, OperatorError, withinSentence } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { type Command, DEFAULT_LOG_LIMIT_BYTES } from "../jobs/rules/definition.ts";
 import { CommitUnknown, type Database, type SqlTx } from "../postgres/client.ts";
@@ -227,7 +227,7 @@ async function withSecrets(db: Database, sealed: SealedOrder, secretKeys: Secret
     return { ...order, env, secrets: [...values.values()] };
   } catch (error) {
     if (!(error instanceof CarillonError || error instanceof OperatorError)) throw error;
-    return { ...order, env: {}, secrets: [], problem: error.message };
+    return { ...order, env: {}, secrets: [], problem: withinSentence(error.message) };
   }
 }
 
