@@ -30,8 +30,9 @@ export interface SqlPool {
 
 /** Opens a pool; connects with the first transaction. */
 export function openSqlPool(config: SessionConfig, maxConnections: number): SqlPool {
-  // All statements of the hot path have an index. A plan that was made while a table was empty must use it, too.
-  const options = `${config.options} -c enable_seqscan=off`;
+  // Each statement is planned once per connection, for lists of any length. All of them have an index, and a plan that
+  // was made while a table was empty must use it, too.
+  const options = `${config.options} -c enable_seqscan=off -c plan_cache_mode=force_generic_plan`;
   const pool = new pg.Pool({ ...config, options, max: maxConnections, pipeline: true, types: TYPES });
   // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);

@@ -26,7 +26,7 @@ export interface OutputReader {
 }
 
 /** Pipes made by one `mkfifo`: one spawn per pipe would double the cost of a command. */
-export const PIPE_BATCH = 16;
+export const PIPE_BATCH = 64;
 const DRAIN_LIMIT_MS = 250;
 const QUIET_MS = 100;
 /** The largest pipe an ordinary user can make on Linux (fs.pipe-max-size). */
