@@ -3,7 +3,7 @@ import { createDeliveries, type NewDelivery } from "../deliveries/create.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
 import { completeOutput } from "../logs/pieces.ts";
-import { type FinalOutput, renderOutput } from "../logs/rules/output.ts";
+import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/output.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
 import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
 import { RowsChanged } from "../postgres/failures.ts";
@@ -12,7 +12,7 @@ import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } 
 import { ClaimLost, type Message, type Queue, sendAttempts } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
 import { releaseWaiting } from "./release.ts";
-import { type SettledEvent, type Settlement, settle } from "./rules/settlement.ts";
+import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
 import { type AttemptOutcome, isFinal } from "./rules/states.ts";
 import {
   lockJobsOf,
@@ -76,30 +76,16 @@ async function settleAll({ db, queue }: Infra, items: readonly EndedAttempt[]): 
       databaseNow(tx),
     ]);
     const plans: Plan[] = [];
-    const outcomes = items.map(({ message, result, random }): Outcome<void> => {
-      const { run_id: runId, message_id: messageId } = message.data;
+    const outcomes = items.map((item): Outcome<void> => {
+      const { run_id: runId, message_id: messageId } = item.message.data;
       const run = runs.get(runId);
       if (run?.state !== "running" || run.attemptId === null || run.messageId !== messageId) {
         return { error: new ClaimLost(`run ${runId} is not running under message ${messageId}`) };
       }
-      const output = renderedOnce(() => result.output?.pieces ?? pieces.get(run.attemptId ?? "") ?? []);
-      const settlement = settle({
-        run: settlingRun(run),
-        // When a job has been deleted, its running runs may end, but are not retried.
-        retry: run.jobDeleted ? { ...run.retry, limit: 0 } : run.retry,
-        actions: actions.of(run),
-        outcome: result.outcome,
-        // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
-        cancelRequested: run.cancelRequested,
-        get log() {
-          return output().text;
-        },
-        get logTruncated() {
-          return output().omittedBytes > 0;
-        },
-        ...{ now, random },
-      });
-      plans.push({ message, result, run, attemptId: run.attemptId, settlement });
+      const { attemptId } = run;
+      const output = item.result.output?.pieces ?? pieces.get(attemptId) ?? [];
+      const settlement = decide(item, run, actions.of(run), output, now);
+      plans.push({ ...item, run, attemptId, settlement });
       return { value: undefined };
     });
     requireLocks(plans, locked);
@@ -108,31 +94,45 @@ async function settleAll({ db, queue }: Infra, items: readonly EndedAttempt[]): 
   });
 }
 
-/** Renders the output at most once, and only if it is asked for: most settlements do not need the log. */
-function renderedOnce(
-  pieces: () => Parameters<typeof renderOutput>[0],
-): () => ReturnType<typeof renderOutput> {
+/** Asks the rules. The log is rendered, and the parent's body parsed, only if an action needs them. */
+function decide(
+  { result: { outcome }, random }: EndedAttempt,
+  run: SettlingRow,
+  actions: readonly SettlingAction[],
+  output: readonly OutputPiece[],
+  now: Date,
+): Settlement {
+  const { id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents, parentBody } = run;
   let rendered: ReturnType<typeof renderOutput> | undefined;
-  return () => {
-    rendered ??= renderOutput(pieces());
+  const render = () => {
+    rendered ??= renderOutput(output);
     return rendered;
   };
-}
-
-function settlingRun(run: SettlingRow) {
-  const { id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents, parentBody } = run;
-  return {
-    ...{ id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents },
-    get parent() {
-      return parentBody === null ? undefined : thawBody(parentBody);
+  return settle({
+    run: {
+      ...{ id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents },
+      get parent() {
+        return parentBody === null ? undefined : thawBody(parentBody);
+      },
     },
-  };
+    // When a job has been deleted, its running runs may end, but are not retried.
+    retry: run.jobDeleted ? { ...run.retry, limit: 0 } : run.retry,
+    actions,
+    outcome,
+    // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
+    cancelRequested: run.cancelRequested,
+    get log() {
+      return render().text;
+    },
+    get logTruncated() {
+      return render().omittedBytes > 0;
+    },
+    ...{ now, random },
+  });
 }
 
 /** A settlement to write. */
-interface Plan {
-  message: Message<AttemptMessage>;
-  result: AttemptResult;
+interface Plan extends EndedAttempt {
   run: SettlingRow;
   attemptId: string;
   settlement: Settlement;
