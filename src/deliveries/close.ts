@@ -1,7 +1,7 @@
 /** Records tries of deliveries and plans the next ones, or puts deliveries off; many in one transaction. */
 import type { Infra } from "../infra.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
-import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
+import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
 import { newId } from "../postgres/ids.ts";
 import { DELIVERY_QUEUE, type DeliveryMessage, deliveryMessage } from "../queue/messages.ts";
 import type { Message } from "../queue/queue.ts";
@@ -54,10 +54,14 @@ type Closing = { message: Message<DeliveryMessage> } & (
 /** The most deliveries in one transaction. */
 const DELIVERIES_AT_ONCE = 128;
 
-const closeInBatch = createCoalescer(closeAll, DELIVERIES_AT_ONCE);
+const closeInBatch = createBatches(closeAll, DELIVERIES_AT_ONCE);
 
-async function closeAll({ db, queue }: Infra, items: readonly Closing[]): Promise<Outcome<void>[]> {
-  await db.sqlTransaction(async (tx) => {
+async function closeAll(
+  { queue }: Infra,
+  items: readonly Closing[],
+  inTransaction: InTransaction,
+): Promise<Outcome<void>[]> {
+  await inTransaction(async (tx) => {
     const ids = items.map(({ message }) => message.data.delivery_id);
     const [, rows, now] = await Promise.all([lockAll(tx, ids), readAll(tx, ids), databaseNow(tx)]);
     const open = new Map(rows.map((row) => [row.messageId, row]));

@@ -1,5 +1,6 @@
 /** Gathers calls into batches: calls that arrive while a batch is under way form the next one. */
-import { isDatabaseAway } from "./failures.ts";
+import type { Database, SqlTx } from "./client.ts";
+import { isDatabaseAway, isLockTimeout } from "./failures.ts";
 
 /** The result of one item of a batch. */
 export type Outcome<T> = { value: T } | { error: unknown };
@@ -16,34 +17,55 @@ interface Line<Item, Result> {
   isBusy: boolean;
 }
 
+/** Runs work in one transaction. */
+export type InTransaction = <T>(work: (tx: SqlTx) => Promise<T>) => Promise<T>;
+
+/**
+ * Like {@link createCoalescer}, for verbs that change the database in one transaction. A batch waits only briefly for
+ * locks. When it fails as a whole, each of its items is done again in a patient transaction of its own, beside the
+ * next batches: an item that is wrong or has to wait neither fails nor delays its neighbours.
+ * @param run does everything in one transaction, by `inTransaction`
+ */
+export function createBatches<Infra extends { db: Database }, Item, Result>(
+  run: (
+    infra: Infra,
+    items: readonly Item[],
+    inTransaction: InTransaction,
+  ) => Promise<readonly Outcome<Result>[]>,
+  maxItems: number,
+): (infra: Infra, item: Item) => Promise<Result> {
+  return createCoalescer(
+    (infra, items) => run(infra, items, infra.db.sqlTransaction),
+    maxItems,
+    (infra, item) => run(infra, [item], infra.db.transaction),
+  );
+}
+
 /**
  * Returns a function that passes its calls to `run` in batches, one batch at a time. A call that arrives when no batch
- * is under way waits for nobody. When a batch fails as a whole, its items are done again one by one, so that one of
- * them cannot fail its neighbours.
+ * is under way waits for nobody.
  * @param run returns the outcomes in the order of the items; throws when it has changed nothing
  * @param maxItems the most items in one batch
+ * @param runAlone does one item of a batch that has failed as a whole; without it all items of the batch fail
  */
 export function createCoalescer<Context extends object, Item, Result>(
   run: (context: Context, items: readonly Item[]) => Promise<readonly Outcome<Result>[]>,
   maxItems: number,
+  runAlone?: (context: Context, item: Item) => Promise<readonly Outcome<Result>[]>,
 ): (context: Context, item: Item) => Promise<Result> {
   const lines = new WeakMap<Context, Line<Item, Result>>();
 
   async function runBatch(context: Context, calls: readonly Call<Item, Result>[]): Promise<void> {
     try {
-      const outcomes = await run(
-        context,
-        calls.map(({ item }) => item),
-      );
-      for (const [index, { resolve, reject }] of calls.entries()) {
-        const outcome = outcomes[index] ?? { error: new Error("a batch returned too few outcomes") };
-        if ("error" in outcome) reject(outcome.error);
-        else resolve(outcome.value);
-      }
+      const items = calls.map(({ item }) => item);
+      settle(calls, await run(context, items));
     } catch (error) {
       // Without a database, the items would only wait for it one after the other.
-      if (calls.length === 1 || isDatabaseAway(error)) for (const { reject } of calls) reject(error);
-      else for (const call of calls) await runBatch(context, [call]);
+      const isHopeless = isDatabaseAway(error) && !isLockTimeout(error);
+      if (runAlone === undefined || isHopeless) for (const { reject } of calls) reject(error);
+      else
+        for (const call of calls)
+          runAlone(context, call.item).then((own) => settle([call], own), call.reject);
     }
   }
 
@@ -60,4 +82,15 @@ export function createCoalescer<Context extends object, Item, Result>(
       line.waiting.push({ item, resolve, reject });
       if (!line.isBusy) void work(context, line);
     });
+}
+
+function settle<Item, Result>(
+  calls: readonly Call<Item, Result>[],
+  outcomes: readonly Outcome<Result>[],
+): void {
+  for (const [index, { resolve, reject }] of calls.entries()) {
+    const outcome = outcomes[index] ?? { error: new Error("a batch returned too few outcomes") };
+    if ("error" in outcome) reject(outcome.error);
+    else resolve(outcome.value);
+  }
 }

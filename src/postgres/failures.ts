@@ -38,6 +38,11 @@ export function isConflict(error: unknown): boolean {
   return codesOf(error).some((code) => CONFLICT_CODES.has(code));
 }
 
+/** Whether a statement has waited for a lock longer than the session's `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return codesOf(error).includes("55P03");
+}
+
 /** Rows have changed between the statements of a transaction, so that it must be done again. */
 export class RowsChanged extends Error {
   override readonly name = "RowsChanged";

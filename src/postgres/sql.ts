@@ -28,11 +28,15 @@ export interface SqlPool {
   close(): Promise<void>;
 }
 
+/** The longest wait for a lock, in ms. */
+const LOCK_MS = 500;
+
 /** Opens a pool; connects with the first transaction. */
 export function openSqlPool(config: SessionConfig, maxConnections: number): SqlPool {
+  // A batch must not wait long for a lock that one of its items needs; that item then waits alone, elsewhere.
   // Each statement is planned once per connection, for lists of any length. All of them have an index, and a plan that
   // was made while a table was empty must use it, too.
-  const options = `${config.options} -c enable_seqscan=off -c plan_cache_mode=force_generic_plan`;
+  const options = `${config.options} -c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c lock_timeout=${LOCK_MS}`;
   const pool = new pg.Pool({ ...config, options, max: maxConnections, pipeline: true, types: TYPES });
   // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);

@@ -4,7 +4,7 @@ import type { Signals } from "./signals.ts";
 
 /** The queue is polled this often, even without signals: promise 7. */
 const POLL_MS = 1_000;
-/** A claim that takes longer (ms) is abandoned. The claims of messages that it may still get expire. */
+/** A claim that takes longer (ms) counts as an error, and the loop claims again. Its messages are handled all the same. */
 const CLAIM_LIMIT_MS = 10_000;
 
 /**
@@ -51,10 +51,13 @@ export function startClaimLoop<Claimed>(options: {
       mayHaveMore = true;
       return;
     }
-    const claimed = await withTimeout(claim(room), CLAIM_LIMIT_MS, "claiming messages");
+    const claiming = claim(room).then((claimed) => {
+      for (const one of claimed) start(one);
+      return claimed.length;
+    });
+    const count = await withTimeout(claiming, CLAIM_LIMIT_MS, "claiming messages");
     monitor.succeeded();
-    mayHaveMore = claimed.length === room;
-    for (const one of claimed) start(one);
+    mayHaveMore = count === room;
   };
   const run = async () => {
     while (!stopped) {

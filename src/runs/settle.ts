@@ -5,7 +5,7 @@ import type { Infra } from "../infra.ts";
 import { completeOutput } from "../logs/pieces.ts";
 import { type FinalOutput, type OutputPiece, renderOutput } from "../logs/rules/output.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
-import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
+import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
 import { RowsChanged } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
@@ -57,11 +57,15 @@ interface EndedAttempt {
 /** The most attempts in one transaction. Each may bring a MiB of output. */
 const ATTEMPTS_AT_ONCE = 32;
 
-const settleInBatch = createCoalescer(settleAll, ATTEMPTS_AT_ONCE);
+const settleInBatch = createBatches(settleAll, ATTEMPTS_AT_ONCE);
 
 /** Settles attempts in one transaction. An attempt whose claim was lost does not affect the others. */
-async function settleAll({ db, queue }: Infra, items: readonly EndedAttempt[]): Promise<Outcome<void>[]> {
-  return db.sqlTransaction(async (tx) => {
+async function settleAll(
+  { queue }: Infra,
+  items: readonly EndedAttempt[],
+  inTransaction: InTransaction,
+): Promise<Outcome<void>[]> {
+  return inTransaction(async (tx) => {
     const ids = items.map(({ message }) => message.data.run_id);
     const unknown = items.flatMap(({ message, result }) => (result.output ? [] : [message.data.run_id]));
     // The locks come first: what is read after them is current, and the order of locks is the same everywhere.

@@ -4,7 +4,7 @@ import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, jobNotFound, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { databaseNow } from "../postgres/client.ts";
-import { createCoalescer, type Outcome } from "../postgres/coalescer.ts";
+import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
 import { findKeys, insertKeys, type KnownKey, type StoredKey, storedKey } from "./idempotency-keys.ts";
 import { newRunDetail, type RunDetail } from "./read.ts";
 import { lockTargetJobs, type TargetJob } from "./target-jobs.ts";
@@ -56,14 +56,15 @@ interface PendingTrigger {
 /** The most triggers in one transaction. */
 const TRIGGERS_AT_ONCE = 100;
 
-const triggerInBatch = createCoalescer(triggerAll, TRIGGERS_AT_ONCE);
+const triggerInBatch = createBatches(triggerAll, TRIGGERS_AT_ONCE);
 
 /** Creates the runs of triggers in one transaction; a trigger that is refused does not affect the others. */
 async function triggerAll(
-  { db, queue }: Infra,
+  { queue }: Infra,
   items: readonly PendingTrigger[],
+  inTransaction: InTransaction,
 ): Promise<Outcome<TriggerResult>[]> {
-  return db.sqlTransaction(async (tx) => {
+  return inTransaction(async (tx) => {
     const names = [...new Set(items.map(({ trigger }) => trigger.job))];
     const keys = items.flatMap(({ key }) => key ?? []);
     const [now, jobs, known] = await Promise.all([

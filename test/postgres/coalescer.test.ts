@@ -4,15 +4,18 @@ import { createCoalescer, type Outcome } from "../../src/postgres/coalescer.ts";
 
 const AWAY = Object.assign(new Error("the database is away"), { code: "ECONNREFUSED" });
 
+const LOCKED = Object.assign(new Error("canceling statement due to lock timeout"), { code: "55P03" });
+
 /** A coalescer whose batches wait for `finish`, and the batches that it ran. */
 function coalescer(run: (items: readonly number[]) => Outcome<number>[] = (items) => items.map(doubled)) {
   const batches: number[][] = [];
   let gate = Promise.withResolvers<void>();
-  const call = createCoalescer(async (_: object, items: readonly number[]) => {
+  const runAll = async (_: object, items: readonly number[]) => {
     batches.push([...items]);
     await gate.promise;
     return run(items);
-  }, 3);
+  };
+  const call = createCoalescer(runAll, 3, (context, item) => runAll(context, [item]));
   const finish = () => {
     gate.resolve();
     gate = Promise.withResolvers<void>();
@@ -54,7 +57,7 @@ it("fails only the item whose outcome is an error", async () => {
   ]);
 });
 
-it("does the items of a failed batch again, one by one", async () => {
+it("does the items of a failed batch again, each alone", async () => {
   const { call, batches, finish } = coalescer((items) => {
     if (items.includes(3)) throw new Error("3 is bad");
     return items.map(doubled);
@@ -68,6 +71,25 @@ it("does the items of a failed batch again, one by one", async () => {
     { value: 8 },
   ]);
   expect(batches).toEqual([[1], [2, 3, 4], [2], [3], [4]]);
+});
+
+it("goes on with the next batch while an item of a failed one still waits", async () => {
+  const lock = Promise.withResolvers<void>();
+  const call = createCoalescer(
+    async (_: object, items: readonly number[]): Promise<Outcome<number>[]> => {
+      if (items.includes(2)) throw LOCKED;
+      return items.map(doubled);
+    },
+    1,
+    async (_, item) => {
+      await lock.promise;
+      return [doubled(item)];
+    },
+  );
+  const waiting = call(ONE, 2);
+  expect(await call(ONE, 3)).toBe(6);
+  lock.resolve();
+  expect(await waiting).toBe(4);
 });
 
 it("fails a whole batch at once while the database is away, and works when it is back", async () => {

@@ -115,3 +115,22 @@ it("does a batch again after a deadlock", async () => {
   expect(valuesOf((await batch) ?? [])).toMatchObject([{ replayed: false }, { replayed: false }]);
   expect(await infra.db.prisma.run.count()).toBe(3);
 });
+
+it("delays only the trigger of a locked job, not its neighbours or those that follow", async () => {
+  await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "locked" }));
+  const trigger = (job: string) => triggerRun(infra, ADMINISTRATOR, { job });
+  let late: Promise<unknown> = Promise.resolve();
+  let isDone = false;
+  await infra.db.transaction(async (tx) => {
+    await tx.$queryRaw`SELECT id FROM job WHERE name = 'locked' FOR UPDATE`;
+    const first = trigger("first");
+    late = trigger("locked").then(() => {
+      isDone = true;
+    });
+    await Promise.all([first, trigger("first")]);
+    await trigger("first");
+    expect(isDone).toBe(false);
+  });
+  await late;
+  expect(await infra.db.prisma.run.count()).toBe(4);
+});
