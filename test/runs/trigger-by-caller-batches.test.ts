@@ -95,7 +95,7 @@ it("refuses some triggers without an effect on the others, and audits those that
   expect(audited.map(({ target }) => target)).toEqual(["first", "first", "first"]);
 });
 
-it("does a batch again after a deadlock", async () => {
+it("breaks up a deadlock, and creates every run", async () => {
   await putJob(infra, ADMINISTRATOR, jobDefinition({ name: "second" }));
   const lock = async (tx: Parameters<Parameters<typeof infra.db.transaction>[0]>[0], job: string) =>
     void (await tx.$queryRaw`SELECT id FROM job WHERE name = ${job} FOR UPDATE`);
