@@ -1,8 +1,8 @@
 /** A process that runs Carillon's scheduler or node-cron alone, and reports how late it fires and how long its loop blocks. */
-import { once } from "node:events";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Infra } from "../src/infra.ts";
-import { differentCrons } from "./burst-jobs.ts";
+import { differentCrons } from "./many-jobs.ts";
+import { answerRequests } from "./measuring-host.ts";
 
 export type HostKind = "carillon" | "node-cron";
 
@@ -27,15 +27,13 @@ async function serve(kind: HostKind, args: readonly string[]): Promise<void> {
     kind === "carillon" ? await schedule(args[0] ?? "") : await callTasks(args[0] ?? "", Number(args[1]));
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  process.on("message", () => {
+  await answerRequests(async (): Promise<Seen> => {
     const blockedMs = delay.max / 1e6;
-    process.send?.({ ...take(), blockedMs, heapMb: heap() - emptyHeap } satisfies Seen);
+    const seen = { ...take(), blockedMs, heapMb: heap() - emptyHeap };
     // The garbage collection above blocks the loop. Reset after the sample that contains it.
     setTimeout(() => delay.reset(), 50);
+    return seen;
   });
-  process.send?.("ready");
-  await once(process, "disconnect");
-  process.exit();
 }
 
 /** The used heap after a garbage collection, in MB. */

@@ -1,85 +1,69 @@
 /** Measures how late runs are created when many jobs are due in one second, and compares that with node-cron. */
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
-import { startNode } from "../scripts/reliability/campaign.ts";
 import { startEmbeddedPostgres } from "../src/postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "../src/postgres/migrations.ts";
+import type { Bench, Benchmark, Figures, Side } from "./benchmark.ts";
 import type { HostKind, Seen } from "./burst-host.ts";
-import { differentCrons, removeJobs, removeRuns, saveJobs } from "./burst-jobs.ts";
-import { describeMachine, markdownTable, quantile, spread } from "./machine.ts";
+import { spreadOverWorkers, untilCount } from "./burst-workers.ts";
+import { quantile } from "./machine.ts";
+import { differentCrons, removeRuns, saveJobs } from "./many-jobs.ts";
+import { type Host, openHost } from "./measuring-host.ts";
+import { type BenchDatabase, openSession, readRow } from "./postgres.ts";
 
-/** The measurements of one slot, in ms. */
-interface Burst extends Omit<Seen, "lateMs"> {
-  late: { p50: number; p99: number; max: number };
-  /** Runs that were created, or tasks that were called. */
-  made: number;
-}
+export const benchmark: Benchmark = {
+  summary: "how late the runs of 1,000 and 10,000 jobs due on one second are made, beside node-cron",
+  seconds: 0,
+  rounds: 3,
+  options: {
+    jobs: { value: "1000,10000", describe: "jobs that are due together, one row for each number" },
+    schedulers: { value: "2", describe: "processes with the scheduler" },
+    period: { value: "30", describe: "seconds in which each row has one slot; a divisor of 60" },
+  },
+  run,
+};
 
-/** One row of the first table. */
-interface Row {
-  name: string;
-  seconds: string;
-  /** The number of jobs or tasks of the process. */
-  inMemory: number;
-  burst(slot: Date): Promise<Burst>;
-  bursts: Burst[];
-}
+type BurstHost = Host<string, Seen>;
 
-const REPEATS = 7;
-const WORKER_REPEATS = 3;
-const PATIENCE_MS = 120_000;
-const [FEW, MANY] = [1_000, 10_000];
-/** The seconds field of each row's expressions: the rows take turns. */
-const SECONDS = { few: "0,30", many: "8,38", tasks: "22,52" };
+/** So long before a slot (ms) earlier runs are removed. */
+const LEAD_MS = 1_500;
+const MINUTE_S = 60;
 
-/** Prints how late runs are created, and how they spread over two workers. */
-export async function benchBurst(): Promise<void> {
-  await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(path.join(tmpdir(), "carillon-bench-"));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
-  const connectionString = await openPostgres(path.join(folder, "data"), stack);
-  const database = new pg.Client({ connectionString, options: "-c TimeZone=UTC" });
-  await database.connect();
-  stack.defer(() => database.end());
-
-  const scheduler = stack.use(await openHost("carillon", [connectionString]));
-  await saveJobs(database, "few", differentCrons(FEW, SECONDS.few));
-  await saveJobs(database, "many", differentCrons(MANY, SECONDS.many));
-  const tasks = await openHost("node-cron", [SECONDS.tasks, `${MANY}`]);
-  const carillon = (count: number, seconds: string): Row => ({
-    name: `Carillon, ${count.toLocaleString("en")} jobs: run committed`,
-    seconds,
-    inMemory: FEW + MANY,
-    burst: (slot) => burstOfRuns(database, scheduler, slot, count),
-    bursts: [],
+async function run(bench: Bench): Promise<void> {
+  const database = await openPostgres(bench);
+  const sizes = bench.numbers("jobs");
+  const most = Math.max(...sizes);
+  const schedulers: BurstHost[] = [];
+  for (let n = 0; n < bench.number("schedulers"); n++) {
+    schedulers.push(await openBurstHost(bench, "carillon", [database.connectionString]));
+  }
+  const inMemory = sizes.reduce((sum, size) => sum + size, 0);
+  const sides: Side[] = [];
+  for (const [index, size] of sizes.entries()) {
+    const seconds = secondsOf(bench, index, sizes.length + 1);
+    await saveJobs(database.session, `jobs-${size}`, differentCrons(size, seconds));
+    sides.push({
+      name: `Carillon, ${size.toLocaleString("en")} jobs: run committed`,
+      measure: () => burstOfRuns(bench, { database, schedulers, seconds, count: size, inMemory }),
+    });
+    bench.progress(`${size} jobs are saved`);
+  }
+  const seconds = secondsOf(bench, sizes.length, sizes.length + 1);
+  const tasks = await openBurstHost(bench, "node-cron", [seconds, `${most}`]);
+  sides.push({
+    name: `node-cron, ${most.toLocaleString("en")} tasks: task called`,
+    measure: () => burstOfTasks(database, tasks, seconds, most),
   });
-  const rows = [carillon(FEW, SECONDS.few), carillon(MANY, SECONDS.many), tasksRow(tasks)];
-  await takeTurns(database, rows);
+  const results = await bench.takeTurns(sides);
+  bench.report(`Lateness after the slot, ${schedulers.length} schedulers`, results);
+  bench.note("made: runs, or calls of tasks. Processes with several rows hold the jobs of all of them.");
   tasks[Symbol.dispose]();
-  console.log(`${describeMachine()}`);
-  console.log(`Lateness in ms after the slot, median (min..max) of ${REPEATS} slots; the rows take turns.\n`);
-  console.log(`${markdownTable([HEAD, ...rows.map(cells)])}\n`);
-
-  for (const name of ["one", "two"]) {
-    const world = { connectionString, folder, seed: 0 };
-    stack.use(await startNode(world, name, { ROLES: "worker" }));
-  }
-  console.log(
-    `${FEW.toLocaleString("en")} jobs, two worker processes: ms after the slot, and runs of each worker.\n`,
-  );
-  const starts = [["all attempts begun", "all ended", "runs of each worker"]];
-  for (let repeat = 0; repeat < WORKER_REPEATS; repeat++) {
-    starts.push(await burstOfCommands(database));
-  }
-  console.log(markdownTable(starts));
+  await spreadOverWorkers(bench, database, Math.min(...sizes));
 }
 
-async function openPostgres(dataDir: string, stack: AsyncDisposableStack): Promise<string> {
+async function openPostgres({ folder, stack }: Bench): Promise<BenchDatabase> {
+  const dataDir = path.join(folder, "data");
   const first = await startEmbeddedPostgres({ dataDir });
   const admin = new pg.Client({ connectionString: first.connectionString });
   await admin.connect();
@@ -90,135 +74,91 @@ async function openPostgres(dataDir: string, stack: AsyncDisposableStack): Promi
   const { connectionString, stop } = await startEmbeddedPostgres({ dataDir });
   stack.defer(stop);
   await applyMigrations(connectionString);
-  return connectionString;
+  return { connectionString, session: await openSession(stack, connectionString) };
 }
 
-interface Host extends Disposable {
-  /** Returns what the host has measured since the last request. */
-  ask(): Promise<Seen>;
+async function openBurstHost({ stack }: Bench, kind: HostKind, args: string[]): Promise<BurstHost> {
+  return stack.use(await openHost<string, Seen>("burst-host.ts", [kind, ...args], ["--expose-gc"]));
 }
 
-async function openHost(kind: HostKind, args: readonly string[]): Promise<Host> {
-  const host = fork(path.join(import.meta.dirname, "burst-host.ts"), [kind, ...args], {
-    execArgv: ["--expose-gc"],
-  });
-  const gone = once(host, "exit").then(() => Promise.reject(new Error("a process that measures has ended")));
-  gone.catch(() => undefined);
-  const answer = () => Promise.race([once(host, "message"), gone]).then(([seen]) => seen as Seen);
-  await answer();
-  return {
-    ask() {
-      host.send("ask");
-      return answer();
-    },
-    [Symbol.dispose]: () => void (host.connected && host.disconnect()),
-  };
-}
-
-async function takeTurns(database: pg.Client, rows: readonly Row[]): Promise<void> {
-  // The first slot of each host does not count: code is compiled and tables are read.
-  for (let repeat = -1; repeat < REPEATS; repeat++) {
-    for (const row of rows) {
-      const burst = await row.burst(await nextSlot(database, row.seconds));
-      if (repeat >= 0) row.bursts.push(burst);
-    }
-  }
+/** The seconds field of a row's expressions: the rows take turns within the period. */
+function secondsOf(bench: Bench, index: number, rows: number): string {
+  const period = bench.number("period");
+  const first = Math.floor((index * period) / rows);
+  return Array.from({ length: MINUTE_S / period }, (_, n) => first + n * period).join(",");
 }
 
 /** Waits until shortly before the next slot at one of these seconds, and removes earlier runs. */
-async function nextSlot(database: pg.Client, seconds: string): Promise<Date> {
+async function nextSlot({ session }: BenchDatabase, seconds: string): Promise<Date> {
   for (;;) {
-    const first = Math.ceil(Date.now() / 1_000) + 3;
-    const found = Array.from({ length: 60 }, (_, n) => first + n).find((at) =>
-      seconds.split(",").includes(`${at % 60}`),
+    const first = Math.ceil((Date.now() + LEAD_MS) / 1_000);
+    const found = Array.from({ length: MINUTE_S }, (_, n) => first + n).find((at) =>
+      seconds.split(",").includes(`${at % MINUTE_S}`),
     );
     const slot = new Date((found ?? first) * 1_000);
-    await delay(slot.getTime() - Date.now() - 2_000);
-    await removeRuns(database);
-    if (Date.now() < slot.getTime() - 500) return slot;
+    await delay(slot.getTime() - Date.now() - LEAD_MS);
+    await removeRuns(session);
+    if (Date.now() < slot.getTime() - 300) return slot;
   }
 }
 
-async function burstOfRuns(database: pg.Client, scheduler: Host, slot: Date, count: number): Promise<Burst> {
-  await scheduler.ask();
-  await untilCount(database, count, "SELECT count(*)::int FROM run WHERE scheduled_for = $1", slot);
+interface Burst {
+  database: BenchDatabase;
+  schedulers: readonly BurstHost[];
+  seconds: string;
+  count: number;
+  /** The number of jobs in the memory of each scheduler. */
+  inMemory: number;
+}
+
+async function burstOfRuns(bench: Bench, burst: Burst): Promise<Figures> {
+  const { database, schedulers, seconds, count, inMemory } = burst;
+  const slot = await nextSlot(database, seconds);
+  const ask = () => Promise.all(schedulers.map((host) => host.ask("ask")));
+  await ask();
+  await untilCount(bench, database, count, slot, "TRUE");
   // The beat still has some work after its last insert.
-  await delay(1_500);
-  const seen = await scheduler.ask();
-  const { rows } = await database.query(
+  await delay(1_000);
+  const seen = await ask();
+  const late = await readRow<{ p50: number; p99: number; max: number }>(
+    database.session,
     `SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY late))::float8 AS p50,
       (percentile_disc(0.99) WITHIN GROUP (ORDER BY late))::float8 AS p99, max(late)::float8 AS max
     FROM (SELECT 1000 * extract(epoch FROM pg_xact_commit_timestamp(xmin) - scheduled_for) AS late
       FROM run WHERE scheduled_for = $1) AS lateness`,
     [slot],
   );
-  await removeRuns(database);
-  return { ...seen, late: rows[0], made: count };
-}
-
-function tasksRow(tasks: Host): Row {
+  await removeRuns(database.session);
+  const highest = (key: "blockedMs" | "statements" | "heapMb") => Math.max(...seen.map((one) => one[key]));
   return {
-    name: `node-cron, ${MANY.toLocaleString("en")} tasks: task called`,
-    seconds: SECONDS.tasks,
-    inMemory: MANY,
-    async burst(slot) {
-      await tasks.ask();
-      await delay(slot.getTime() - Date.now());
-      const seen: Seen[] = [];
-      // node-cron drops tasks that are too late, so the count does not show when the slot is over.
-      while (Date.now() < slot.getTime() + 5_000 || seen.at(-1)?.lateMs.length !== 0) {
-        await delay(1_000);
-        seen.push(await tasks.ask());
-      }
-      const lateMs = seen.flatMap((part) => part.lateMs);
-      const late = { p50: quantile(lateMs, 0.5), p99: quantile(lateMs, 0.99), max: Math.max(...lateMs) };
-      const blockedMs = Math.max(...seen.map((part) => part.blockedMs));
-      return { late, made: lateMs.length, statements: 0, blockedMs, heapMb: seen.at(-1)?.heapMb ?? 0 };
-    },
-    bursts: [],
+    ...{ "p50 (ms)": late.p50, "p99 (ms)": late.p99, "max (ms)": late.max, made: count },
+    "loop blocked at most (ms)": highest("blockedMs"),
+    "SQL statements of a beat": highest("statements"),
+    "kB a job": (highest("heapMb") * 1_024) / inMemory,
   };
 }
 
-const HEAD = ["", "p50", "p99", "max", "loop blocked at most", "SQL statements", "made", "kB a job"];
-
-function cells({ name, inMemory, bursts }: Row): string[] {
-  const late = (["p50", "p99", "max"] as const).map((key) => spread(bursts.map((burst) => burst.late[key])));
-  const blocked = spread(bursts.map((burst) => burst.blockedMs));
-  const statements = Math.max(...bursts.map((burst) => burst.statements));
-  const memory = ((1_024 * Math.max(...bursts.map((burst) => burst.heapMb))) / inMemory).toFixed(1);
-  const made = spread(bursts.map((burst) => burst.made));
-  return [name, ...late, blocked, statements === 0 ? "" : `${statements}`, made, memory];
-}
-
-async function burstOfCommands(database: pg.Client): Promise<string[]> {
-  await removeJobs(database);
-  // The only slot of the hour, so that no other slot interferes.
-  const slot = new Date((Math.ceil(Date.now() / 1_000) + 6) * 1_000);
-  const cron = `${slot.getSeconds()} ${slot.getMinutes()} * * * *`;
-  await saveJobs(database, "few", Array(FEW).fill(cron));
-  await untilCount(
-    database,
-    FEW,
-    "SELECT count(*)::int FROM run WHERE scheduled_for = $1 AND state = 'succeeded'",
-    slot,
-  );
-  const { rows } = await database.query(
-    `SELECT (1000 * extract(epoch FROM max(a.started_at) - $1))::int AS started,
-      (1000 * extract(epoch FROM max(a.finished_at) - $1))::int AS ended,
-      (SELECT string_agg(runs::text, ' + ') FROM (SELECT count(*) AS runs FROM attempt GROUP BY worker)) AS spread
-    FROM attempt a JOIN run ON run.id = a.run_id WHERE run.scheduled_for = $1`,
-    [slot],
-  );
-  await removeRuns(database);
-  return Object.values(rows[0]).map(String);
-}
-
-async function untilCount(database: pg.Client, count: number, query: string, slot: Date): Promise<void> {
-  const deadline = slot.getTime() + PATIENCE_MS;
-  for (;;) {
-    const { rows } = await database.query(query, [slot]);
-    if (rows[0].count === count) return;
-    if (Date.now() > deadline) throw new Error(`${rows[0].count} of ${count} runs within ${PATIENCE_MS} ms`);
-    await delay(200);
+async function burstOfTasks(
+  database: BenchDatabase,
+  tasks: BurstHost,
+  seconds: string,
+  count: number,
+): Promise<Figures> {
+  const slot = await nextSlot(database, seconds);
+  await tasks.ask("ask");
+  await delay(slot.getTime() - Date.now());
+  const seen: Seen[] = [];
+  // node-cron drops tasks that are too late, so the count does not show when the slot is over.
+  const enough = slot.getTime() + 1_000 + count / 2.5;
+  while (Date.now() < enough || seen.at(-1)?.lateMs.length !== 0) {
+    await delay(500);
+    seen.push(await tasks.ask("ask"));
   }
+  const lateMs = seen.flatMap((part) => part.lateMs);
+  const [p50, p99, max] = [quantile(lateMs, 0.5), quantile(lateMs, 0.99), quantile(lateMs, 1)];
+  return {
+    ...{ "p50 (ms)": p50, "p99 (ms)": p99, "max (ms)": max, made: lateMs.length },
+    "loop blocked at most (ms)": Math.max(...seen.map((part) => part.blockedMs)),
+    "kB a job": ((seen.at(-1)?.heapMb ?? 0) * 1_024) / count,
+  };
 }

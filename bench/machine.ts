@@ -14,18 +14,31 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** Returns `median (min..max)`, in whole numbers. */
-export function spread(values: readonly number[]): string {
-  const shown = [quantile(values, 0.5), Math.min(...values), Math.max(...values)].map((value) =>
-    value.toFixed(0),
+/** Returns p50 and p99 of times in ms, each under its title: `ack p50 (ms)`. Empty without times. */
+export function percentiles(name: string, ms: readonly number[], upper = 0.99): Record<string, number> {
+  if (ms.length === 0) return {};
+  return Object.fromEntries(
+    [0.5, upper].map((share) => [`${name} p${share * 100} (ms)`, quantile(ms, share)]),
   );
-  return `${shown[0]} (${shown[1]}..${shown[2]})`;
+}
+
+/** A number with the digits that it deserves. */
+export function figure(value: number): string {
+  if (Number.isInteger(value)) return `${value}`;
+  return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
+}
+
+/** Returns `median (min..max)`; empty if there are no values. */
+export function spread(values: readonly number[]): string {
+  if (values.length === 0) return "";
+  const [median, min, max] = [quantile(values, 0.5), Math.min(...values), Math.max(...values)].map(figure);
+  return min === max ? `${median}` : `${median} (${min}..${max})`;
 }
 
 /** A Markdown table with columns of equal width; the first row is the head. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   const [head = [], ...body] = rows;
-  const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = head.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]) =>
     `| ${widths.map((width, column) => (row[column] ?? "").padEnd(width)).join(" | ")} |`;
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n");

@@ -1,30 +1,64 @@
-/** Runs one of the benchmarks: `npm run bench -- spawn`. */
+/** Runs one of the benchmarks: `npm run bench -- runs`; see docs/performance.md. */
+import { parseArgs } from "node:util";
+import type { Benchmark } from "./benchmark.ts";
+import { runBenchmark } from "./harness.ts";
 
-interface Benchmark {
-  summary: string;
-  /** Prints its table. */
-  run(): Promise<void>;
+const BENCHMARKS: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }>>> = {
+  runs: () => import("./runs.ts"),
+  latency: () => import("./latency.ts"),
+  chain: () => import("./chain.ts"),
+  burst: () => import("./burst.ts"),
+  history: () => import("./history.ts"),
+  deliveries: () => import("./deliveries.ts"),
+  jobs: () => import("./jobs.ts"),
+  api: () => import("./api.ts"),
+  nodes: () => import("./nodes.ts"),
+  spawn: () => import("./spawn.ts"),
+};
+/** Seconds after which no round begins. */
+const LIMIT = "170";
+
+const [name = "help", ...args] = process.argv.slice(2);
+const load = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
+try {
+  if (load === undefined) await list();
+  else await run((await load()).benchmark);
+} catch (error) {
+  console.error(`The benchmark has failed: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
+// A client that still waits for a stopped service must not hold up the end.
+process.exit();
+
+async function run(benchmark: Benchmark): Promise<void> {
+  const given = {
+    seconds: { value: `${benchmark.seconds}`, describe: "how long one turn of one row lasts" },
+    rounds: { value: `${benchmark.rounds}`, describe: "how often each row has its turn" },
+    limit: { value: LIMIT, describe: "seconds after which no round begins" },
+    ...benchmark.options,
+  };
+  const options = Object.fromEntries(
+    Object.entries(given).map(([option, { value }]) => [option, { type: "string", default: value } as const]),
+  );
+  const { values } = parseArgs({
+    args,
+    options: { ...options, json: { type: "string" }, help: { type: "boolean" } },
+  });
+  const { help, ...rest } = values;
+  if (!help) return runBenchmark(name, benchmark, rest);
+  const lines = Object.entries(given).map(
+    ([option, { value, describe }]) => `  --${option.padEnd(12)} ${describe} (${value || "unset"})`,
+  );
+  console.log(
+    `${name}: ${benchmark.summary}\n\n${lines.join("\n")}\n  --json FILE    also writes all figures`,
+  );
 }
 
-const BENCHMARKS: Record<string, Benchmark> = {
-  spawn: {
-    summary: "how many commands a second can be started, and what that does to the service (2 minutes)",
-    run: async () => (await import("./spawn.ts")).benchSpawn(),
-  },
-  burst: {
-    summary: "how late the runs of 1,000 and 10,000 jobs due on one second are made (5 minutes)",
-    run: async () => (await import("./burst.ts")).benchBurst(),
-  },
-};
-
-const [wanted = "help"] = process.argv.slice(2);
-const benchmark = Object.hasOwn(BENCHMARKS, wanted) ? BENCHMARKS[wanted] : undefined;
-if (benchmark !== undefined) await benchmark.run();
-else {
-  const list = Object.entries(BENCHMARKS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}\n`);
-  process.stdout.write(`npm run bench -- <benchmark>\n\n${list.join("")}`);
-  if (wanted !== "help") {
-    process.stderr.write(`\nThere is no benchmark "${wanted}".\n`);
-    process.exitCode = 1;
-  }
+async function list(): Promise<void> {
+  const lines = Object.entries(BENCHMARKS).map(
+    async ([title, open]) => `  ${title.padEnd(10)} ${(await open()).benchmark.summary}`,
+  );
+  console.log(`npm run bench -- NAME [options]\n\n${(await Promise.all(lines)).join("\n")}\n`);
+  console.log("`npm run bench -- NAME --help` lists the options of one.");
+  if (name !== "help") throw new Error(`there is no benchmark "${name}"`);
 }

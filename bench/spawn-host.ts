@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setImmediate as freeLoop } from "node:timers/promises";
 import type { Runner } from "../src/worker/runner-supervisor.ts";
+import { answerRequests } from "./measuring-host.ts";
 
 /** runner: the service uses its runner. service: the service spawns by itself. bare: a Node process without the service. */
 export type HostKind = "runner" | "service" | "bare";
@@ -35,10 +36,10 @@ async function serve(kind: HostKind, folder: string): Promise<void> {
   if (kind !== "bare") await import("../src/service.ts");
   const runner = kind === "runner" ? await openRunner(folder) : undefined;
   const runOne = runner === undefined ? runPlain : () => runInRunner(runner);
-  process.on("message", async (order: BatchOrder) => process.send?.(await runBatch(runOne, order)));
-  process.send?.("ready");
-  await once(process, "disconnect");
-  await runner?.close();
+  await answerRequests<BatchOrder>(
+    (order) => runBatch(runOne, order),
+    async () => runner?.close(),
+  );
 }
 
 async function openRunner(folder: string): Promise<Runner> {

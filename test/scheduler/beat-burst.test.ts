@@ -2,7 +2,7 @@
 import pg from "pg";
 import pino from "pino";
 import { expect, it, vi } from "vitest";
-import { differentCrons, saveJobs } from "../../bench/burst-jobs.ts";
+import { differentCrons, saveJobs } from "../../bench/many-jobs.ts";
 import { createBeat } from "../../src/scheduler/beat.ts";
 import { readClock } from "../../src/scheduler/progress.ts";
 import { testInfra, UTC } from "../support/test-infra.ts";

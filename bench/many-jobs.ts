@@ -1,4 +1,4 @@
-/** Creates jobs that are all due in the same second, each by a different expression. */
+/** Creates many jobs by SQL, each with another cron expression: all due in one second, or none for months. */
 import type pg from "pg";
 
 const MINUTES = 60;
@@ -13,6 +13,16 @@ export function differentCrons(count: number, seconds: string): string[] {
     const [minute, hour] = [n % MINUTES, Math.floor(n / MINUTES) % HOURS];
     const month = 1 + Math.floor(n / MINUTES / HOURS);
     return `${seconds} 0-59,${minute} 0-23,${hour} * 1-12,${month} *`;
+  });
+}
+
+/** Expressions that are due once a year, half a year from `now`, spread over a month: nothing is due while one measures. */
+export function distantCrons(count: number, now: Date): string[] {
+  const month = ((now.getUTCMonth() + 6) % 12) + 1;
+  return Array.from({ length: count }, (_, n) => {
+    const [minute, hour] = [n % MINUTES, Math.floor(n / MINUTES) % HOURS];
+    const day = 1 + (Math.floor(n / MINUTES / HOURS) % 28);
+    return `${minute} ${hour} ${day} ${month} *`;
   });
 }
 
