@@ -31,15 +31,11 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
     return answered;
   };
   const listeners = new Set<Parameters<Infra["signals"]["subscribe"]>[0]>();
-  const run = {
-    findUnique(query: Parameters<typeof infra.db.prisma.run.findUnique>[0]) {
-      return counted("progress", infra.db.prisma.run.findUnique(query));
-    },
-  };
+  const sqlRead: Infra["db"]["sqlRead"] = (work) => counted("progress", infra.db.sqlRead(work));
   const $queryRaw = (...query: Parameters<typeof infra.db.prisma.$queryRaw>) => {
     return counted("text", infra.db.prisma.$queryRaw(...query));
   };
-  const prisma = { run, $queryRaw } as unknown as typeof infra.db.prisma;
+  const prisma = { $queryRaw } as unknown as typeof infra.db.prisma;
   const signals: Infra["signals"] = {
     ...infra.signals,
     subscribe(listener) {
@@ -47,7 +43,7 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
       return () => listeners.delete(listener);
     },
   };
-  const reader = createLogReader({ ...infra, db: { ...infra.db, prisma }, signals }, RUNNING);
+  const reader = createLogReader({ ...infra, db: { ...infra.db, prisma, sqlRead }, signals }, RUNNING);
   return {
     reader,
     queries,
