@@ -1,7 +1,7 @@
 /** Measures how two workers share the runs of one slot. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bench, Figures } from "./benchmark.ts";
-import { removeJobs, removeRuns, saveJobs } from "./many-jobs.ts";
+import { removeRuns, retireJobs, saveJobs } from "./many-jobs.ts";
 import { type BenchDatabase, readRow } from "./postgres.ts";
 import { openService } from "./service.ts";
 
@@ -19,11 +19,11 @@ export async function spreadOverWorkers(bench: Bench, database: BenchDatabase, c
 
 async function burstOfCommands(bench: Bench, database: BenchDatabase, count: number): Promise<Figures> {
   const { session } = database;
-  await removeJobs(session);
+  await retireJobs(session);
   // The only slot of the hour, so that no other slot interferes; time to save and read the jobs.
   const slot = new Date((Math.ceil(Date.now() / 1_000) + 3 + Math.ceil(count / 400)) * 1_000);
   const cron = `${slot.getSeconds()} ${slot.getMinutes()} * * * *`;
-  await saveJobs(session, "once", Array(count).fill(cron));
+  await saveJobs(session, `once-${slot.getTime()}`, Array(count).fill(cron));
   await untilCount(bench, database, count, slot, "state = 'succeeded'");
   const seen = await readRow<{ started: number; ended: number; least: number }>(
     session,

@@ -49,13 +49,9 @@ export async function saveJobs(
   await tellSchedulers(database);
 }
 
-/** Removes all jobs with their runs. */
-export async function removeJobs(database: pg.Client): Promise<void> {
-  await removeRuns(database);
-  await database.query("UPDATE job SET current_revision_id = NULL");
-  await database.query("DELETE FROM job_revision");
-  await database.query("DELETE FROM job");
-  await database.query("DELETE FROM schedule");
+/** Marks all jobs as deleted. Their rows stay: a scheduler may be making runs of them at this moment. */
+export async function retireJobs(database: pg.Client): Promise<void> {
+  await database.query("UPDATE job SET deleted_at = now() WHERE deleted_at IS NULL");
   await tellSchedulers(database);
 }
 
