@@ -187,14 +187,14 @@ describe("the linter on rules", () => {
 
 describe("every file", () => {
   it("starts with one sentence in a comment", async () => {
-    const files = await sources("src", "scripts", "test");
+    const files = await sources("src", "scripts", "test", "bench");
     const openings = await Promise.all(files.map(async (file) => [file, (await read(file)).split("\n")[0]]));
     const wrong = openings.filter(([, line]) => !/^\/\*\* (?!.*[.?!] [A-Z])\S.*\. \*\/$/.test(line ?? ""));
     expect(wrong).toEqual([]);
   });
 
   it("has a name that says more than utils, helpers or common", async () => {
-    const vague = (await sources("src", "scripts", "test")).filter((file) =>
+    const vague = (await sources("src", "scripts", "test", "bench")).filter((file) =>
       /^(utils?|helpers?|common|misc|shared)\b/.test(basename(file)),
     );
     expect(vague).toEqual([]);
