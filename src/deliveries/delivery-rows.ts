@@ -1,4 +1,4 @@
-/** Queries that several verbs share: read and lock a delivery, replace its message, list the pending ones. */
+/** Queries that several verbs share: read and lock a delivery, and replace its message. */
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 
@@ -23,18 +23,4 @@ export async function replaceDeliveryMessage(
   message: { messageId: string; nextTryAt?: Date },
 ): Promise<void> {
   await tx.delivery.update({ where: { id }, data: message });
-}
-
-/** Lists pending deliveries with their messages, oldest first, from after `afterId`. */
-export async function pendingDeliveries(
-  tx: Tx,
-  afterId: string | undefined,
-  limit: number,
-): Promise<{ id: string; messageId: string | null }[]> {
-  return tx.delivery.findMany({
-    where: { state: "pending", ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
-    select: { id: true, messageId: true },
-    orderBy: { id: "asc" },
-    take: limit,
-  });
 }

@@ -13,7 +13,7 @@ export interface TimeRange {
 }
 
 /** How far (ms) the clock of a node, which ids carry, may differ from the database's clock. */
-const SLACK_MS = 24 * 3_600_000;
+const SLACK_MS = 3_600_000;
 
 /**
  * Returns the range of ids that rows of a time range can have, since an id begins with its time. The range is wider

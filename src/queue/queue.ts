@@ -32,6 +32,12 @@ export interface NewMessage {
   startAfter?: Date;
 }
 
+/** A message that was sent, and the queue that it was sent to. */
+export interface SentMessage {
+  id: string;
+  queueName: string;
+}
+
 /** The claim is no longer ours: another node has taken the message. Roll back, and drop the result. */
 export class ClaimLost extends Error {
   override readonly name = "ClaimLost";
@@ -61,7 +67,7 @@ export interface Queue extends Part {
   /** Cancels messages that nobody has claimed. */
   withdraw(tx: SqlTx, queueName: string, ids: readonly string[]): Promise<void>;
   /** Returns the ids of the messages that are queued or claimed, or have a dead letter that waits. */
-  liveMessages(tx: SqlTx, ids: readonly string[]): Promise<Set<string>>;
+  liveMessages(tx: SqlTx, messages: readonly SentMessage[]): Promise<Set<string>>;
 }
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
@@ -156,7 +162,7 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     async withdraw(tx, queueName, ids) {
       if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: bossDb(tx) });
     },
-    liveMessages: (tx, ids) => readLiveMessages(tx, ids),
+    liveMessages: readLiveMessages,
     async stop() {
       await boss.stop({ graceful: false });
       // Connections may still be closing when the embedded server stops. Their errors do not matter.
@@ -172,12 +178,15 @@ function bossDb(tx: SqlTx): Db {
   };
 }
 
-/** Reads the table of pg-boss, which has no call for many ids in all queues. */
-async function readLiveMessages(tx: SqlTx, ids: readonly string[]): Promise<Set<string>> {
+/** Reads the table of pg-boss, which has no call for many ids in all queues. Its index begins with the queue. */
+async function readLiveMessages(tx: SqlTx, messages: readonly SentMessage[]): Promise<Set<string>> {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
-    `SELECT id::text FROM ${SCHEMA}.job WHERE id = ANY($1::uuid[]) AND state < 'completed'
-     UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $2 AND state < 'completed'`,
-    [...ids],
+    `SELECT live.id::text FROM unnest($1::text[], $2::uuid[]) AS sent (name, id) CROSS JOIN LATERAL (
+       SELECT job.id FROM ${SCHEMA}.job WHERE job.name = sent.name AND job.id = sent.id AND state < 'completed' OFFSET 0
+     ) AS live
+     UNION ALL SELECT data->>'message_id' FROM ${SCHEMA}.job WHERE name = $3 AND state < 'completed'`,
+    messages.map(({ queueName }) => queueName),
+    messages.map(({ id }) => id),
     LOST_QUEUE,
   );
   return new Set(rows.map((row) => row.id));

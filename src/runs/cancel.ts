@@ -26,7 +26,7 @@ async function lockWaitingRuns(tx: SqlTx, jobIds: readonly string[]): Promise<Wa
   return tx.$queryRaw`
     SELECT run.id, run.message_id AS "messageId", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ANY(${[...jobIds]}::uuid[]) AND run.state IN ('queued', 'retrying')
+    WHERE run.job_id = ANY(${[...jobIds]}::uuid[]) AND run.ended_as IS NULL AND run.state <> 'running'
     ORDER BY run.id FOR UPDATE OF run`;
 }
 
@@ -133,7 +133,7 @@ async function lockHolders(tx: SqlTx, jobId: string): Promise<Holder[]> {
   return tx.$queryRaw`
     SELECT run.id, run.state, run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ${jobId}::uuid AND run.state IN ('queued', 'running', 'retrying')
+    WHERE run.job_id = ${jobId}::uuid AND run.ended_as IS NULL
       AND (run.state <> 'queued' OR run.message_id IS NOT NULL)
     ORDER BY run.id FOR UPDATE OF run`;
 }

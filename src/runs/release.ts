@@ -15,7 +15,7 @@ export async function waitingForPlace(
 ): Promise<{ id: string; pool: string }[]> {
   return tx.$queryRaw`
     SELECT run.id, r.pool FROM run JOIN job_revision r ON r.id = run.revision_id
-    WHERE run.job_id = ${jobId}::uuid AND run.state = 'queued' AND run.message_id IS NULL
+    WHERE run.job_id = ${jobId}::uuid AND run.ended_as IS NULL AND run.state = 'queued' AND run.message_id IS NULL
     ORDER BY run.id LIMIT ${limit} FOR UPDATE OF run`;
 }
 
@@ -41,6 +41,6 @@ export async function releaseWaiting(queue: Queue, tx: SqlTx, jobId: string): Pr
 async function countHolders(tx: SqlTx, jobId: string): Promise<number> {
   const [row] = await tx.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM run
-    WHERE job_id = ${jobId}::uuid AND (state IN ('running', 'retrying') OR (state = 'queued' AND message_id IS NOT NULL))`;
+    WHERE job_id = ${jobId}::uuid AND ended_as IS NULL AND (state <> 'queued' OR message_id IS NOT NULL)`;
   return row?.count ?? 0;
 }

@@ -56,7 +56,7 @@ export async function sweep(
   let before: number;
   do {
     before = runs;
-    for (const expiry of await expiries(db.prisma, now)) runs += await sweepJob(runBatch, expiry, batch);
+    runs += await sweepJobs(runBatch, await expiries(db.prisma, now), batch);
   } while (runs > before);
   return { runs, keys };
 }
@@ -85,22 +85,33 @@ async function sweepKeys(runBatch: BatchRunner, now: Date, batch: number): Promi
   return total;
 }
 
-/** Deletes the expired runs of a job, as far as possible in one pass; returns how many. */
-async function sweepJob(runBatch: BatchRunner, expiry: Expiry, batch: number): Promise<number> {
+/** The most jobs whose runs one transaction deletes. */
+const JOBS_AT_ONCE = 50;
+
+/** Deletes the expired runs of jobs, as far as possible in one pass; returns how many. */
+async function sweepJobs(runBatch: BatchRunner, expiries: readonly Expiry[], batch: number): Promise<number> {
   let total = 0;
-  let last: EndedRun | undefined;
-  do {
+  let rest: ExpiryPage[] = [...expiries];
+  while (rest.length > 0) {
+    const some = rest.slice(0, Math.min(JOBS_AT_ONCE, batch));
+    const limit = Math.floor(batch / some.length);
     const done = await runBatch(async (tx) => {
-      const page = await expiredRuns(tx, expiry, last, batch);
+      const runs = await expiredRuns(tx, some, limit);
       const deleted = await deleteRuns(
         tx,
-        page.map((run) => run.id),
+        runs.map((run) => run.id),
       );
-      return { deleted, last: page.length < batch ? undefined : page.at(-1) };
+      return { deleted, runs };
     });
-    total += done?.deleted ?? 0;
-    last = done?.last;
-  } while (last !== undefined);
+    if (done === undefined) return total;
+    total += done.deleted;
+    const ofJobs = Map.groupBy(done.runs, (run) => run.jobId);
+    const unfinished = some.flatMap((page) => {
+      const runs = ofJobs.get(page.jobId) ?? [];
+      return runs.length < limit ? [] : [{ ...page, after: runs.at(-1) }];
+    });
+    rest = [...unfinished, ...rest.slice(some.length)];
+  }
   return total;
 }
 
@@ -133,24 +144,32 @@ export async function expiries(tx: Tx, now: Date): Promise<Expiry[]> {
 
 /** An ended run; the next page begins after the last one. */
 export interface EndedRun {
+  jobId: string;
   id: string;
   finishedAt: Date;
 }
 
-/** Up to `limit` expired runs of a job, in the order in which they ended. */
-export async function expiredRuns(
-  tx: Tx,
-  { jobId, endedBefore }: Expiry,
-  after: EndedRun | undefined,
-  limit: number,
-): Promise<EndedRun[]> {
-  const rest = after
-    ? Prisma.sql`AND (finished_at, id) > (${after.finishedAt}, ${after.id}::uuid)`
-    : Prisma.empty;
+/** A page of the expired runs of a job. */
+export interface ExpiryPage extends Expiry {
+  after?: EndedRun | undefined;
+}
+
+/** Before all times and ids. */
+const START = { finishedAt: new Date(0), id: "00000000-0000-0000-0000-000000000000" };
+
+/** Up to `limit` expired runs of each job, in the order in which they ended. */
+export async function expiredRuns(tx: Tx, pages: readonly ExpiryPage[], limit: number): Promise<EndedRun[]> {
+  const starts = pages.map(({ after = START }) => after);
   return tx.$queryRaw<EndedRun[]>`
-    SELECT id, finished_at AS "finishedAt" FROM run
-    WHERE job_id = ${jobId}::uuid AND finished_at < ${endedBefore} ${rest}
-    ORDER BY finished_at, id LIMIT ${limit}`;
+    SELECT expired.* FROM unnest(${pages.map(({ jobId }) => jobId)}::uuid[],
+      ${pages.map(({ endedBefore }) => endedBefore.toISOString())}::timestamptz[],
+      ${starts.map(({ finishedAt }) => finishedAt.toISOString())}::timestamptz[], ${starts.map(({ id }) => id)}::uuid[]
+    ) AS page (job_id, ended_before, after_time, after_id) CROSS JOIN LATERAL (
+      SELECT job_id AS "jobId", id, finished_at AS "finishedAt" FROM run
+      WHERE run.job_id = page.job_id AND finished_at < ended_before
+        AND finished_at >= after_time AND (finished_at, id) > (after_time, after_id)
+      ORDER BY finished_at, id LIMIT ${limit}
+    ) AS expired ORDER BY expired."jobId", expired."finishedAt", expired.id`;
 }
 
 /**

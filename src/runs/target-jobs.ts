@@ -62,7 +62,7 @@ async function readTargetJobs(
       SELECT (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
         (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
         (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
-      FROM run WHERE job_id = j.id AND state IN ('queued', 'running', 'retrying')
+      FROM run WHERE job_id = j.id AND ended_as IS NULL
     ) AS active
     WHERE (j.id = ANY(${[...ids]}::uuid[]) OR j.name = ANY(${[...names]}::text[])) AND j.deleted_at IS NULL`;
 }

@@ -39,5 +39,5 @@ export async function advanceProgress(tx: Tx, until: Date): Promise<void> {
  */
 export async function turnBackProgress(tx: Tx, now: Date): Promise<void> {
   await tx.schedulerProgress.updateMany({ where: { slotsUntil: { gt: now } }, data: { slotsUntil: now } });
-  await tx.run.deleteMany({ where: { state: "missed", scheduledFor: { gt: now } } });
+  await tx.$executeRaw`DELETE FROM run WHERE ended_as = 'missed' AND scheduled_for > ${now}`;
 }

@@ -68,7 +68,11 @@ it("refuses to acknowledge a claim whose fence is outdated", async () => {
 });
 
 it("counts queued and claimed messages as live, but not ended or withdrawn ones", async () => {
-  const living = () => infra.queue.liveMessages(infra.db.prisma, [id, randomUUID()]);
+  const living = () =>
+    infra.queue.liveMessages(
+      infra.db.prisma,
+      [id, randomUUID()].map((one) => ({ id: one, queueName: QUEUE })),
+    );
   await send();
   expect(await living()).toEqual(new Set([id]));
   const [message] = await infra.queue.claim(QUEUE, 1);

@@ -72,15 +72,15 @@ describe("the pages of expired runs", () => {
     await db.prisma.run.updateMany({ where: middle, data: { finishedAt: daysAgo(8) } });
     const expiry = { jobId: job.id, endedBefore: daysAgo(1) };
     const [all, first] = [
-      await expiredRuns(db.prisma, expiry, undefined, 9),
-      await expiredRuns(db.prisma, expiry, undefined, 2),
+      await expiredRuns(db.prisma, [expiry], 9),
+      await expiredRuns(db.prisma, [expiry], 2),
     ];
     expect(all).toHaveLength(5);
     expect(all.map((run) => run.finishedAt)).toEqual(
       all.map((run) => run.finishedAt).toSorted((a, b) => +a - +b),
     );
-    const second = await expiredRuns(db.prisma, expiry, first.at(-1), 2);
-    const third = await expiredRuns(db.prisma, expiry, second.at(-1), 2);
+    const second = await expiredRuns(db.prisma, [{ ...expiry, after: first.at(-1) }], 2);
+    const third = await expiredRuns(db.prisma, [{ ...expiry, after: second.at(-1) }], 2);
     expect([...first, ...second, ...third]).toEqual(all);
   });
 });
@@ -150,18 +150,20 @@ describe("with 20,000 runs", () => {
       INSERT INTO run_event (id, run_id, attempt_id, attempt, event, body, created_at)
       SELECT gen_random_uuid(), run_id, id, 0, 'on_success', '{}', now() FROM attempt WHERE worker = 'busy'`;
     await db.prisma.$executeRaw`
-      INSERT INTO delivery (id, event_id, action, url, state, created_at)
-      SELECT gen_random_uuid(), e.id, 'notify_webhook', 'https://example.org/', 'delivered', now()
+      INSERT INTO delivery (id, event_id, job_id, action, url, state, created_at)
+      SELECT gen_random_uuid(), e.id, r.job_id, 'notify_webhook', 'https://example.org/', 'delivered', now()
       FROM run_event e JOIN run r ON r.id = e.run_id WHERE r.job_id = ${job.id}::uuid`;
     await db.prisma.$executeRawUnsafe("ANALYZE");
     const expiry = { jobId: job.id, endedBefore: new Date(NOW.getTime() - 13 * DAY_MS) };
-    const page = await expiredRuns(db.prisma, expiry, undefined, 500);
+    const page = await expiredRuns(db.prisma, [expiry], 500);
     expect(page).toHaveLength(500);
     // Few enough that the planner does not prefer a sequential scan of such a small table.
     const ids = page.slice(0, 50).map((run) => run.id);
     expect(await readInSequence((tx) => expiries(tx, NOW))).toEqual([]);
-    expect(await readInSequence((tx) => expiredRuns(tx, expiry, undefined, 500))).toEqual([]);
-    expect(await readInSequence((tx) => expiredRuns(tx, expiry, page.at(-1), 500))).toEqual([]);
+    expect(await readInSequence((tx) => expiredRuns(tx, [expiry], 500))).toEqual([]);
+    expect(await readInSequence((tx) => expiredRuns(tx, [{ ...expiry, after: page.at(-1) }], 500))).toEqual(
+      [],
+    );
     expect(await readInSequence((tx) => deleteRuns(tx, ids))).toEqual([]);
     // The check itself works: a query without an index is reported.
     expect(await readInSequence((tx) => tx.$queryRaw`SELECT count(env) FROM run`)).toEqual(["run"]);

@@ -55,6 +55,7 @@ export async function saveRevision(
 /** A run with one attempt, its log, and an event that others may have been triggered by. */
 export interface OldRun {
   id: string;
+  jobId: string;
   eventId: string;
 }
 
@@ -98,13 +99,13 @@ export async function saveRun(
     createdAt: at,
   } as const;
   await tx.runEvent.create({ data: { ...event, body: "{}" } });
-  return { id, eventId };
+  return { id, jobId: job.id, eventId };
 }
 
 /** Writes a delivery of the run's event, with one try. */
 export async function saveDelivery(
   tx: Tx,
-  { eventId }: OldRun,
+  { eventId, jobId }: OldRun,
   state: "pending" | "delivered",
 ): Promise<string> {
   const [id, now] = [randomUUID(), new Date()];
@@ -113,6 +114,7 @@ export async function saveDelivery(
     data: {
       id,
       eventId,
+      jobId,
       action: "notify_webhook",
       url: "https://example.org/",
       state,

@@ -36,9 +36,10 @@ export const deliveryRoutes =
         const filter = { states, runId, jobs, ...(await rangeOf(range, db.now)) };
         if (runId !== undefined) await readRunState(db, runId);
         const page = { beforeId: readCursor(cursor, z.uuid()), limit: limit + 1 };
-        const deliveries = await readDeliveries(db, request.caller, filter, page);
+        const { deliveries, stoppedAt } = await readDeliveries(db, request.caller, filter, page);
         return answerPage(request, reply, deliveries, {
           limit,
+          stoppedAt,
           key: ({ id }) => id,
           view: deliverySummaryView,
         });

@@ -4,8 +4,9 @@ import { z } from "zod";
 import type { Infra } from "../../infra.ts";
 import type { Database } from "../../postgres/client.ts";
 import { cancelRun } from "../../runs/cancel.ts";
-import { type RunFilter, readRuns } from "../../runs/list.ts";
+import { readRuns } from "../../runs/list.ts";
 import { type RunSummary, requireRun } from "../../runs/read.ts";
+import type { RunFilter } from "../../runs/run-filter.ts";
 import { readTree } from "../../runs/tree.ts";
 import { nameSchema } from "../schemas/fields.ts";
 import { problems } from "../schemas/problem.ts";
@@ -50,8 +51,8 @@ const runLists =
       },
       async (request, reply) => {
         const { job: jobs, schedule: schedules, ...query } = request.query;
-        const runs = await readPage(db, query, { jobs, schedules });
-        return answerPage(request, reply, runs, { limit: query.limit, ...LISTED });
+        const { runs, stoppedAt } = await readPage(db, query, { jobs, schedules });
+        return answerPage(request, reply, runs, { limit: query.limit, stoppedAt, ...LISTED });
       },
     );
 
@@ -68,8 +69,8 @@ const runLists =
         },
       },
       async (request, reply) => {
-        const runs = await readPage(db, request.query, { jobs: [request.params.name] });
-        return answerPage(request, reply, runs, { limit: request.query.limit, ...LISTED });
+        const { runs, stoppedAt } = await readPage(db, request.query, { jobs: [request.params.name] });
+        return answerPage(request, reply, runs, { limit: request.query.limit, stoppedAt, ...LISTED });
       },
     );
   };

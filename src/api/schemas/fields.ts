@@ -169,7 +169,10 @@ export const pageQuerySchema = z.strictObject({
 export function pageSchema<Item extends z.ZodType>(item: Item) {
   return z.object({
     items: z.array(item),
-    next_cursor: z.string().nullable().describe("Send it as `cursor` to get the next page; null: last page"),
+    next_cursor: z
+      .string()
+      .nullable()
+      .describe("Send it as `cursor` to get the next page; null: last page. Other pages may be short, too"),
   });
 }
 

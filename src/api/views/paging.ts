@@ -29,6 +29,8 @@ function writeCursor(key: string): string {
 interface PageOptions<Row, View> {
   /** Maximum number of items of a page. */
   limit: number;
+  /** Set when the search for rows stopped early: the key of the last row that it looked at. */
+  stoppedAt?: string | undefined;
   /** The unique field that the list is sorted by; a cursor contains its value. */
   key: (row: Row) => string;
   view: (row: Row) => View;
@@ -42,11 +44,12 @@ export function answerPage<Row, View>(
   request: FastifyRequest,
   reply: FastifyReply,
   rows: readonly Row[],
-  { limit, key, view }: PageOptions<Row, View>,
+  { limit, stoppedAt, key, view }: PageOptions<Row, View>,
 ): { items: View[]; next_cursor: string | null } {
   const shown = rows.slice(0, limit);
   const last = rows.length > limit ? shown.at(-1) : undefined;
-  const next = last === undefined ? null : writeCursor(key(last));
+  const lastKey = last === undefined ? stoppedAt : key(last);
+  const next = lastKey === undefined ? null : writeCursor(lastKey);
   if (next !== null) {
     const path = new URL(request.url, "http://localhost");
     path.searchParams.set("cursor", next);

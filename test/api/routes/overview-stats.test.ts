@@ -62,11 +62,11 @@ it("counts deliveries by state: pending ones of any age, others of the last 24 h
   await client.putJob("job", { command: "true", on_success: { notify_webhook: [url] } });
   const run = await client.trigger("job", undefined, "30s");
   await expect.poll(async () => (await client.run(run.id)).deliveries[0]?.tries.length).toBe(1);
-  const { eventId, ...row } = await prisma.delivery.findFirstOrThrow();
+  const { eventId, jobId, ...row } = await prisma.delivery.findFirstOrThrow();
   const made = (state: "pending" | "failed" | "blocked", ageMs: number) => {
     const createdAt = new Date(Date.now() - ageMs);
     const id = uuidv7({ msecs: createdAt.getTime() });
-    return { id, eventId, action: row.action, url: `${url}${id}`, state, createdAt };
+    return { id, eventId, jobId, action: row.action, url: `${url}${id}`, state, createdAt };
   };
   const old = [made("pending", 2 * DAY_MS), made("failed", 2 * DAY_MS), made("failed", DAY_MS + 1_000)];
   await prisma.delivery.createMany({ data: [...old, made("failed", DAY_MS / 2), made("blocked", 0)] });
