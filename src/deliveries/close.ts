@@ -1,4 +1,4 @@
-/** Records tries of deliveries and plans the next ones, or puts deliveries off; many in one transaction. */
+/** Records tries of deliveries and plans the next ones, or postpones deliveries; many in one transaction. */
 import type { Infra } from "../infra.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
 import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";

@@ -2,10 +2,10 @@
 import type { Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 
-const SENDABLE = { event: { select: { body: true, runId: true } } } as const;
+const SENDABLE = { event: { select: { runId: true } } } as const;
 export type SendableDelivery = Prisma.DeliveryGetPayload<{ include: typeof SENDABLE }>;
 
-/** Reads a delivery with the frozen body of its event. */
+/** Reads a delivery with the run of its event. */
 async function findDelivery(tx: Tx, id: string): Promise<SendableDelivery | undefined> {
   return (await tx.delivery.findUnique({ where: { id }, include: SENDABLE })) ?? undefined;
 }

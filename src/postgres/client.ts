@@ -79,7 +79,8 @@ export function openDatabase(
       notesOf.set(tx, notes);
       return work(tx);
     });
-    if (notes.length > 0) for (const listener of listeners) listener(notes);
+    // Apart from the transaction, which a listener must not make look failed.
+    if (notes.length > 0) queueMicrotask(() => listeners.forEach((listener) => void listener(notes)));
     return result;
   };
   const transaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>

@@ -1,6 +1,6 @@
 /** Gathers calls into batches: calls that arrive while a batch is under way form the next one. */
 import type { Database, SqlTx } from "./client.ts";
-import { isDatabaseAway, isLockTimeout } from "./failures.ts";
+import { isDatabaseAway, isStatementTimeout } from "./failures.ts";
 
 /** The result of one item of a batch. */
 export type Outcome<T> = { value: T } | { error: unknown };
@@ -61,7 +61,7 @@ export function createCoalescer<Context extends object, Item, Result>(
       settle(calls, await run(context, items));
     } catch (error) {
       // Without a database, the items would only wait for it one after the other.
-      const isHopeless = isDatabaseAway(error) && !isLockTimeout(error);
+      const isHopeless = isDatabaseAway(error) && !isStatementTimeout(error);
       if (runAlone === undefined || isHopeless) for (const { reject } of calls) reject(error);
       else
         for (const call of calls)

@@ -38,9 +38,9 @@ export function isConflict(error: unknown): boolean {
   return codesOf(error).some((code) => CONFLICT_CODES.has(code));
 }
 
-/** Whether a statement has waited for a lock longer than the session's `lock_timeout`. */
-export function isLockTimeout(error: unknown): boolean {
-  return codesOf(error).includes("55P03");
+/** Whether a statement has waited too long for a lock, or has taken too long itself. */
+export function isStatementTimeout(error: unknown): boolean {
+  return codesOf(error).some((code) => code === "55P03" || code === "57014");
 }
 
 /** Rows have changed between the statements of a transaction, so that it must be done again. */

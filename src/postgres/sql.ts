@@ -36,7 +36,7 @@ export function openSqlPool(config: SessionConfig, maxConnections: number): SqlP
   // A batch must not wait long for a lock that one of its items needs; that item then waits alone, elsewhere.
   // Each statement is planned once per connection, for lists of any length. All of them have an index, and a plan that
   // was made while a table was empty must use it, too.
-  const options = `${config.options} -c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c lock_timeout=${LOCK_MS}`;
+  const options = `${config.options} -c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off -c lock_timeout=${LOCK_MS}`;
   const pool = new pg.Pool({ ...config, options, max: maxConnections, pipeline: true, types: TYPES });
   // The pool replaces a broken idle connection itself. Without a listener its error would end the process.
   pool.on("error", () => undefined);
@@ -50,7 +50,9 @@ export function openSqlPool(config: SessionConfig, maxConnections: number): SqlP
     try {
       return await work(client);
     } catch (error) {
-      if (error instanceof CommitUnknown) broken = error;
+      // A prepared statement no longer fits: after a migration, for example. A new connection prepares it anew.
+      const isStale = error instanceof pg.DatabaseError && ["0A000", "26000"].includes(error.code ?? "");
+      if (error instanceof CommitUnknown || isStale) broken = error;
       throw error;
     } finally {
       client.off("error", onError);
@@ -59,51 +61,84 @@ export function openSqlPool(config: SessionConfig, maxConnections: number): SqlP
   };
   return {
     transaction: (work) => onConnection((client) => inTransaction(client, work)),
-    read: (work) => onConnection((client) => work(sqlTx(client))),
+    read: (work) => onConnection((client) => work(createStatements(client).tx)),
     close: () => pool.end(),
   };
 }
 
 async function inTransaction<T>(client: pg.PoolClient, work: (tx: SqlTx) => Promise<T>): Promise<T> {
+  const statements = createStatements(client);
   const begun = client.query("BEGIN");
   let result: T;
   try {
-    [result] = await Promise.all([work(sqlTx(client)), begun]);
+    [result] = await Promise.all([work(statements.tx), begun]);
   } catch (error) {
+    statements.close();
     // Waits for the statements that are still under way. When the connection is broken, there is nothing to roll back.
     await client.query("ROLLBACK").catch(() => undefined);
-    throw error;
+    throw statements.firstError() ?? error;
   }
+  statements.close();
   let end: string;
   try {
     end = (await client.query("COMMIT")).command;
   } catch (error) {
-    // A constraint that is checked at the end refuses the commit with an error of Postgres itself.
-    if (error instanceof pg.DatabaseError) throw error;
+    if (isRefusal(error)) throw error;
     throw new CommitUnknown("the connection broke during a commit", { cause: error });
   }
-  if (end !== "COMMIT") throw new Error("a statement failed whose result nobody waited for");
+  if (end !== "COMMIT") throw statements.firstError() ?? new Error("the transaction was rolled back");
   return result;
 }
 
-function sqlTx(client: pg.PoolClient): SqlTx {
+/** Whether Postgres has refused a commit, as a constraint does that is checked at the end. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof pg.DatabaseError && error.severity === "ERROR" && !/^(08|57P)/.test(error.code ?? "")
+  );
+}
+
+/** The statements of one transaction, or of reads on one connection. */
+interface Statements {
+  tx: SqlTx;
+  /** From now on a statement fails: the connection belongs to somebody else. */
+  close(): void;
+  /** The first error of Postgres. The statements behind it fail because of it, and their errors may be seen sooner. */
+  firstError(): unknown;
+}
+
+function createStatements(client: pg.PoolClient): Statements {
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  let isClosed = false;
+  let firstError: unknown;
   const run = async (text: string, values: readonly unknown[], name: string) => {
+    if (isClosed) throw new Error("the transaction of this statement has ended");
     // What is sent without waiting in between leaves in one packet.
     stream.cork();
     process.nextTick(() => stream.uncork());
-    return client.query({ name, text, values: [...values] });
+    try {
+      return await client.query({ name, text, values: [...values] });
+    } catch (error) {
+      firstError ??= error;
+      throw error;
+    }
   };
   const runTemplate = (strings: TemplateStringsArray, values: readonly unknown[]) => {
     const { text, name } = statementOf(strings);
     return run(text, values, name);
   };
-  return {
+  const tx: SqlTx = {
     $queryRaw: async <T>(strings: TemplateStringsArray, ...values: unknown[]) =>
       (await runTemplate(strings, values)).rows as T,
     $executeRaw: async (strings, ...values) => (await runTemplate(strings, values)).rowCount ?? 0,
     $queryRawUnsafe: async <T>(text: string, ...values: unknown[]) =>
       (await run(text, values, nameOf(text))).rows as T,
+  };
+  return {
+    tx,
+    close() {
+      isClosed = true;
+    },
+    firstError: () => firstError,
   };
 }
 
@@ -120,7 +155,7 @@ function statementOf(strings: TemplateStringsArray): { text: string; name: strin
   return statement;
 }
 
-/** Names of statements by their texts. A text contains no values, so there are few. */
+/** Names of statements by their texts. Texts contain no values but the number of messages to claim, so there are few. */
 const names = new Map<string, string>();
 
 /** Postgres keeps the plan of a named statement for as long as the connection lasts. */

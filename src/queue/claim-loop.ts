@@ -51,13 +51,16 @@ export function startClaimLoop<Claimed>(options: {
       mayHaveMore = true;
       return;
     }
-    const claiming = claim(room).then((claimed) => {
+    // Each count is a statement of its own that Postgres has to plan: powers of two are few.
+    const count = 2 ** Math.floor(Math.log2(room));
+    const claiming = claim(count).then((claimed) => {
       for (const one of claimed) start(one);
       return claimed.length;
     });
-    const count = await withTimeout(claiming, CLAIM_LIMIT_MS, "claiming messages");
+    const claimed = await withTimeout(claiming, CLAIM_LIMIT_MS, "claiming messages");
     monitor.succeeded();
-    mayHaveMore = count === room;
+    mayHaveMore = claimed === count;
+    if (mayHaveMore) alarm.ring();
   };
   const run = async () => {
     while (!stopped) {

@@ -198,7 +198,6 @@ export async function sendAttempts(
   tx: SqlTx,
   messages: readonly ReturnType<typeof attemptMessage>[],
 ): Promise<void> {
-  for (const [pool, ofPool] of Map.groupBy(messages, (message) => message.pool)) {
-    await queue.send(tx, attemptQueue(pool), ofPool);
-  }
+  const pools = Map.groupBy(messages, (message) => message.pool);
+  await Promise.all([...pools].map(([pool, ofPool]) => queue.send(tx, attemptQueue(pool), ofPool)));
 }

@@ -27,6 +27,8 @@ export interface AttemptOrder {
 /** A run whose attempt has started, with the parts of its revision that the command needs. */
 export interface StartedRun {
   id: string;
+  /** The message under which it is running. */
+  messageId: string;
   /** Whether this call has started it. */
   isNew: boolean;
   attemptId: string;

@@ -32,6 +32,17 @@ export interface SettlingRow {
   attemptId: string | null;
 }
 
+/** The kind of events that can fire after an outcome. */
+const POSSIBLE_EVENTS: Record<AttemptOutcome["state"], "success" | "failure" | "none"> = {
+  succeeded: "success",
+  failed: "failure",
+  timed_out: "failure",
+  start_failed: "failure",
+  lost: "failure",
+  cancelled: "none",
+  handed_back: "none",
+};
+
 /**
  * Locks the jobs that settlements may change: the jobs of the runs if they have a limit, and the jobs that their
  * actions may trigger. Returns their ids. All of them are locked together, before the runs.
@@ -40,18 +51,21 @@ export async function lockJobsOf(
   tx: SqlTx,
   ended: readonly ({ runId: string } & Pick<AttemptOutcome, "state">)[],
 ): Promise<Set<string>> {
-  const failed = ended.map(({ state }) => state !== "succeeded");
+  const events = ended.map(({ state }) => POSSIBLE_EVENTS[state]);
   const rows = await tx.$queryRaw<{ id: string }[]>`
     WITH ended AS (
-      SELECT j.id, j.concurrency_limit, j.schedule_id, run.revision_id, outcome.failed
-      FROM unnest(${ended.map(({ runId }) => runId)}::uuid[], ${failed}::boolean[]) outcome (run_id, failed)
+      SELECT j.id, j.concurrency_limit, j.schedule_id, run.revision_id,
+        CASE WHEN run.fire_events THEN outcome.events ELSE 'none' END AS events
+      FROM unnest(${ended.map(({ runId }) => runId)}::uuid[], ${events}::text[]) outcome (run_id, events)
       JOIN run ON run.id = outcome.run_id JOIN job j ON j.id = run.job_id
     ), touched AS (
       SELECT id FROM ended WHERE concurrency_limit IS NOT NULL
       UNION SELECT a.target_job_id FROM ended JOIN event_action a ON a.job_revision_id = ended.revision_id
-        WHERE a.target_job_id IS NOT NULL AND (a.event <> 'on_success') = ended.failed
+        WHERE a.target_job_id IS NOT NULL
+          AND ended.events = CASE WHEN a.event = 'on_success' THEN 'success' ELSE 'failure' END
       UNION SELECT a.target_job_id FROM ended JOIN event_action a ON a.schedule_id = ended.schedule_id
-        WHERE a.target_job_id IS NOT NULL AND (a.event <> 'on_success') = ended.failed
+        WHERE a.target_job_id IS NOT NULL
+          AND ended.events = CASE WHEN a.event = 'on_success' THEN 'success' ELSE 'failure' END
     )
     SELECT id FROM job WHERE id IN (SELECT id FROM touched) ORDER BY id FOR NO KEY UPDATE`;
   return new Set(rows.map((row) => row.id));

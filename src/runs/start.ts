@@ -1,6 +1,5 @@
 /** Claims messages and starts their attempts. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
 import { CommitUnknown, type Database, type SqlTx } from "../postgres/client.ts";
 import { isDatabaseAway } from "../postgres/failures.ts";
@@ -8,17 +7,17 @@ import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
-import { type AttemptOrder, orderOf, type StartedRun } from "./attempt-order.ts";
+import type { StartedRun } from "./attempt-order.ts";
 import { runStatesBefore } from "./rules/states.ts";
 
 /** Wait (ms) before the database is asked again for the result of a commit. */
 const ASK_AGAIN_MS = 500;
 
-/** A claimed message, and what its worker needs to run the attempt. */
+/** A claimed message. */
 export interface ClaimedAttempt {
   message: Message<AttemptMessage>;
   /** Undefined: the attempt could not be started together with the claim; {@link startAttempt} does it. */
-  order: AttemptOrder | undefined;
+  run: StartedRun | undefined;
 }
 
 /**
@@ -26,20 +25,14 @@ export interface ClaimedAttempt {
  * for its message, is left to `startAttempt`, so that the claims wait for no lock.
  */
 export async function claimAttempts(
-  infra: Infra,
-  {
-    queueName,
-    count,
-    worker,
-    secretKeys,
-  }: { queueName: string; count: number; worker: string; secretKeys: SecretKeys },
+  { db, queue }: Infra,
+  { queueName, count, worker }: { queueName: string; count: number; worker: string },
 ): Promise<ClaimedAttempt[]> {
-  const { db, queue } = infra;
-  let claimed: { message: Message<AttemptMessage>; run: StartedRun | undefined }[] = [];
+  let claimed: ClaimedAttempt[] = [];
   const claim = async (tx: SqlTx) => {
     const messages = await queue.claim<AttemptMessage>(queueName, count, tx);
     const started = await startRuns(tx, messages, worker);
-    claimed = messages.map((message) => ({ message, run: started.get(message.data.run_id) }));
+    claimed = messages.map((message) => ({ message, run: started.get(message.id) }));
     messages.forEach(requireTime);
   };
   try {
@@ -47,19 +40,11 @@ export async function claimAttempts(
   } catch (error) {
     if (!(error instanceof CommitUnknown) || !(await wereStarted(db, claimed))) throw error;
   }
-  const orderLater = (run: StartedRun) =>
-    // `startAttempt` finds the attempt and tries again, for longer.
-    orderOf(db, run, secretKeys).catch(() => undefined);
-  return Promise.all(
-    claimed.map(async ({ message, run }) => ({ message, order: run && (await orderLater(run)) })),
-  );
+  return claimed;
 }
 
 /** Whether a commit whose answer was lost has happened. Asks again while the database is away and the claims last. */
-async function wereStarted(
-  db: Database,
-  claimed: readonly { message: Message<AttemptMessage>; run: StartedRun | undefined }[],
-): Promise<boolean> {
+async function wereStarted(db: Database, claimed: readonly ClaimedAttempt[]): Promise<boolean> {
   const ids = claimed.flatMap(({ run }) => run?.attemptId ?? []);
   for (;;) {
     try {
@@ -83,25 +68,23 @@ export async function startAttempt(
   { db, queue }: Infra,
   message: Message<AttemptMessage>,
   worker: string,
-  { secretKeys }: { secretKeys: SecretKeys },
-): Promise<AttemptOrder | undefined> {
+): Promise<StartedRun | undefined> {
   // Not a transaction of the hot path: this one may wait for a lock.
-  const run = await db.transaction(async (tx) => {
+  return db.transaction(async (tx) => {
     const { run_id: runId } = message.data;
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${runId}::uuid FOR UPDATE`;
-    const started = (await startRuns(tx, [message], worker)).get(runId);
+    const started = (await startRuns(tx, [message], worker)).get(message.id);
     if (started === undefined) await queue.acknowledge(tx, message);
     // An earlier call under the same claim may have started the attempt, and its result was lost.
     else if (started.isNew) requireTime(message);
     return started;
   });
-  return run && orderOf(db, run, secretKeys);
 }
 
 /**
- * Makes the runs that wait for their messages `running`, and inserts their attempts. Returns the runs by id, also those
- * that an earlier call started under the same claim, because no message is claimed twice. Runs in other states, with
- * other messages or locked by others are left out.
+ * Makes the runs that wait for their messages `running`, and inserts their attempts. Returns the runs by message,
+ * also those that an earlier call started under the same claim, because no message is claimed twice. Runs in other
+ * states, with other messages or locked by others are left out.
  */
 async function startRuns(
   tx: SqlTx,
@@ -116,7 +99,7 @@ async function startRuns(
   ]);
   const runs = rows.map((row) => ({ ...row, isNew: attemptIds.includes(row.attemptId) }));
   for (const { id, isNew } of runs) if (isNew) publish(tx, { type: "run_changed", run: id });
-  return new Map(runs.map((run) => [run.id, run]));
+  return new Map(runs.map((run) => [run.messageId, run]));
 }
 
 async function startWaitingRuns(
@@ -150,7 +133,7 @@ async function readStartedRuns(
   messages: readonly Message<AttemptMessage>[],
 ): Promise<Omit<StartedRun, "isNew">[]> {
   return tx.$queryRaw`
-    SELECT run.id, a.id AS "attemptId", run.attempt, run.scheduled_for AS "scheduledFor",
+    SELECT run.id, run.message_id AS "messageId", a.id AS "attemptId", run.attempt, run.scheduled_for AS "scheduledFor",
       run.triggered_by AS "triggeredBy", parent.run_id AS "parentRunId", run.env AS "runEnv", j.name AS job,
       r.shell, r.command, r.env AS "jobEnv", r.secret_env AS "secretEnv", r.working_directory AS "workingDirectory",
       r."user", r.timeout_ms AS "timeoutMs", r.log_limit_bytes AS "logLimitBytes"

@@ -6,7 +6,6 @@ import { type AttemptOutcome, type RunState, runStatesBefore } from "./rules/sta
 const LOCKED_RUN = {
   job: { select: { id: true, name: true, scheduleId: true, deletedAt: true } },
   revision: true,
-  parentEvent: { select: { runId: true, body: true } },
 } as const;
 export type LockedRun = Prisma.RunGetPayload<{ include: typeof LOCKED_RUN }>;
 

@@ -3,12 +3,12 @@ import { type AuditedChange, audit, auditAll } from "../access/audit.ts";
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { CarillonError, jobDisabled, jobNotFound, runNotFound } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { databaseNow } from "../postgres/client.ts";
+import { databaseNow, type SqlTx } from "../postgres/client.ts";
 import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
 import { findKeys, insertKeys, type KnownKey, type StoredKey, storedKey } from "./idempotency-keys.ts";
 import { newRunDetail, type RunDetail } from "./read.ts";
 import { lockTargetJobs, type TargetJob } from "./target-jobs.ts";
-import { createRuns, type NewRun, newRun, type RunRequest, saveRuns } from "./trigger.ts";
+import { createRuns, type NewRun, newRun, saveRuns } from "./trigger.ts";
 
 /** A trigger by an API caller. */
 export interface CallerTrigger {
@@ -126,8 +126,8 @@ function createRun(
   if (job === undefined) throw jobNotFound(name);
   if (Object.keys(env).length > 0) requireParams(caller, name, job, env);
   if (!job.enabled) throw jobDisabled(name);
-  const request = { jobId: job.id, trigger: "api", triggeredBy, triggeredAt: now, env, fireEvents: events };
-  const run = newRun(request as RunRequest, job);
+  const request = { jobId: job.id, triggeredBy, triggeredAt: now, env, fireEvents: events };
+  const run = newRun({ ...request, trigger: "api" }, job);
   return [run, { id: run.id, replayed: false, run: newRunDetail(run, job) }];
 }
 
@@ -173,6 +173,7 @@ function requireParams(caller: Caller, job: string, { params }: TargetJob, env: 
  */
 export async function rerun({ db, queue }: Infra, caller: Caller, id: string): Promise<string> {
   return db.transaction(async (tx) => {
+    await lockJobOfRun(tx, id);
     // Retention must not delete the run before the new one refers to it.
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${id}::uuid FOR KEY SHARE`;
     const run = await tx.run.findUnique({ where: { id }, include: { job: true } });
@@ -197,4 +198,10 @@ export async function rerun({ db, queue }: Infra, caller: Caller, id: string): P
     await audit(tx, caller, "run.rerun", id, { job: job.name, run: newId });
     return newId;
   });
+}
+
+/** Locks the job of a run: jobs are locked before runs. */
+async function lockJobOfRun(tx: SqlTx, runId: string): Promise<void> {
+  await tx.$queryRaw`
+    SELECT id FROM job WHERE id = (SELECT job_id FROM run WHERE id = ${runId}::uuid) FOR NO KEY UPDATE`;
 }

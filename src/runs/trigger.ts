@@ -3,6 +3,7 @@ import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
+import { isStatementTimeout } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
@@ -32,7 +33,7 @@ export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot
   const ordered = slots.toSorted((a, b) => (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0));
   for (let first = 0; first < ordered.length; first += SLOTS_AT_ONCE) {
     const batch = ordered.slice(first, first + SLOTS_AT_ONCE);
-    await db.sqlTransaction(async (tx) => {
+    const work = async (tx: SqlTx) => {
       const now = await databaseNow(tx);
       const common = { trigger: "cron", triggeredBy: "cron", triggeredAt: now } as const;
       await createRuns(
@@ -40,7 +41,14 @@ export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot
         tx,
         batch.map((slot) => ({ ...slot, ...common })),
       );
-    });
+    };
+    try {
+      await db.sqlTransaction(work);
+    } catch (error) {
+      if (!isStatementTimeout(error)) throw error;
+      // A save holds the lock of a job for longer than a batch waits.
+      await db.transaction(work);
+    }
   }
 }
 

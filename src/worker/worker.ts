@@ -11,6 +11,7 @@ import { isDatabaseAway } from "../postgres/failures.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, attemptQueue } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
+import { orderOf } from "../runs/attempt-order.ts";
 import { settleAttempt } from "../runs/settle.ts";
 import { type ClaimedAttempt, claimAttempts, startAttempt } from "../runs/start.ts";
 import { attemptResult, type CommandSettings, startCommand } from "./attempt-command.ts";
@@ -60,7 +61,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
 
   let handingBack = false;
 
-  const handle = async ({ message, order: started }: ClaimedAttempt) => {
+  const handle = async ({ message, run }: ClaimedAttempt) => {
     using cancellation = cancellations.watch(message.data.run_id);
     let command: RunningCommand | undefined;
     // Held before the start, which may wait for locks or for the database.
@@ -70,8 +71,11 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
       (leftMs) => command?.extendLease(leftMs),
     );
     try {
-      const start = () => options.limitDatabase(() => startAttempt(infra, message, options.name, options));
-      const order = started ?? (await recordAttempt(message, "started", start));
+      const start = () => options.limitDatabase(() => startAttempt(infra, message, options.name));
+      const order = await recordAttempt(message, "started", async () => {
+        const started = run ?? (await start());
+        return started && orderOf(db, started, options.secretKeys);
+      });
       if (order === undefined) return;
       const log = logs.open(order);
       command = startCommand(order, message.claimedAt, options, log);
@@ -89,11 +93,11 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
   /** See {@link persist}. */
   const recordAttempt = <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) =>
     persist(work, () => claims.has(message), { log: options.log, run: message.data.run_id, what });
-  const { name: worker, secretKeys } = options;
+  const { name: worker } = options;
   const loop = startClaimLoop({
     signals,
     queueName,
-    claim: (count) => claimAttempts(infra, { queueName, count, worker, secretKeys }),
+    claim: (count) => claimAttempts(infra, { queueName, count, worker }),
     concurrency: options.concurrency,
     handle,
     monitor,

@@ -32,7 +32,7 @@ async function claim(queue: string): Promise<Message<AttemptMessage>> {
 async function startClaimed() {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const message = await claim(attemptQueue("default"));
-  const order = await startAttempt(infra, message, "worker", infra);
+  const order = await startAttempt(infra, message, "worker");
   return { id, message, attemptId: String(order?.attemptId), logLimitBytes: order?.logLimitBytes };
 }
 

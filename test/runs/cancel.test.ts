@@ -51,7 +51,7 @@ async function claim(queue = attemptQueue("default")): Promise<Message<AttemptMe
 async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
   const message = await claim();
-  await startAttempt(infra, message, "worker", infra);
+  await startAttempt(infra, message, "worker");
   return { id, message };
 }
 
@@ -134,7 +134,7 @@ it("ends a run between its claim and its start", async () => {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
   const message = await claim();
   expect(await cancelRun(infra, ADMINISTRATOR, id)).toBe(true);
-  await expect(startAttempt(infra, message, "worker", infra)).rejects.toThrow(ClaimLost);
+  await expect(startAttempt(infra, message, "worker")).rejects.toThrow(ClaimLost);
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: null, attempts: [] });
 });
 
@@ -144,7 +144,7 @@ it("is not lost when a start or a settlement happens at the same time", async ()
     const { id } = await triggerRun(infra, ADMINISTRATOR, { job });
     const message = await claim();
     const [started] = await Promise.allSettled([
-      startAttempt(infra, message, "worker", infra),
+      startAttempt(infra, message, "worker"),
       cancelRun(infra, ADMINISTRATOR, id),
     ]);
     if (started.status === "fulfilled") await settle(message, FAILED);

@@ -1,5 +1,6 @@
 /** Attempts that are settled in one transaction: each as if it were alone. */
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { newId } from "../../src/postgres/ids.ts";
 import { type AttemptMessage, attemptQueue } from "../../src/queue/messages.ts";
 import { ClaimLost, type Message } from "../../src/queue/queue.ts";
 import { type AttemptResult, settleAttempt } from "../../src/runs/settle.ts";
@@ -20,14 +21,13 @@ beforeEach(async () => {
 }, 30_000);
 afterEach(() => infra?.[Symbol.asyncDispose]());
 
-const claim = (count: number) =>
-  claimAttempts(infra, { queueName: QUEUE, count, worker: "worker", secretKeys: infra.secretKeys });
+const claim = (count: number) => claimAttempts(infra, { queueName: QUEUE, count, worker: "worker" });
 
 /** Triggers jobs, and claims and starts all that may start. */
 async function started(...jobs: string[]): Promise<Message<AttemptMessage>[]> {
   for (const job of jobs) await triggerRun(infra, ADMINISTRATOR, { job });
   const claimed = await claim(jobs.length);
-  expect(claimed.map(({ order }) => order?.runId)).toEqual(claimed.map(({ message }) => message.data.run_id));
+  expect(claimed.map(({ run }) => run?.id)).toEqual(claimed.map(({ message }) => message.data.run_id));
   return claimed.map(({ message }) => message);
 }
 
@@ -92,10 +92,22 @@ it("leaves a locked run to a start of its own, and starts the others", async () 
     await tx.$queryRaw`SELECT id FROM run WHERE id = ${id}::uuid FOR UPDATE`;
     return claim(9);
   });
-  expect(claimed.map(({ order }) => order !== undefined)).toEqual([false, true]);
+  expect(claimed.map(({ run }) => run !== undefined)).toEqual([false, true]);
   expect(await states()).toEqual(["queued", "running"]);
   const [left] = claimed;
   if (left === undefined) throw new Error("nothing was claimed");
-  expect(await startAttempt(infra, left.message, "worker", infra)).toMatchObject({ runId: id });
+  expect(await startAttempt(infra, left.message, "worker")).toMatchObject({ id });
   expect(await states()).toEqual(["running", "running"]);
+});
+
+it("starts a run once when a stale message of it is claimed with the right one", async () => {
+  const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
+  const stale = newId();
+  const data = { run_id: id, message_id: stale };
+  await infra.db.transaction((tx) => infra.queue.send(tx, QUEUE, [{ id: stale, data }]));
+  const claimed = await claim(9);
+  expect(claimed).toHaveLength(2);
+  for (const { message, run } of claimed) {
+    expect(run?.id).toBe(message.id === stale ? undefined : id);
+  }
 });

@@ -37,7 +37,7 @@ async function claim(queue = QUEUE): Promise<Message<AttemptMessage>> {
 async function startedRun(): Promise<{ id: string; message: Message<AttemptMessage> }> {
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const message = await claim();
-  await startAttempt(infra, message, "worker", infra);
+  await startAttempt(infra, message, "worker");
   return { id, message };
 }
 
@@ -105,14 +105,14 @@ it("runs no slot of a paused job, even when the beat did not know of the pause",
 it("does not start a run twice, or with a stale message", async () => {
   const { message } = await startedRun();
   const copy = { ...message, id: randomUUID() };
-  await expect(startAttempt(infra, copy, "other", infra)).rejects.toThrow(ClaimLost);
+  await expect(startAttempt(infra, copy, "other")).rejects.toThrow(ClaimLost);
   expect(await infra.db.prisma.attempt.count()).toBe(1);
 });
 
 it("sends a new message for a queued run and a pending delivery that have none", async () => {
   const { id: queued } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { message } = { message: await claim() };
-  await startAttempt(infra, message, "worker", infra);
+  await startAttempt(infra, message, "worker");
   await settleAttempt(infra, message, FAILED, infra);
   const { id: waiting } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   expect(await recoverRuns(infra)).toBe(0);

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type AttemptMessage, attemptQueue, RENEW_DEADLINE_MS } from "../../src/queue/messages.ts";
 import { ClaimLost } from "../../src/queue/queue.ts";
+import { orderOf } from "../../src/runs/attempt-order.ts";
 import { settleAttempt } from "../../src/runs/settle.ts";
 import { startAttempt } from "../../src/runs/start.ts";
 import { triggerSlots } from "../../src/runs/trigger.ts";
@@ -19,8 +20,9 @@ afterAll(() => infra?.[Symbol.asyncDispose]());
 async function start() {
   const [message] = await infra.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
-  const order = await startAttempt(infra, message, "worker", infra);
-  if (order === undefined) throw new Error("nothing to start");
+  const run = await startAttempt(infra, message, "worker");
+  if (run === undefined) throw new Error("nothing to start");
+  const order = await orderOf(infra.db, run, infra.secretKeys);
   const end = (status: number) =>
     settleAttempt(
       infra,
@@ -92,12 +94,12 @@ it("does not start an attempt whose claim is about to expire, and changes nothin
   const [message] = await infra.queue.claim<AttemptMessage>(attemptQueue("default"), 1);
   if (message === undefined) throw new Error("nothing to claim");
   const late = { ...message, claimedAt: performance.now() - RENEW_DEADLINE_MS + 1_000 };
-  await expect(startAttempt(infra, late, "worker", infra)).rejects.toThrow(ClaimLost);
-  const run = () => infra.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
-  expect(await run()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
-  const order = await startAttempt(infra, message, "worker", infra);
-  expect(order).toMatchObject({ runId: id });
+  await expect(startAttempt(infra, late, "worker")).rejects.toThrow(ClaimLost);
+  const stored = () => infra.db.prisma.run.findUnique({ where: { id }, include: { attempts: true } });
+  expect(await stored()).toMatchObject({ state: "queued", startedAt: null, attempts: [] });
+  const run = await startAttempt(infra, message, "worker");
+  expect(run).toMatchObject({ id, isNew: true });
   // The result of the start was lost: the same claim gets it again, even in its last second.
-  expect(await startAttempt(infra, late, "worker", infra)).toEqual(order);
-  expect((await run())?.attempts).toHaveLength(1);
+  expect(await startAttempt(infra, late, "worker")).toEqual({ ...run, isNew: false });
+  expect((await stored())?.attempts).toHaveLength(1);
 });

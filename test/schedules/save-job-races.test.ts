@@ -62,7 +62,7 @@ it("creates every child run", { timeout: 60_000 }, async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "mum" });
       for (const message of await infra.queue.claim<AttemptMessage>(QUEUE, 100)) {
-        if ((await startAttempt(infra, message, "worker", infra)) !== undefined)
+        if ((await startAttempt(infra, message, "worker")) !== undefined)
           await settleAttempt(infra, message, DONE, infra);
       }
       expect((await infra.db.prisma.run.findUniqueOrThrow({ where: { id } })).state).toBe("succeeded");
@@ -88,7 +88,7 @@ it("settles chains that cross each other, without a deadlock", {
       idle = messages.length === 0 ? idle + 1 : 0;
       await Promise.all(
         messages.map(async (message) => {
-          if ((await startAttempt(infra, message, "worker", infra)) !== undefined)
+          if ((await startAttempt(infra, message, "worker")) !== undefined)
             await settleAttempt(infra, message, DONE, infra);
         }),
       );

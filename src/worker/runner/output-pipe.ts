@@ -26,7 +26,7 @@ export interface OutputReader {
 }
 
 /** Pipes made by one `mkfifo`: one spawn per pipe would double the cost of a command. */
-export const PIPE_BATCH = 64;
+export const PIPE_BATCH = 32;
 const DRAIN_LIMIT_MS = 250;
 const QUIET_MS = 100;
 /** The largest pipe an ordinary user can make on Linux (fs.pipe-max-size). */
@@ -55,7 +55,15 @@ function makeSpares(): void {
     const paths = Array.from({ length: PIPE_BATCH }, (_, index) => join(folder, `${index}`));
     // A command of another account may reopen its own stderr; nobody else can reach the unlinked pipe.
     execFileSync("mkfifo", ["-m", "622", ...paths], { stdio: ["ignore", "ignore", "pipe"] });
-    for (const path of paths) spare.push(openBothEnds(path));
+    for (const path of paths) {
+      try {
+        spare.push(openBothEnds(path));
+      } catch (error) {
+        // The limit of open files: what has been made is enough for the next commands.
+        if (spare.length === 0) throw error;
+        break;
+      }
+    }
   } finally {
     rmSync(folder, { recursive: true });
   }

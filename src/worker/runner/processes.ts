@@ -91,7 +91,8 @@ export function readProcess(pid: number): ProcessEntry | undefined {
     parent: Number(parent),
     group: Number(group),
     session: Number(session),
-    zombie: state === "Z" || state === "X",
+    // While other threads live, a process whose first thread has ended is shown as a zombie, too.
+    zombie: (state === "Z" || state === "X") && Number(fields[17]) <= 1,
   };
 }
 

@@ -65,22 +65,29 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
     if (order.lease) lease.extend(order.lease);
     const marker = order.marker.map((name) => `${name}=${order.env[name]}`);
     journal.starting(command, marker);
+    const startedMs = monotonicMs();
     let spawned: SpawnedProcess;
     try {
       spawned = await spawnCommand(order);
     } catch (error) {
       return explainStartFailure(order, error);
     }
-    const root = { pid: spawned.pid, startTime: readProcess(spawned.pid)?.startTime ?? 0 };
-    const startedMs = monotonicMs();
-    roots.add(root.pid);
-    const left = { root, notBefore: root.startTime, marker, rootMayBeGone: false };
+    const left = treeOf(spawned, marker);
+    roots.add(spawned.pid);
     tree = left;
-    journal.started(command, root);
-    context.onStarted(root);
-    reader = readOutput(spawned.readFd, passOn);
-    if (sent !== undefined) signal(sent);
-    const exit = await conclude(spawned, reader);
+    journal.started(command, left.root);
+    context.onStarted(left.root);
+    let exit: CommandExit;
+    try {
+      reader = readOutput(spawned.readFd, passOn);
+      if (sent !== undefined) signal(sent);
+      exit = await conclude(spawned, reader);
+    } catch (error) {
+      // Its output cannot be read: it must not go on unseen. The other commands of this runner go on.
+      await sweeper.sweep(left);
+      roots.delete(spawned.pid);
+      return explainStartFailure(order, error);
+    }
     if (!hasLeftNothing(left, monotonicMs() - startedMs, (pid) => roots.has(pid))) await sweeper.sweep(left);
     return exit;
   }
@@ -90,10 +97,7 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
     ended = true;
     roots.delete(spawned.pid);
     const exit = lease.hasExpired() ? LEASE_EXPIRED : { ...end, signalSent: sent !== undefined };
-    // The grace period is for the whole group: the shell ends at once, while its program still cleans up.
-    await groupEnds(spawned.pid, () => sent === "SIGTERM");
-    await output.drain();
-    output.close();
+    await endOutput(spawned.pid, output, () => sent === "SIGTERM");
     return exit;
   }
 
@@ -113,6 +117,11 @@ export function runCommand(command: number, order: StartOrder, context: CommandC
   };
 }
 
+function treeOf({ pid }: SpawnedProcess, marker: readonly string[]): ProcessTree & { root: ProcessId } {
+  const root = { pid, startTime: readProcess(pid)?.startTime ?? 0 };
+  return { root, notBefore: root.startTime, marker, rootMayBeGone: false };
+}
+
 /** Calls `onExpired` when the lease was not extended in time. */
 function createLease(onExpired: () => void) {
   let timer: NodeJS.Timeout | undefined;
@@ -128,6 +137,13 @@ function createLease(onExpired: () => void) {
     hasExpired: () => isExpired,
     end: () => clearTimeout(timer),
   };
+}
+
+/** The grace period is for the whole group: the shell ends at once, while its program still cleans up and prints. */
+async function endOutput(groupId: number, output: OutputReader, isPatient: () => boolean): Promise<void> {
+  await groupEnds(groupId, isPatient);
+  await output.drain();
+  output.close();
 }
 
 /** Resolves when the group has ended, or when `isPatient` turns false. */
