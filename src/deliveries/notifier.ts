@@ -27,8 +27,8 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
   const aborted = new AbortController();
   const busyHosts = createBusyHosts();
   const handle = async (delivery: ClaimedDelivery) => {
-    const place = busyHosts.enter(hostOf(delivery));
-    if ("waitMs" in place) return postponeDelivery(infra, delivery.message, place.waitMs);
+    const place = await busyHosts.enter(hostOf(delivery));
+    if ("postponeMs" in place) return postponeDelivery(infra, delivery.message, place.postponeMs);
     try {
       const notification = await openDelivery(infra.db, delivery, options);
       const startedAt = delivery.now();
