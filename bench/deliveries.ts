@@ -20,6 +20,8 @@ export const benchmark: Benchmark = {
 };
 
 const HOSTS = 9;
+/** The address of the silent host. */
+const SILENT = "127.0.0.10";
 /** So many deliveries may wait while the rate is measured. */
 const MOST_WAITING = 450;
 const LANES = 8;
@@ -34,7 +36,7 @@ async function run(bench: Bench): Promise<void> {
   const alone = await openRinging(bench, server, receivers);
   const beside = await openRinging(bench, server, receivers);
   const waiting = bench.number("waiting");
-  await fillHole(beside, await openBlackHole(bench.stack), waiting);
+  await fillHole(beside, await openBlackHole(bench.stack, SILENT), waiting);
   bench.progress(`${waiting} deliveries wait for the silent host`);
   const rate = bench.number("rate");
   const rates = ["one", "nine"].map(
@@ -130,10 +132,15 @@ async function deliverSome(
     await delay(100);
     times = await delivered();
   }
+  const { waiting } = await readRow<{ waiting: number }>(
+    session,
+    `SELECT count(*)::int AS waiting FROM delivery WHERE state = 'pending' AND url LIKE 'http://${SILENT}:%'`,
+  );
   return {
     "deliveries/s": times.length / seconds,
     ...percentiles("delivery", times),
     "main (% of a core)": share,
     "not delivered in 10 s": count * HOSTS - times.length,
+    "waiting for the silent host": waiting,
   };
 }

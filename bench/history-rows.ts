@@ -104,10 +104,11 @@ const INSERTS = [
   `INSERT INTO run_event (id, run_id, attempt_id, attempt, event, body, created_at)
   SELECT event_id, id, attempt_id, 0, 'on_success', '{"status":0,"log":"ding\\n"}', at + interval '40 ms'
   FROM batch WHERE n % 10 = 0`,
-  `INSERT INTO delivery (id, event_id, action, url, state, tries, created_at, finished_at)
-  SELECT ${ID("4", "n")}, event_id, 'notify_webhook', 'https://example.org/hook',
+  `INSERT INTO delivery (id, event_id, job_id, action, url, state, tries, created_at, finished_at)
+  SELECT ${ID("4", "n")}, event_id, job.id, 'notify_webhook', 'https://example.org/hook',
     (CASE WHEN n < 100 THEN 'blocked' WHEN n % 200 = 0 THEN 'failed' ELSE 'delivered' END)::delivery_state, 1,
-    at + interval '40 ms', at + interval '60 ms' FROM batch, bench_history WHERE n % 10 = 0`,
+    at + interval '40 ms', at + interval '60 ms'
+  FROM bench_history, batch JOIN job ON job.name = batch.job WHERE n % 10 = 0`,
   `INSERT INTO delivery_try (delivery_id, number, started_at, duration_ms, status)
   SELECT ${ID("4", "n")}, 1, at + interval '45 ms', 15, 200 FROM batch, bench_history WHERE n % 10 = 0`,
   "UPDATE bench_history SET runs = $2 + 0 * $1::bigint",

@@ -47,10 +47,9 @@ async function run(bench: Bench): Promise<void> {
   for (const size of bench.numbers("rows")) histories.push(await openHistory(bench, server, size));
   const results = await takeTurns(bench, histories);
   bench.report(`Queries of the history, ms, ${server.name}`, results);
-  const [first, last] = [histories[0]?.size ?? 0, histories.at(-1)?.size ?? 0];
   bench.note(
-    `ratio: p95 with ${last.toLocaleString("en")} runs divided by that with ${first.toLocaleString("en")}. One run ` +
-      "each 3 s, so that a larger history is an older one.",
+    "ratio: p95 of the longest history divided by that of the shortest. One run each 3 s, so that a longer history " +
+      "is an older one.",
   );
 }
 

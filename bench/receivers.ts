@@ -29,7 +29,7 @@ export async function openReceivers(stack: AsyncDisposableStack, hosts: number):
 }
 
 /** Starts a host that accepts connections and never says anything, until the end of the benchmark. */
-export async function openBlackHole(stack: AsyncDisposableStack): Promise<string> {
+export async function openBlackHole(stack: AsyncDisposableStack, address: string): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -39,7 +39,7 @@ export async function openBlackHole(stack: AsyncDisposableStack): Promise<string
   stack.defer(() => {
     for (const socket of sockets) socket.destroy();
   });
-  return listen(stack, server, "127.0.0.10");
+  return listen(stack, server, address);
 }
 
 async function listen(stack: AsyncDisposableStack, server: Server, address: string): Promise<string> {
