@@ -42,7 +42,7 @@ const INTRODUCTION = `- **Tokens.** Every call needs \`Authorization: Bearer <to
 - **Waiting.** With \`?wait=30s\` (at most 55s) the response is 200 and the run when it has ended, a \`skipped\` run included, else 202 and the run as it is. Without \`wait\`, a trigger is answered with 202 at once. \`?fail=true\` turns a failed run into 424. Closing the connection cancels nothing.
 - **Runs** come with the headers \`X-Run-Id\`, \`X-Run-State\` and, once there is one, \`X-Exit-Code\`. \`Accept: text/plain\` gets the log alone.
 - **Idempotency.** A trigger that repeats an \`Idempotency-Key\` returns the same run, for 24 h. The same key with another trigger is answered with 422.
-- **Lists** have the form \`{"items": [...], "next_cursor": "..."}\` and leave logs out. \`next_cursor\` is the \`cursor\` of the next page, and a \`Link\` header has its path. A call looks at no more than 5,000 rows of an index: a page of rare matches may be short or empty, and \`next_cursor\` continues the search. Only \`null\` means the last page.
+- **Lists** have the form \`{"items": [...], "next_cursor": "..."}\` and leave logs out. \`next_cursor\` is the \`cursor\` of the next page, and a \`Link\` header has its path. A call looks at no more than 20,000 rows: a page of rare matches may be short or empty, and \`next_cursor\` continues the search. Only \`null\` means the last page.
 - **Times** are UTC in ISO 8601. \`since\` and \`until\` also take an age such as \`2w\` or \`12h\`.
 - **Errors** are \`application/problem+json\` with a stable \`code\`: [all codes](#errors).
 

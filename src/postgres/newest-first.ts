@@ -7,6 +7,8 @@ import { Prisma } from "./generated/client.ts";
  * has found and where it stopped, and the next page continues there.
  */
 const MOST_READ = 5_000;
+/** The same for the newest rows of the whole table: there the search is for values that are usually common. */
+const MOST_READ_OF_ALL = 20_000;
 
 /** Rows that an index finds, newest first: all, or those with each of some values. */
 export interface IndexPart {
@@ -130,5 +132,6 @@ function orderOf({ table }: Search, { columns }: IndexPart): Prisma.Sql {
 
 /** How many rows of each value are read at most; at least a page. */
 function mostRead({ limit }: Search, { wanted }: IndexPart): number {
-  return Math.max(limit, Math.ceil(MOST_READ / Math.max(1, wanted?.count ?? 1)));
+  if (wanted === undefined) return MOST_READ_OF_ALL;
+  return Math.max(limit, Math.ceil(MOST_READ / Math.max(1, wanted.count)));
 }
