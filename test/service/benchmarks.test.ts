@@ -3,12 +3,15 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import pLimit from "p-limit";
 import { describe, expect, inject, it } from "vitest";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const MAIN = join(import.meta.dirname, "../../bench/main.ts");
 const QUICK = ["--rounds", "1", "--seconds", "0.2"];
 const PATIENCE_MS = 90_000;
+/** They wait for each other. */
+const ALL_MS = 300_000;
 
 interface Smoke {
   name: string;
@@ -98,9 +101,13 @@ async function check({ name, options = [], rows }: Smoke, databaseUrl?: string):
 }
 
 describe("npm run bench", () => {
+  // One of each kind at a time: the first kind waits while the second kind works.
+  const [alone, shared] = [pLimit(1), pLimit(1)];
   const title = "$name prints its rows and writes them as JSON";
-  it.concurrent.each(ALONE)(title, { timeout: PATIENCE_MS }, (smoke) => check(smoke));
-  it.each(SHARED)(title, { timeout: PATIENCE_MS }, (smoke) => check(smoke, inject("postgres").server));
+  it.concurrent.each(ALONE)(title, { timeout: ALL_MS }, (smoke) => alone(() => check(smoke)));
+  it.concurrent.each(SHARED)(title, { timeout: ALL_MS }, (smoke) =>
+    shared(() => check(smoke, inject("postgres").server)),
+  );
 
   it("refuses a benchmark that does not exist, an unknown option and an amount that is no number", async () => {
     const failures = [["speed"], ["runs", "--fast", "1"], ["latency", "--rounds", "many"]].map((args) =>
