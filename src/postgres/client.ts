@@ -28,8 +28,9 @@ export interface Database {
   /**
    * Like `transaction`, but for the hot path: plain SQL, pipelined, with statements that Postgres plans once. Throws
    * CommitUnknown when the connection breaks during the commit.
+   * @param work `commitNow` as in `SqlPool`
    */
-  sqlTransaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  sqlTransaction<T>(work: (tx: SqlTx, commitNow: () => void) => Promise<T>): Promise<T>;
   /** Runs reads of plain SQL on one connection, pipelined like those of `sqlTransaction`. */
   sqlRead<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
   /** Calls `listener` after each commit with the notes that {@link noteForCommit} left in its transaction. */
@@ -96,7 +97,16 @@ export function openDatabase(
       turn = result.catch(() => undefined);
       return result;
     },
-    sqlTransaction: (work) => retryConflicts(() => noting(sqlPool.transaction, work)),
+    sqlTransaction: (work) =>
+      retryConflicts(() => {
+        let commit: () => void = () => undefined;
+        const run = <T>(inside: (tx: SqlTx) => Promise<T>) =>
+          sqlPool.transaction((tx, commitNow) => {
+            commit = commitNow;
+            return inside(tx);
+          });
+        return noting(run, (tx: SqlTx) => work(tx, commit));
+      }),
     sqlRead: sqlPool.read,
     onCommit: (listener) => void listeners.push(listener),
     now: () => databaseNow(prisma),

@@ -1,4 +1,5 @@
 /** Gathers calls into batches: calls that arrive while a batch is under way form the next one. */
+import { setImmediate as soon } from "node:timers/promises";
 import type { Database, SqlTx } from "./client.ts";
 import { isDatabaseAway, isStatementTimeout } from "./failures.ts";
 
@@ -43,7 +44,7 @@ export function createBatches<Infra extends { db: Database }, Item, Result>(
 
 /**
  * Returns a function that passes its calls to `run` in batches, one batch at a time. A call that arrives when no batch
- * is under way waits for nobody.
+ * is under way waits only for the end of this turn of the event loop.
  * @param run returns the outcomes in the order of the items; throws when it has changed nothing
  * @param maxItems the most items in one batch
  * @param runAlone does one item of a batch that has failed as a whole; without it all items of the batch fail
@@ -71,6 +72,8 @@ export function createCoalescer<Context extends object, Item, Result>(
 
   async function work(context: Context, line: Line<Item, Result>): Promise<void> {
     line.isBusy = true;
+    // Calls that the same turn of the event loop brings belong together.
+    await soon();
     while (line.waiting.length > 0) await runBatch(context, line.waiting.splice(0, maxItems));
     line.isBusy = false;
   }

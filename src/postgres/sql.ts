@@ -21,8 +21,12 @@ export class CommitUnknown extends Error {
 
 /** A pool of connections for transactions of plain SQL. */
 export interface SqlPool {
-  /** Runs `work` in one transaction, and rolls back when it throws. Throws CommitUnknown. */
-  transaction<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` in one transaction, and rolls back when it throws. Throws CommitUnknown.
+   * @param work may call `commitNow` behind its last statement: the commit then travels with it. Only an error of
+   *   Postgres can still undo it, so `work` must not throw anything else afterwards.
+   */
+  transaction<T>(work: (tx: SqlTx, commitNow: () => void) => Promise<T>): Promise<T>;
   /** Runs `work`, which only reads, on one connection without a transaction. */
   read<T>(work: (tx: SqlTx) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -66,13 +70,24 @@ export function openSqlPool(config: SessionConfig, maxConnections: number): SqlP
   };
 }
 
-async function inTransaction<T>(client: pg.PoolClient, work: (tx: SqlTx) => Promise<T>): Promise<T> {
+async function inTransaction<T>(
+  client: pg.PoolClient,
+  work: (tx: SqlTx, commitNow: () => void) => Promise<T>,
+): Promise<T> {
   const statements = createStatements(client);
   const begun = client.query("BEGIN");
+  let committing: Promise<pg.QueryResult> | undefined;
+  const commitNow = () => {
+    statements.close();
+    committing = client.query("COMMIT");
+    // Its error is looked at below.
+    committing.catch(() => undefined);
+  };
   let result: T;
   try {
-    [result] = await Promise.all([work(statements.tx), begun]);
+    [result] = await Promise.all([work(statements.tx, commitNow), begun]);
   } catch (error) {
+    if (committing !== undefined && !(error instanceof pg.DatabaseError)) throw unknownCommit(error);
     statements.close();
     // Waits for the statements that are still under way. When the connection is broken, there is nothing to roll back.
     await client.query("ROLLBACK").catch(() => undefined);
@@ -81,13 +96,16 @@ async function inTransaction<T>(client: pg.PoolClient, work: (tx: SqlTx) => Prom
   statements.close();
   let end: string;
   try {
-    end = (await client.query("COMMIT")).command;
+    end = (await (committing ?? client.query("COMMIT"))).command;
   } catch (error) {
-    if (isRefusal(error)) throw error;
-    throw new CommitUnknown("the connection broke during a commit", { cause: error });
+    throw isRefusal(error) ? error : unknownCommit(error);
   }
   if (end !== "COMMIT") throw statements.firstError() ?? new Error("the transaction was rolled back");
   return result;
+}
+
+function unknownCommit(cause: unknown): CommitUnknown {
+  return new CommitUnknown("the connection broke during a commit", { cause });
 }
 
 /** Whether Postgres has refused a commit, as a constraint does that is checked at the end. */

@@ -28,31 +28,44 @@ export async function claimAttempts(
   { db, queue }: Infra,
   { queueName, count, worker }: { queueName: string; count: number; worker: string },
 ): Promise<ClaimedAttempt[]> {
-  let claimed: ClaimedAttempt[] = [];
-  const claim = async (tx: SqlTx) => {
-    const messages = await queue.claim<AttemptMessage>(queueName, count, tx);
-    const started = await startRuns(tx, messages, worker);
-    claimed = messages.map((message) => ({ message, run: started.get(message.id) }));
+  let messages: Message<AttemptMessage>[] = [];
+  let attemptIds: string[] = [];
+  const claim = async (tx: SqlTx, commitNow: () => void) => {
+    messages = await queue.claim<AttemptMessage>(queueName, count, tx);
     messages.forEach(requireTime);
+    attemptIds = messages.map(newId);
+    const starting = startRuns(tx, messages, attemptIds, worker);
+    commitNow();
+    return starting;
   };
+  let started: Map<string, StartedRun>;
   try {
-    await db.sqlTransaction(claim);
+    started = await db.sqlTransaction(claim);
   } catch (error) {
-    if (!(error instanceof CommitUnknown) || !(await wereStarted(db, claimed))) throw error;
+    if (!(error instanceof CommitUnknown)) throw error;
+    started = await findStarted(db, messages, attemptIds);
+    if (started.size === 0) throw error;
   }
-  return claimed;
+  return messages.map((message) => ({ message, run: started.get(message.id) }));
 }
 
-/** Whether a commit whose answer was lost has happened. Asks again while the database is away and the claims last. */
-async function wereStarted(db: Database, claimed: readonly ClaimedAttempt[]): Promise<boolean> {
-  const ids = claimed.flatMap(({ run }) => run?.attemptId ?? []);
+/**
+ * Finds the attempts that a commit has started whose answer was lost. Asks again while the database is away and the
+ * claims last.
+ */
+async function findStarted(
+  db: Database,
+  messages: readonly Message<AttemptMessage>[],
+  attemptIds: readonly string[],
+): Promise<Map<string, StartedRun>> {
   for (;;) {
     try {
-      const found = await db.prisma.attempt.count({ where: { id: { in: ids } } });
-      return found > 0;
+      const rows = await db.sqlRead((tx) => readStartedRuns(tx, messages));
+      const ours = rows.filter(({ attemptId }) => attemptIds.includes(attemptId));
+      return new Map(ours.map((row) => [row.messageId, { ...row, isNew: true }]));
     } catch (error) {
       if (!isDatabaseAway(error)) throw error;
-      for (const { message } of claimed) requireTime(message);
+      messages.forEach(requireTime);
       await delay(ASK_AGAIN_MS);
     }
   }
@@ -73,7 +86,7 @@ export async function startAttempt(
   return db.transaction(async (tx) => {
     const { run_id: runId } = message.data;
     await tx.$queryRaw`SELECT 1 AS locked FROM run WHERE id = ${runId}::uuid FOR UPDATE`;
-    const started = (await startRuns(tx, [message], worker)).get(message.id);
+    const started = (await startRuns(tx, [message], [newId()], worker)).get(message.id);
     if (started === undefined) await queue.acknowledge(tx, message);
     // An earlier call under the same claim may have started the attempt, and its result was lost.
     else if (started.isNew) requireTime(message);
@@ -89,10 +102,10 @@ export async function startAttempt(
 async function startRuns(
   tx: SqlTx,
   messages: readonly Message<AttemptMessage>[],
+  attemptIds: readonly string[],
   worker: string,
 ): Promise<Map<string, StartedRun>> {
   if (messages.length === 0) return new Map();
-  const attemptIds = messages.map(newId);
   const [, rows] = await Promise.all([
     startWaitingRuns(tx, messages, attemptIds, worker),
     readStartedRuns(tx, messages),

@@ -101,3 +101,19 @@ it("prepares a statement anew when the type of its result has changed", async ()
   expect(await read()).toEqual([{ id: "1" }]);
   await db.prisma.$executeRaw`ALTER TABLE thing ALTER COLUMN id TYPE int USING id::int`;
 });
+
+it("sends the commit with the last statement, and reports what made it fail", async () => {
+  const inserted = await db.sqlTransaction(async (tx, commitNow) => {
+    const inserting = insert(tx, 1);
+    commitNow();
+    return inserting;
+  });
+  expect([inserted, await things()]).toEqual([1, [1]]);
+  const failed = db.sqlTransaction(async (tx, commitNow) => {
+    const inserting = Promise.all([insert(tx, 2), insert(tx, 1)]);
+    commitNow();
+    await inserting;
+  });
+  await expect(failed).rejects.toMatchObject({ code: "23505" });
+  expect(await things()).toEqual([1]);
+});

@@ -31,7 +31,7 @@ async function started(...jobs: string[]): Promise<Message<AttemptMessage>[]> {
   return claimed.map(({ message }) => message);
 }
 
-/** Settles all but the first attempt in one transaction; the first makes the others gather. */
+/** Settles attempts in one transaction, because they come in one turn of the event loop. */
 const settleAll = (messages: readonly Message<AttemptMessage>[], result: AttemptResult) =>
   Promise.allSettled(messages.map((message) => settleAttempt(infra, message, result, infra)));
 
