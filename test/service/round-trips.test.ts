@@ -7,11 +7,11 @@ import { freshDatabase } from "../support/fresh-database.ts";
 import { startTestService } from "../support/test-service.ts";
 
 /** The trips of polls and beats are measured for this long (ms), and left out. */
-const IDLE_MS = 3_000;
+const IDLE_MS = 2_000;
 
 it.each([
-  { inFlight: 1, runs: 40, most: 12 },
-  { inFlight: 16, runs: 320, most: 3 },
+  { inFlight: 1, runs: 24, most: 12 },
+  { inFlight: 16, runs: 240, most: 3 },
 ])("at most $most round trips a run with $inFlight in flight", { timeout: 60_000 }, async (load) => {
   await using database = await freshDatabase();
   await using proxy = await startCountingProxy(database.connectionString);
