@@ -4,7 +4,7 @@ import { z } from "zod";
 import { CarillonError, type FieldError, invalidDocument, wrongFields } from "../../errors.ts";
 import { fieldPath, findUnsafe } from "../../text/input.ts";
 import { nearest } from "../../text/nearest.ts";
-import { plainMessage, wrongType } from "../schemas/messages.ts";
+import { plainMessage, wrongType } from "../schemas/field-texts.ts";
 
 type Schema = z.core.$ZodType;
 type Issue = z.core.$ZodIssue;
