@@ -1,5 +1,7 @@
 /** Reads the jobs that have a cron expression, and the revisions that were in force since a time. */
+
 import type { Tx } from "../postgres/client.ts";
+import { LOWEST_ID } from "../postgres/ids.ts";
 import type { MissedRuns } from "./rules/definition.ts";
 
 /** A job with a cron expression, as the scheduler keeps it in memory. */
@@ -19,8 +21,6 @@ export interface CronJob {
 
 /** Jobs for each query: parsing many rows at once would block the event loop. */
 const PAGE = 1_000;
-const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
-
 /** All live, enabled jobs that have a cron expression, by id. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   const jobs: CronJob[] = [];

@@ -1,5 +1,4 @@
-/** The Prisma client and the one way to run a transaction. */
-
+/** The database: the Prisma client, transactions with it, and transactions of plain SQL for the hot path. */
 import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
 import { isConflict } from "./failures.ts";
@@ -80,7 +79,7 @@ export function openDatabase(
       notesOf.set(tx, notes);
       return work(tx);
     });
-    // Apart from the transaction, which a listener must not make look failed.
+    // Later: an error of a listener must not look like a failed transaction.
     if (notes.length > 0) queueMicrotask(() => listeners.forEach((listener) => void listener(notes)));
     return result;
   };

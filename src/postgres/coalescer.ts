@@ -13,7 +13,7 @@ interface Call<Item, Result> {
 }
 
 /** The calls that wait, and whether a batch is under way. */
-interface Line<Item, Result> {
+interface CallQueue<Item, Result> {
   waiting: Call<Item, Result>[];
   isBusy: boolean;
 }
@@ -54,40 +54,41 @@ export function createCoalescer<Context extends object, Item, Result>(
   maxItems: number,
   runAlone?: (context: Context, item: Item) => Promise<readonly Outcome<Result>[]>,
 ): (context: Context, item: Item) => Promise<Result> {
-  const lines = new WeakMap<Context, Line<Item, Result>>();
+  const queues = new WeakMap<Context, CallQueue<Item, Result>>();
 
   async function runBatch(context: Context, calls: readonly Call<Item, Result>[]): Promise<void> {
     try {
       const items = calls.map(({ item }) => item);
-      settle(calls, await run(context, items));
+      deliver(calls, await run(context, items));
     } catch (error) {
-      // Without a database, the items would only wait for it one after the other.
+      // Without a database, each item alone would fail as well.
       const isHopeless = isDatabaseAway(error) && !isStatementTimeout(error);
       if (runAlone === undefined || isHopeless) for (const { reject } of calls) reject(error);
       else
         for (const call of calls)
-          runAlone(context, call.item).then((own) => settle([call], own), call.reject);
+          runAlone(context, call.item).then((own) => deliver([call], own), call.reject);
     }
   }
 
-  async function work(context: Context, line: Line<Item, Result>): Promise<void> {
-    line.isBusy = true;
+  async function work(context: Context, queue: CallQueue<Item, Result>): Promise<void> {
+    queue.isBusy = true;
     // Calls that the same turn of the event loop brings belong together.
     await soon();
-    while (line.waiting.length > 0) await runBatch(context, line.waiting.splice(0, maxItems));
-    line.isBusy = false;
+    while (queue.waiting.length > 0) await runBatch(context, queue.waiting.splice(0, maxItems));
+    queue.isBusy = false;
   }
 
   return (context, item) =>
     new Promise((resolve, reject) => {
-      const line = lines.get(context) ?? { waiting: [], isBusy: false };
-      lines.set(context, line);
-      line.waiting.push({ item, resolve, reject });
-      if (!line.isBusy) void work(context, line);
+      const queue = queues.get(context) ?? { waiting: [], isBusy: false };
+      queues.set(context, queue);
+      queue.waiting.push({ item, resolve, reject });
+      if (!queue.isBusy) void work(context, queue);
     });
 }
 
-function settle<Item, Result>(
+/** Gives each call its outcome. */
+function deliver<Item, Result>(
   calls: readonly Call<Item, Result>[],
   outcomes: readonly Outcome<Result>[],
 ): void {

@@ -6,6 +6,9 @@ export function newId(): string {
   return uuidv7();
 }
 
+/** No id sorts before it. */
+export const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
+
 /** Times t with since <= t < until; an unset bound is open. */
 export interface TimeRange {
   since?: Date | undefined;

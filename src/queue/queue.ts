@@ -192,6 +192,21 @@ async function readLiveMessages(tx: SqlTx, messages: readonly SentMessage[]): Pr
   return new Set(rows.map((row) => row.id));
 }
 
+/**
+ * Returns those of `items` whose message is gone, or that have none.
+ * @param messageOf the message that an item was sent
+ */
+export async function withoutLiveMessage<Item>(
+  queue: Queue,
+  tx: SqlTx,
+  items: readonly Item[],
+  messageOf: (item: Item) => SentMessage | undefined,
+): Promise<Item[]> {
+  const sent = items.flatMap((item) => messageOf(item) ?? []);
+  const live = sent.length === 0 ? new Set<string>() : await queue.liveMessages(tx, sent);
+  return items.filter((item) => !live.has(messageOf(item)?.id ?? ""));
+}
+
 /** Sends the messages of attempts, with one call for each pool. */
 export async function sendAttempts(
   queue: Queue,

@@ -4,12 +4,16 @@ import { ADMIN, type Caller } from "../access/rules/grants.ts";
 import type { SqlTx } from "../postgres/client.ts";
 import { RowsChanged } from "../postgres/failures.ts";
 
-/** A trigger, as far as its key must match it. */
-export interface KeyedTrigger {
+/** A trigger by an API caller. */
+export interface CallerTrigger {
   job: string;
+  /** The caller's own label. */
   triggeredBy?: string | undefined;
+  /** Added to the job's env; overrides its values. */
   env?: Readonly<Record<string, string>> | undefined;
+  /** false: fire no actions. */
   events?: boolean | undefined;
+  /** The same key with the same trigger returns the same run (promise 2). */
   idempotencyKey?: string | undefined;
 }
 
@@ -25,14 +29,14 @@ export interface KnownKey extends StoredKey {
 }
 
 /** The key contains the caller, so that callers cannot collide; keys in requests contain no space. */
-export function storedKey(caller: Caller, trigger: KeyedTrigger): StoredKey | undefined {
+export function storedKey(caller: Caller, trigger: CallerTrigger): StoredKey | undefined {
   const { idempotencyKey: key } = trigger;
   if (key === undefined) return undefined;
   return { key: caller.id === ADMIN ? key : `${caller.id} ${key}`, fingerprint: fingerprintOf(trigger) };
 }
 
 /** A hash of the trigger, independent of the order of env. */
-function fingerprintOf({ job, triggeredBy, env = {}, events }: KeyedTrigger): string {
+function fingerprintOf({ job, triggeredBy, env = {}, events }: CallerTrigger): string {
   const parts = [job, triggeredBy ?? null, Object.entries(env).sort(), events ?? true];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }

@@ -6,7 +6,7 @@ import type { Tx } from "../postgres/client.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, LOST_QUEUE } from "../queue/messages.ts";
 import { type Message, type Queue, unlessClaimLost } from "../queue/queue.ts";
-import { jobsWithFreePlaces, recoverWaitingRuns, resendMessages } from "./recovered-rows.ts";
+import { jobsWithFreePlaces, recoverActiveRuns, resendMessages } from "./recovered-rows.ts";
 import { releaseWaiting } from "./release.ts";
 import { settleAttempt } from "./settle.ts";
 import { lockRun } from "./transitions.ts";
@@ -47,7 +47,7 @@ export async function settleLost(
  */
 export async function recoverRuns(infra: Infra): Promise<number> {
   const released = await releaseMissed(infra);
-  const runs = await inBatches(infra, recoverWaitingRuns);
+  const runs = await inBatches(infra, recoverActiveRuns);
   return released + runs + (await inBatches(infra, recoverDeliveries));
 }
 

@@ -1,8 +1,8 @@
 /** Finds active runs whose messages are gone, and sends new ones. */
 import type { SqlTx } from "../postgres/client.ts";
-import { newId } from "../postgres/ids.ts";
+import { LOWEST_ID, newId } from "../postgres/ids.ts";
 import { attemptMessage, attemptQueue, LOST_QUEUE } from "../queue/messages.ts";
-import { type Queue, type SentMessage, sendAttempts } from "../queue/queue.ts";
+import { type Queue, type SentMessage, sendAttempts, withoutLiveMessage } from "../queue/queue.ts";
 import type { RunState } from "./rules/states.ts";
 import { replaceMessages } from "./transitions.ts";
 
@@ -19,7 +19,7 @@ export async function jobsWithFreePlaces(tx: SqlTx): Promise<string[]> {
 }
 
 /** An active run that has been sent a message. */
-interface WaitingRun {
+interface ActiveRun {
   id: string;
   jobId: string;
   state: RunState;
@@ -29,30 +29,30 @@ interface WaitingRun {
 }
 
 /** Where a batch ended: runs are read job by job. */
-type Position = Pick<WaitingRun, "jobId" | "id">;
+type Position = Pick<ActiveRun, "jobId" | "id">;
 
 /**
  * Looks at up to `limit` active runs after `after`, and sends messages for those that have none: for a running one a
  * dead letter, since its worker has lost its claim.
  */
-export async function recoverWaitingRuns(
+export async function recoverActiveRuns(
   queue: Queue,
   tx: SqlTx,
   after: Position | undefined,
   limit: number,
 ): Promise<{ recovered: number; last: Position | undefined }> {
-  const { jobId, id } = after ?? { jobId: FIRST, id: FIRST };
-  const runs = await tx.$queryRaw<WaitingRun[]>`
+  const { jobId, id } = after ?? { jobId: LOWEST_ID, id: LOWEST_ID };
+  const runs = await tx.$queryRaw<Omit<ActiveRun, "state" | "nextAttemptAt">[]>`
     SELECT run.id, run.job_id AS "jobId", run.message_id AS "messageId", r.pool
     FROM run JOIN job_revision r ON r.id = run.revision_id
     WHERE run.ended_as IS NULL AND run.message_id IS NOT NULL
       AND (run.job_id, run.id) > (${jobId}::uuid, ${id}::uuid)
     ORDER BY run.job_id, run.id LIMIT ${limit}`;
   const last = runs.length < limit ? undefined : runs.at(-1);
-  const without = await withoutMessage(queue, tx, runs);
+  const without = await withoutLiveMessage(queue, tx, runs, messageOf);
   if (without.length === 0) return { recovered: 0, last };
   // Check again under the locks: the runs may have changed since they were read.
-  const lost = await withoutMessage(queue, tx, await lockWaiting(tx, without));
+  const lost = await withoutLiveMessage(queue, tx, await lockActive(tx, without), messageOf);
   const [running, others] = [lost.filter(isRunning), lost.filter((run) => !isRunning(run))];
   await resendMessages(queue, tx, others);
   const letters = running.map((run) => ({
@@ -63,14 +63,11 @@ export async function recoverWaitingRuns(
   return { recovered: lost.length, last };
 }
 
-/** No id sorts before it. */
-const FIRST = "00000000-0000-0000-0000-000000000000";
-
-function isRunning({ state }: WaitingRun): boolean {
+function isRunning({ state }: ActiveRun): boolean {
   return state === "running";
 }
 
-async function lockWaiting(tx: SqlTx, runs: readonly { id: string }[]): Promise<WaitingRun[]> {
+async function lockActive(tx: SqlTx, runs: readonly { id: string }[]): Promise<ActiveRun[]> {
   return tx.$queryRaw`
     SELECT run.id, run.job_id AS "jobId", run.state, run.message_id AS "messageId", r.pool,
       run.next_attempt_at AS "nextAttemptAt"
@@ -79,17 +76,8 @@ async function lockWaiting(tx: SqlTx, runs: readonly { id: string }[]): Promise<
     ORDER BY run.id FOR UPDATE OF run`;
 }
 
-async function withoutMessage(
-  queue: Queue,
-  tx: SqlTx,
-  runs: readonly WaitingRun[],
-): Promise<readonly WaitingRun[]> {
-  if (runs.length === 0) return runs;
-  const sent = runs.map(
-    ({ messageId, pool }): SentMessage => ({ id: messageId, queueName: attemptQueue(pool) }),
-  );
-  const live = await queue.liveMessages(tx, sent);
-  return runs.filter(({ messageId }) => !live.has(messageId));
+function messageOf({ messageId, pool }: Pick<ActiveRun, "messageId" | "pool">): SentMessage {
+  return { id: messageId, queueName: attemptQueue(pool) };
 }
 
 /** Sends new messages for the next attempts of locked runs. */

@@ -1,7 +1,9 @@
 /** Deletes runs after their retention period: every node does this, but only one node at a time. */
+
 import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { Prisma } from "../postgres/generated/client.ts";
+import { LOWEST_ID } from "../postgres/ids.ts";
 import { deleteExpiredKeys } from "./idempotency-keys.ts";
 
 const EVERY_MS = 10 * 60_000;
@@ -155,7 +157,7 @@ export interface ExpiryPage extends Expiry {
 }
 
 /** Before all times and ids. */
-const START = { finishedAt: new Date(0), id: "00000000-0000-0000-0000-000000000000" };
+const START = { finishedAt: new Date(0), id: LOWEST_ID };
 
 /** Up to `limit` expired runs of each job, in the order in which they ended. */
 export async function expiredRuns(tx: Tx, pages: readonly ExpiryPage[], limit: number): Promise<EndedRun[]> {

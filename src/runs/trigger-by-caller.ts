@@ -5,23 +5,17 @@ import { CarillonError, jobDisabled, jobNotFound, runNotFound } from "../errors.
 import type { Infra } from "../infra.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
 import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
-import { findKeys, insertKeys, type KnownKey, type StoredKey, storedKey } from "./idempotency-keys.ts";
+import {
+  type CallerTrigger,
+  findKeys,
+  insertKeys,
+  type KnownKey,
+  type StoredKey,
+  storedKey,
+} from "./idempotency-keys.ts";
 import { newRunDetail, type RunDetail } from "./read.ts";
 import { lockTargetJobs, type TargetJob } from "./target-jobs.ts";
 import { createRuns, type NewRun, newRun, saveRuns } from "./trigger.ts";
-
-/** A trigger by an API caller. */
-export interface CallerTrigger {
-  job: string;
-  /** The caller's own label. */
-  triggeredBy?: string | undefined;
-  /** Added to the job's env; overrides its values. */
-  env?: Readonly<Record<string, string>> | undefined;
-  /** false: fire no actions. */
-  events?: boolean | undefined;
-  /** The same key with the same trigger returns the same run (promise 2). */
-  idempotencyKey?: string | undefined;
-}
 
 /** The run of a trigger. */
 export interface TriggerResult {
