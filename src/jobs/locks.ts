@@ -25,7 +25,10 @@ export async function lockJobs(
 ): Promise<Set<string>> {
   const rows = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM job
-    WHERE (id = ANY(${[...ids]}::uuid[]) OR name = ANY(${[...names]}::text[])) AND deleted_at IS NULL
+    WHERE deleted_at IS NULL AND id = ANY(ARRAY(
+      SELECT unnest(${[...ids]}::uuid[])
+      UNION ALL SELECT id FROM job WHERE name = ANY(${[...names]}::text[]) AND deleted_at IS NULL
+    ))
     ORDER BY id FOR NO KEY UPDATE`;
   return new Set(rows.map((row) => row.id));
 }

@@ -40,7 +40,8 @@ export async function writeLive(
       DELETE FROM attempt_log USING live, unnest(
         ${dropped.map((one) => one.attemptId)}::uuid[], ${dropped.map((one) => one.position)}::bigint[]
       ) old (attempt_id, position)
-      WHERE attempt_log.attempt_id = old.attempt_id AND attempt_log.position = old.position
+      WHERE attempt_log.attempt_id = ANY(${dropped.map((one) => one.attemptId)}::uuid[])
+        AND attempt_log.attempt_id = old.attempt_id AND attempt_log.position = old.position
         AND live.id = old.attempt_id
     ), written AS (
       INSERT INTO attempt_log (attempt_id, position, bytes)
@@ -89,17 +90,29 @@ function packed(pieces: readonly OutputPiece[]) {
   };
 }
 
-/** Returns the stored pieces of the latest attempt of a run, in order, as far as they hold the last `bytes` bytes. */
-export async function lastPieces(tx: SqlTx, runId: string, bytes: number): Promise<OutputPiece[]> {
-  const rows = await tx.$queryRaw<{ position: bigint; bytes: Uint8Array }[]>`
-    WITH latest AS (SELECT id FROM attempt WHERE run_id = ${runId}::uuid ORDER BY number DESC, claim DESC LIMIT 1),
-    piece AS (
+/** Returns the stored pieces of the latest attempts of runs, in order, as far as they hold the last `bytes` bytes. */
+export async function lastPieces(
+  tx: SqlTx,
+  runIds: readonly string[],
+  bytes: number,
+): Promise<Map<string, OutputPiece[]>> {
+  const rows = await tx.$queryRaw<{ runId: string; position: bigint; bytes: Uint8Array }[]>`
+    SELECT wanted.id AS "runId", piece.position, piece.bytes
+    FROM unnest(${[...runIds]}::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+      SELECT id FROM attempt WHERE run_id = wanted.id ORDER BY number DESC, claim DESC LIMIT 1
+    ) AS latest CROSS JOIN LATERAL (
       SELECT l.position, l.bytes,
         sum(octet_length(l.bytes)) OVER (ORDER BY l.position DESC) - octet_length(l.bytes) AS behind
-      FROM latest JOIN attempt_log l ON l.attempt_id = latest.id
-    )
-    SELECT position, bytes FROM piece WHERE behind < ${bytes}::bigint ORDER BY position`;
-  return rows.map(({ position, bytes: piece }) => ({ position: Number(position), bytes: piece }));
+      FROM attempt_log l WHERE l.attempt_id = latest.id
+    ) AS piece
+    WHERE piece.behind < ${bytes}::bigint ORDER BY piece.position`;
+  const pieces = Map.groupBy(rows, ({ runId }) => runId);
+  return new Map(
+    [...pieces].map(([id, own]) => [
+      id,
+      own.map((row) => ({ position: Number(row.position), bytes: row.bytes })),
+    ]),
+  );
 }
 
 /**

@@ -25,10 +25,11 @@ export interface LogReader {
    */
   text(attemptId: string, position: number, ended: boolean): Promise<LogText>;
   /**
-   * Calls `wake` when the run may have changed, and every second, until the returned function is called.
+   * Calls `wake` when the run may have changed, and every second, until the returned function is called. `hasEnded` is
+   * true when a signal has told that the run has ended.
    * @param options `onlyEnd`: signals that the run has only moved on are left out
    */
-  watch(runId: string, wake: () => void, options?: { onlyEnd: boolean }): () => void;
+  watch(runId: string, wake: (hasEnded: boolean) => void, options?: { onlyEnd: boolean }): () => void;
 }
 
 type Progress = Promise<LogProgress | undefined>;
@@ -38,16 +39,16 @@ type Progress = Promise<LogProgress | undefined>;
  * @param options when `closing` is aborted, all watchers are woken
  */
 export function createLogReader({ db, signals }: Infra, { closing }: { closing: AbortSignal }): LogReader {
-  const watchers = new Map<() => void, { runId: string; onlyEnd: boolean }>();
+  const watchers = new Map<(hasEnded: boolean) => void, { runId: string; onlyEnd: boolean }>();
   const progresses = new Map<string, Progress>();
   const texts = new Map<string, Promise<LogText>>();
   let unwatch: (() => void) | undefined;
 
   /** Later reads must not share queries that have already been sent. */
-  function wake(concerns: (runId: string, onlyEnd: boolean) => boolean): void {
+  function wake(concerns: (runId: string, onlyEnd: boolean) => boolean, hasEnded = false): void {
     progresses.clear();
     texts.clear();
-    for (const [one, { runId, onlyEnd }] of watchers) if (concerns(runId, onlyEnd)) one();
+    for (const [one, { runId, onlyEnd }] of watchers) if (concerns(runId, onlyEnd)) one(hasEnded);
   }
 
   function watchDatabase(): () => void {
@@ -55,8 +56,12 @@ export function createLogReader({ db, signals }: Infra, { closing }: { closing: 
     const unsubscribe = signals.subscribe((signal) => {
       const runs = runsOf(signal);
       if (runs === undefined) return;
-      const isEnd = signal.type === "missed" || (signal.type === "run_changed" && signal.ended === true);
-      wake((runId, onlyEnd) => (isEnd || !onlyEnd) && (runs === "any" || runs.includes(runId)));
+      const hasEnded = signal.type === "run_changed" && signal.ended === true;
+      const mayHaveEnded = hasEnded || signal.type === "missed";
+      wake(
+        (runId, onlyEnd) => (mayHaveEnded || !onlyEnd) && (runs === "any" || runs.includes(runId)),
+        hasEnded,
+      );
     });
     const onClosing = () => wake(() => true);
     closing.addEventListener("abort", onClosing);

@@ -72,6 +72,12 @@ export interface Queue extends Part {
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
+/**
+ * No message has a group, so this limit holds none back. But with a limit pg-boss updates the messages by their ids;
+ * without one, Postgres reads all messages of the queue while its statistics of the table are old.
+ */
+const NO_GROUPS = 1;
+
 /** A renewal that takes longer (ms) is abandoned; by then the next one is due. */
 const RENEW_LIMIT_MS = 8_000;
 
@@ -138,7 +144,11 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     },
     async claim<T>(queueName: string, count: number, tx?: SqlTx) {
       const claimedAt = performance.now();
-      const jobs = await boss.fetch<T>(queueName, { batchSize: count, ...(tx && { db: bossDb(tx) }) });
+      const jobs = await boss.fetch<T>(queueName, {
+        batchSize: count,
+        groupConcurrency: NO_GROUPS,
+        ...(tx && { db: bossDb(tx) }),
+      });
       monitor.succeeded();
       return jobs.map(({ id, retryCount, data }) => ({ queueName, id, retryCount, data, claimedAt }));
     },

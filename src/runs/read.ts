@@ -2,14 +2,14 @@
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
-import { sleep } from "../lifecycle.ts";
 import { lastPieces } from "../logs/pieces.ts";
 import type { LogReader } from "../logs/reader.ts";
-import { renderOutput } from "../logs/rules/output.ts";
+import { type OutputPiece, renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
+import { createCoalescer } from "../postgres/coalescer.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import type { RunState } from "./rules/states.ts";
-import { findRunDetail } from "./run-detail.ts";
+import { findRunDetails } from "./run-detail.ts";
 import type { TargetJob } from "./target-jobs.ts";
 import type { NewRun } from "./trigger.ts";
 
@@ -25,18 +25,53 @@ export interface FullRun {
  * Reads a run. Throws run_not_found.
  * @param logBytes how much of the end of the log to read, at least; the whole log by default
  */
-export async function readRun(
-  db: Database,
-  caller: Caller,
-  id: string,
-  logBytes = Number.MAX_SAFE_INTEGER,
-): Promise<FullRun> {
-  const [run, pieces] = await db.sqlRead((tx) =>
-    Promise.all([findRunDetail(tx, id), lastPieces(tx, id, logBytes)]),
-  );
+export async function readRun(db: Database, caller: Caller, id: string, logBytes?: number): Promise<FullRun> {
+  // Whole logs can be long, so they are read one by one.
+  const { run, pieces } = await (logBytes === undefined
+    ? readOne(db, { id, logBytes: Number.MAX_SAFE_INTEGER })
+    : readInBatch(db, { id, logBytes }));
   if (run === undefined) throw runNotFound(id);
   const { text: log, omittedBytes } = renderOutput(pieces);
   return { run: maskRun(caller, run), log, omittedBytes };
+}
+
+/** A run to read. */
+interface WantedRun {
+  id: string;
+  logBytes: number;
+}
+
+interface ReadRun {
+  run: RunDetail | undefined;
+  pieces: readonly OutputPiece[];
+}
+
+/** The most runs in one read. */
+const RUNS_AT_ONCE = 50;
+
+const readInBatch = createCoalescer(readAll, RUNS_AT_ONCE);
+
+async function readOne(db: Database, wanted: WantedRun): Promise<ReadRun> {
+  const [read] = await readAll(db, [wanted]);
+  return read?.value ?? { run: undefined, pieces: [] };
+}
+
+async function readAll(db: Database, wanted: readonly WantedRun[]): Promise<{ value: ReadRun }[]> {
+  const ids = [...new Set(wanted.map(({ id }) => id))];
+  const byLength = Map.groupBy(wanted, ({ logBytes }) => logBytes);
+  const [runs, ...logs] = await db.sqlRead((tx) =>
+    Promise.all([
+      findRunDetails(tx, ids),
+      ...[...byLength].map(async ([logBytes, some]) => {
+        const pieces = await lastPieces(tx, [...new Set(some.map(({ id }) => id))], logBytes);
+        return { logBytes, pieces };
+      }),
+    ]),
+  );
+  const pieces = new Map(logs.map((log) => [log.logBytes, log.pieces]));
+  return wanted.map(({ id, logBytes }) => ({
+    value: { run: runs.get(id), pieces: pieces.get(logBytes)?.get(id) ?? [] },
+  }));
 }
 
 /** The same for a run that has just been created, without reading it. */
@@ -140,7 +175,7 @@ const DETAIL = {
 } as const;
 export type RunDetail = Prisma.RunGetPayload<{ include: typeof DETAIL }>;
 
-/** A run that has just been created, as `findRunDetail` would read it. */
+/** A run that has just been created, as `findRunDetails` would read it. */
 export function newRunDetail(run: NewRun, job: TargetJob): RunDetail {
   const { id, jobId, revisionId, state, trigger, triggeredBy, triggeredAt, messageId } = run;
   return {
@@ -190,16 +225,20 @@ export async function waitForRun(
   { closing, isNew }: { closing: AbortSignal; isNew: boolean },
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  let changed = new AbortController();
-  const unwatch = reader.watch(id, () => changed.abort(), { onlyEnd: true });
+  let changed = Promise.withResolvers<{ hasEnded: boolean }>();
+  const unwatch = reader.watch(id, (hasEnded) => changed.resolve({ hasEnded }), { onlyEnd: true });
   try {
     for (let look = !isNew; ; look = true) {
       const progress = look ? await reader.progress(id) : { ended: false };
       if (progress === undefined) throw runNotFound(id);
       const left = deadline - performance.now();
       if (progress.ended || left <= 0 || closing.aborted) return;
-      await sleep(left, changed.signal);
-      changed = new AbortController();
+      const timer = setTimeout(() => changed.resolve({ hasEnded: false }), left);
+      const { hasEnded } = await changed.promise;
+      clearTimeout(timer);
+      // The signal was sent after the commit, and no run leaves its end.
+      if (hasEnded) return;
+      changed = Promise.withResolvers();
     }
   } finally {
     unwatch();

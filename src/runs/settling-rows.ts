@@ -57,7 +57,8 @@ export async function lockJobsOf(
       SELECT j.id, j.concurrency_limit, j.schedule_id, run.revision_id,
         CASE WHEN run.fire_events THEN outcome.events ELSE 'none' END AS events
       FROM unnest(${ended.map(({ runId }) => runId)}::uuid[], ${events}::text[]) outcome (run_id, events)
-      JOIN run ON run.id = outcome.run_id JOIN job j ON j.id = run.job_id
+      JOIN run ON run.id = outcome.run_id AND run.id = ANY(${ended.map(({ runId }) => runId)}::uuid[])
+      JOIN job j ON j.id = run.job_id
     ), touched AS (
       SELECT id FROM ended WHERE concurrency_limit IS NOT NULL
       UNION SELECT a.target_job_id FROM ended JOIN event_action a ON a.job_revision_id = ended.revision_id

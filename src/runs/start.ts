@@ -127,11 +127,12 @@ async function startWaitingRuns(
         ${messages.map(({ id }) => id)}::uuid[], ${[...attemptIds]}::uuid[]) AS m (run_id, message_id, attempt_id)
     ), ready AS (
       SELECT run.id, claimed.attempt_id FROM run JOIN claimed ON claimed.run_id = run.id
-      WHERE run.message_id = claimed.message_id AND run.state::text = ANY(${runStatesBefore("running")}::text[])
+      WHERE run.id = ANY(${messages.map(({ data }) => data.run_id)}::uuid[]) AND run.message_id = claimed.message_id
+        AND run.state::text = ANY(${runStatesBefore("running")}::text[])
       FOR UPDATE OF run SKIP LOCKED
     ), started AS (
       UPDATE run SET state = 'running', started_at = coalesce(run.started_at, now()), next_attempt_at = NULL
-      FROM ready WHERE run.id = ready.id
+      FROM ready WHERE run.id = ANY(${messages.map(({ data }) => data.run_id)}::uuid[]) AND run.id = ready.id
       RETURNING run.id, run.attempt, ready.attempt_id
     )
     INSERT INTO attempt (id, run_id, number, claim, worker, started_at)

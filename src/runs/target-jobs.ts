@@ -64,5 +64,8 @@ async function readTargetJobs(
         (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
       FROM run WHERE job_id = j.id AND ended_as IS NULL
     ) AS active
-    WHERE (j.id = ANY(${[...ids]}::uuid[]) OR j.name = ANY(${[...names]}::text[])) AND j.deleted_at IS NULL`;
+    WHERE j.deleted_at IS NULL AND j.id = ANY(ARRAY(
+      SELECT unnest(${[...ids]}::uuid[])
+      UNION ALL SELECT id FROM job WHERE name = ANY(${[...names]}::text[]) AND deleted_at IS NULL
+    ))`;
 }

@@ -51,7 +51,7 @@ export async function moveRuns(tx: SqlTx, moves: readonly RunMove[]): Promise<vo
       message_id = CASE WHEN set ? 'messageId' THEN (set->>'messageId')::uuid ELSE run.message_id END,
       reason = CASE WHEN set ? 'reason' THEN set->>'reason' ELSE run.reason END
     FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS move (id uuid, "to" text, "from" jsonb, set jsonb)
-    WHERE run.id = move.id AND move."from" ? run.state::text`;
+    WHERE run.id = ANY(${moves.map(({ id }) => id)}::uuid[]) AND run.id = move.id AND move."from" ? run.state::text`;
   if (moved === moves.length) return;
   const what = moves.map(({ id, to }) => `run ${id} to ${to}`).join(", ");
   throw new TransitionRefused(`not allowed: ${what}`);
@@ -66,7 +66,7 @@ export async function replaceMessages(
   await tx.$executeRaw`
     UPDATE run SET message_id = next.message_id
     FROM unnest(${runs.map((run) => run.id)}::uuid[], ${runs.map((run) => run.messageId)}::uuid[]) next (id, message_id)
-    WHERE run.id = next.id`;
+    WHERE run.id = ANY(${runs.map((run) => run.id)}::uuid[]) AND run.id = next.id`;
 }
 
 /** The end of a running attempt. */
@@ -85,7 +85,8 @@ export async function finishAttempts(tx: SqlTx, ends: readonly AttemptEnd[]): Pr
     UPDATE attempt SET state = ended.state, status = ended.status, finished_at = ended."finishedAt", reason = ended.reason
     FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb)
       AS ended (id uuid, state attempt_state, status int, "finishedAt" timestamptz, reason text)
-    WHERE attempt.id = ended.id AND attempt.state = 'running'`;
+    WHERE attempt.id = ANY(${ends.map(({ id }) => id)}::uuid[]) AND attempt.id = ended.id
+      AND attempt.state = 'running'`;
   if (finished === ends.length) return;
   throw new TransitionRefused(`an attempt is no longer running: ${ends.map(({ id }) => id).join(", ")}`);
 }

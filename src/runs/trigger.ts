@@ -216,8 +216,10 @@ async function takenSlots(tx: SqlTx, slots: readonly Slot[]): Promise<Set<string
   if (due.length === 0) return new Set();
   const [jobIds, times] = [due.map((s) => s.jobId), due.map((s) => s.scheduledFor?.toISOString())];
   const taken = await tx.$queryRaw<{ jobId: string; scheduledFor: Date }[]>`
-    SELECT run.job_id AS "jobId", run.scheduled_for AS "scheduledFor"
-    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS slot (job_id, scheduled_for)
-    JOIN run ON run.job_id = slot.job_id AND run.scheduled_for = slot.scheduled_for`;
+    SELECT taken.job_id AS "jobId", taken.scheduled_for AS "scheduledFor"
+    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS slot (job_id, scheduled_for) CROSS JOIN LATERAL (
+      SELECT job_id, scheduled_for FROM run
+      WHERE job_id = slot.job_id AND scheduled_for = slot.scheduled_for OFFSET 0
+    ) AS taken`;
   return new Set(taken.map(slotKey));
 }
