@@ -15,8 +15,9 @@ export interface IndexPart {
   /** The values, as a list of rows named `wanted`; undefined: the part has no values. */
   wanted?: { rows: Prisma.Sql; count: number };
   /**
-   * What selects the rows of one value. Compare columns by `= ANY(ARRAY[wanted.value])`: with a plain `=`, Postgres may
-   * instead search the newest rows of all values, which for a rare value reads the whole table.
+   * What selects the rows of one value. Compare the first column by `= ANY(ARRAY[wanted.value])`: with a plain `=`,
+   * Postgres may instead search the newest rows of all values, which for a rare value reads the whole table. Compare
+   * further columns by `=`: an array there would not be looked up in the index.
    */
   is: Prisma.Sql;
   /** The columns before the id in the order of the index. */

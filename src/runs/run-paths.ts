@@ -78,8 +78,7 @@ function ofJobsInStates(jobIds: readonly string[], states: readonly RunState[]):
         CROSS JOIN unnest(${[...states]}::run_state[]) AS state) AS wanted`,
       count: jobIds.length * states.length,
     },
-    is: Prisma.sql`${NOT_SUCCEEDED} AND run.job_id = ANY(ARRAY[wanted.job_id])
-      AND run.ended_as = ANY(ARRAY[wanted.state])`,
+    is: Prisma.sql`${NOT_SUCCEEDED} AND run.job_id = ANY(ARRAY[wanted.job_id]) AND run.ended_as = wanted.state`,
     columns: [Prisma.sql`run.job_id`, Prisma.sql`run.ended_as`],
   };
 }
