@@ -76,6 +76,7 @@ async function inTransaction<T>(
   work: (tx: SqlTx, commitNow: () => void) => Promise<T>,
 ): Promise<T> {
   const statements = createStatements(client);
+  gatherWrites(client);
   const begun = client.query("BEGIN");
   let committing: Promise<pg.QueryResult> | undefined;
   const commitNow = () => {
@@ -126,14 +127,11 @@ interface Statements {
 }
 
 function createStatements(client: pg.PoolClient): Statements {
-  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
   let isClosed = false;
   let firstError: unknown;
   const run = async (text: string, values: readonly unknown[], name: string) => {
     if (isClosed) throw new Error("the transaction of this statement has ended");
-    // What is sent without waiting in between leaves in one packet.
-    stream.cork();
-    process.nextTick(() => stream.uncork());
+    gatherWrites(client);
     try {
       return await client.query({ name, text, values: [...values] });
     } catch (error) {
@@ -159,6 +157,13 @@ function createStatements(client: pg.PoolClient): Statements {
     },
     firstError: () => firstError,
   };
+}
+
+/** What this turn still sends without waiting in between leaves in one packet. */
+function gatherWrites(client: pg.PoolClient): void {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 
 /** The text and name of a statement, by the template that wrote it. */
