@@ -100,7 +100,7 @@ async function settleAll(
 
 /** Asks the rules. The log is rendered, and the parent's body parsed, only if an action needs them. */
 function decide(
-  { result: { outcome }, random }: EndedAttempt,
+  { result: { outcome, reason }, random }: EndedAttempt,
   run: SettlingRow,
   actions: readonly SettlingAction[],
   output: readonly OutputPiece[],
@@ -123,6 +123,7 @@ function decide(
     retry: run.jobDeleted ? { ...run.retry, limit: 0 } : run.retry,
     actions,
     outcome,
+    reason,
     // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
     cancelRequested: run.cancelRequested,
     get log() {

@@ -42,6 +42,14 @@ export function endInUnits(text: string, maxLength: number): string {
   return first >= 0xdc00 && first <= 0xdfff ? end.slice(1) : end;
 }
 
+/** The longest start of a text that fits in `maxLength` UTF-16 units. */
+export function startInUnits(text: string, maxLength: number): string {
+  if (text.length <= maxLength) return text;
+  const start = text.slice(0, Math.max(0, maxLength));
+  const last = start.charCodeAt(start.length - 1);
+  return last >= 0xd800 && last <= 0xdbff ? start.slice(0, -1) : start;
+}
+
 /** In UTF-8 a byte 10xxxxxx continues a character, and every other one begins one. */
 function continuesCharacter(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80;

@@ -30,8 +30,9 @@ export function attemptOutcome(end: CommandEnd): AttemptOutcome {
 export function attemptReason(end: CommandEnd, timeoutMs: number | null): string | undefined {
   switch (end.kind) {
     case "exited":
-    case "signalled":
       return undefined;
+    case "signalled":
+      return `killed by ${end.signal} (signal ${end.number})`;
     case "timed_out":
       return `timed out after ${formatDuration(timeoutMs ?? 0)}`;
     case "start_failed":

@@ -105,3 +105,19 @@ it("survives a restart between two tries", async () => {
   await using after = await startTestService(environment, { deliveryDelaysMs: [0, 2_000] });
   expect((await deliveryOf(after, run, "delivered")).tries).toHaveLength(2);
 });
+
+it.each([
+  ["a timeout", { command: "echo brewing; exec sleep 60", timeout: "1s" }, 124, "timed out after 1s"],
+  ["a signal", { command: "echo brewing; kill -KILL $$" }, 137, "killed by SIGKILL (signal 9)"],
+])("tells receivers that the attempt ended by %s", async (_, job, status, reason) => {
+  await using sink = await startSink();
+  await using service = await startTestService();
+  const on_error = { notify_webhook: [sink.url("/hook")], notify_slack_webhook: [sink.url("/slack")] };
+  await service.client.putJob("job", { ...job, on_error });
+  const run = await service.client.trigger("job", undefined, "30s");
+  expect(run).toMatchObject({ state: "failed", status, reason });
+  await expect.poll(() => sink.received.length).toBe(2);
+  const body = (path: string) => JSON.parse(String(sink.received.find((one) => one.path === path)?.body));
+  expect(body("/hook")).toMatchObject({ status, log: "brewing\n", reason });
+  expect(body("/slack")).toEqual({ text: `job (exitcode ${status}):\n${reason}\nbrewing\n` });
+});

@@ -12,7 +12,7 @@ it("counts every exit code except 0 as a failure, and records it", () => {
 
 it.each<[CommandEnd, string, string | undefined]>([
   [{ kind: "exited", code: 0 }, "succeeded", undefined],
-  [{ kind: "signalled", signal: "SIGKILL", number: 9 }, "failed", undefined],
+  [{ kind: "signalled", signal: "SIGKILL", number: 9 }, "failed", "killed by SIGKILL (signal 9)"],
   [{ kind: "timed_out" }, "timed_out", "timed out after 10m"],
   [{ kind: "start_failed", code: 127, message: "no such file" }, "start_failed", "no such file"],
   [{ kind: "runner_died" }, "lost", "the runner process died"],

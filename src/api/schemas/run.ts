@@ -123,6 +123,7 @@ const nearParentSchema = z.object({
   log: z.string(),
   log_truncated: z.boolean(),
   triggered: z.array(z.string()),
+  reason: z.string().optional().describe("Why the attempt did not end by itself; absent when it did"),
 });
 const parentSchema = nearParentSchema
   .extend({

@@ -3,7 +3,7 @@ import type { FastifyReply } from "fastify";
 import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
-import { newFullRun, type RunDetail, readRun, waitForRun } from "../../runs/read.ts";
+import { type FullRun, newFullRun, type RunDetail, readRun, waitForRun } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
@@ -46,17 +46,21 @@ export async function answerRun(
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));
-  if (fail && isFinal(state) && state !== "succeeded") {
-    const exit = status === null ? "" : ` with exit code ${status}`;
-    throw new CarillonError(
-      "run_failed",
-      `The run ${id} ended as ${state}${exit}. GET /api/v1/runs/${id}/log returns its log.`,
-    );
-  }
+  if (fail && isFinal(state) && state !== "succeeded") throw runFailed(full);
   // A caller that did not ask to wait gets `unfinished`, even when the run has ended by now.
   const awaited = wait !== undefined && isFinal(state);
   reply.code(awaited ? 200 : unfinished).header("vary", "accept");
   return type === "text/plain"
     ? reply.type("text/plain; charset=utf-8").send(full.log)
     : reply.send(runView(full));
+}
+
+function runFailed(full: FullRun): CarillonError {
+  const { id, state, status, startedAt } = full.run;
+  const { reason } = runView(full);
+  const why = reason === null ? "" : `: ${reason}`;
+  const exit = status === null ? "" : ` with exit code ${status}`;
+  // A run that never started has no log.
+  const log = startedAt === null ? "" : ` GET /api/v1/runs/${id}/log returns its log.`;
+  return new CarillonError("run_failed", `The run ${id} ended as ${state}${exit}${why}.${log}`);
 }

@@ -1,6 +1,6 @@
 /** Builds notification bodies: the generic one, which is frozen with its event, and those for Slack and Discord. */
 import type { EventName, NotifyAction } from "../../jobs/rules/definition.ts";
-import { endInBytes, endInUnits } from "../../text/cuts.ts";
+import { endInBytes, endInUnits, startInUnits } from "../../text/cuts.ts";
 
 /** Log bytes in a body for the run itself, and the same again for the run that triggered it. */
 const NEAR_LOG_BYTES = 64 * 1024;
@@ -9,6 +9,8 @@ const FAR_LOGS_BYTES = 128 * 1024;
 const SLACK_MAX_UNITS = 40_000;
 const LONGEST_ENTITY = "&amp;".length;
 const DISCORD_MAX_UNITS = 2_000;
+/** A reason in a message leaves room for the log. */
+const MAX_REASON_UNITS = 500;
 
 /** The generic webhook body; a child run also shows it as `triggered_by_job_run`. */
 export interface EventBody {
@@ -25,6 +27,8 @@ export interface EventBody {
   event: EventName;
   run_id: string;
   log_truncated: boolean;
+  /** Why the attempt did not end by itself, such as `timed out after 10m`. */
+  reason?: string;
   triggered_by_job_run?: EventBody;
 }
 
@@ -74,8 +78,12 @@ function slackMessage(body: EventBody): string {
   return head + (isEntityCut ? end.slice(end.indexOf(";") + 1) : end);
 }
 
-function chatHead({ name, status }: EventBody): string {
-  return `${name} (exitcode ${status}):\n`;
+/** The heading, and a line with the reason. The log of a command that could not be started already says it. */
+function chatHead({ name, status, reason, log }: EventBody): string {
+  const heading = `${name} (exitcode ${status}):\n`;
+  return reason === undefined || log.trim() === reason
+    ? heading
+    : `${heading}${startInUnits(reason, MAX_REASON_UNITS)}\n`;
 }
 
 /** Slack requires exactly these three: https://api.slack.com/docs/message-formatting. */

@@ -71,6 +71,8 @@ export function settle(input: {
   retry: RetryPolicy;
   actions: readonly SettlingAction[];
   outcome: AttemptOutcome;
+  /** Why the attempt did not end by itself. */
+  reason?: string | undefined;
   /** A caller or a newer run asked to cancel the run: it is neither retried nor queued again. */
   cancelRequested: boolean;
   log: string;
@@ -144,9 +146,15 @@ function decide(
 function settleEvent(
   event: EventName,
   actions: readonly SettlingAction[],
-  input: { run: SettlingRun; outcome: AttemptOutcome; log: string; logTruncated: boolean },
+  input: {
+    run: SettlingRun;
+    outcome: AttemptOutcome;
+    reason?: string | undefined;
+    log: string;
+    logTruncated: boolean;
+  },
 ): SettledEvent {
-  const { run } = input;
+  const { run, reason: why } = input;
   // An action on both levels fires once, with the options from the job.
   const distinct = [
     ...new Map(actions.toReversed().map((a) => [`${a.action} ${a.target}`, a])).values(),
@@ -177,6 +185,7 @@ function settleEvent(
     event,
     run_id: run.id,
     log_truncated: input.logTruncated,
+    ...(why === undefined ? {} : { reason: why }),
     ...(run.parent === undefined ? {} : { triggered_by_job_run: run.parent }),
   };
   return { event, body: freezeBody(body), deliveries, triggers, refusals };

@@ -146,7 +146,10 @@ describe("the end of a wait", () => {
         expect(headers).toMatchObject({ "x-run-state": "skipped", location: `/api/v1/runs/${body.id}` });
       }
       expect((await call("post", path).expect(202)).body.state).toBe("skipped");
-      expect((await call("post", `${path}?wait=30s&fail=true`).expect(424)).body.code).toBe("run_failed");
+      const { body } = await call("post", `${path}?wait=30s&fail=true`).expect(424);
+      const why = "the job has reached its limit of 1 active run";
+      expect(body.code).toBe("run_failed");
+      expect(body.detail).toMatch(new RegExp(`^The run [0-9a-f-]{36} ended as skipped: ${why}\\.$`));
     }
   });
 

@@ -54,6 +54,15 @@ function chain(length: number, log: (generation: number) => string): EventBody {
 }
 
 describe("notify_webhook", () => {
+  test("adds the reason of an attempt that did not end by itself", () => {
+    const reason = "the runner process died";
+    expect(sent("notify_webhook", { ...BODY, reason })).toEqual({
+      ...BODY,
+      reason,
+      delivery_id: "delivery-1",
+    });
+  });
+
   test("sends the body of docs/events.md and the delivery's id", () => {
     const frozen = freezeBody({ ...BODY, triggered_by_job_run: PARENT });
     expect(JSON.parse(deliveryBody("notify_webhook", frozen, "delivery-1"))).toEqual({
@@ -110,6 +119,26 @@ describe.each([
   test("keeps the first line of the message and the end of a longer log", () => {
     const log = `lost${"x".repeat(room - 4)}end\n`;
     expect(sent(action, { ...BODY, log })[field]).toBe(head + log.slice(-room));
+  });
+
+  test("puts the reason of an attempt that did not end by itself before its log", () => {
+    const timedOut = { ...BODY, status: 124, reason: "timed out after 10m" };
+    const message = `TeapotTask (exitcode 124):\ntimed out after 10m\nbrewing\ndone\n`;
+    expect(sent(action, timedOut)[field]).toBe(message);
+    expect(sent(action, { ...timedOut, log: "" })[field]).toBe(
+      "TeapotTask (exitcode 124):\ntimed out after 10m\n",
+    );
+  });
+
+  test("says only once why a command could not be started", () => {
+    const message = "spawn coffee ENOENT";
+    const notStarted = { ...BODY, status: 127, reason: message, log: `${message}\n` };
+    expect(sent(action, notStarted)[field]).toBe(`TeapotTask (exitcode 127):\n${message}\n`);
+  });
+
+  test("leaves room for the log after a long reason, and splits no character of it", () => {
+    const reason = `${"x".repeat(499)}🫖${"y".repeat(9_000)}`;
+    expect(sent(action, { ...BODY, reason, log: "end\n" })[field]).toBe(`${head}${"x".repeat(499)}\nend\n`);
   });
 
   test("leaves out a character that the cut would split", () => {

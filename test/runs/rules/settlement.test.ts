@@ -45,18 +45,27 @@ const ONE_EACH = EVENTS.map((event) => notify(event, HOOK));
 
 interface Case {
   outcome: AttemptOutcome;
+  reason?: string;
   run?: Partial<SettlingRun>;
   retry?: Partial<RetryPolicy>;
   actions?: SettlingAction[];
   cancelRequested?: boolean;
 }
 
-function settled({ outcome, run, retry, actions = ONE_EACH, cancelRequested = false }: Case): Settlement {
+function settled({
+  outcome,
+  reason,
+  run,
+  retry,
+  actions = ONE_EACH,
+  cancelRequested = false,
+}: Case): Settlement {
   return settle({
     run: { ...RUN, ...run },
     retry: { ...RETRY, ...retry },
     actions,
     outcome,
+    reason,
     cancelRequested,
     log: "brewing\n",
     logTruncated: false,
@@ -256,6 +265,14 @@ describe("trigger_job", () => {
     const [fired] = settled({ outcome: SUCCEEDED, actions, run: { depth: 15 } }).events;
     expect(fired).toMatchObject({ triggers: [{ name: "tea" }], refusals: [] });
   });
+});
+
+test("tells in the body why the attempt did not end by itself", () => {
+  const reason = "timed out after 10m";
+  const [fired] = settled({ outcome: { state: "timed_out", status: 124 }, reason }).events;
+  expect(thawBody(fired?.body ?? "")).toMatchObject({ status: 124, reason });
+  const [failed] = settled({ outcome: FAILED }).events;
+  expect(thawBody(failed?.body ?? "")).not.toHaveProperty("reason");
 });
 
 test("builds the body of an event from the run's present state and the body of its parent event", () => {
