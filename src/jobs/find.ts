@@ -1,6 +1,7 @@
 /** Reads jobs and their revisions: by name, by schedule, page by page; and finds the ids of names. */
 import { CarillonError } from "../errors.ts";
-import type { Tx } from "../postgres/client.ts";
+import type { Database, SqlTx, Tx } from "../postgres/client.ts";
+import { createCoalescer } from "../postgres/coalescer.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import {
   type ActionOptions,
@@ -32,6 +33,8 @@ export interface StoredJob {
   /** When the current revision was written. */
   updatedAt: Date;
   paused: Pause | null;
+  /** When the job was read, by the database's clock; in a transaction, when that began. */
+  readAt: Date;
 }
 
 /** An operator has paused a job, so it has no cron slots. */
@@ -46,21 +49,87 @@ export const ACTION_ROWS = {
   include: { targetJob: { select: { name: true } } },
   orderBy: { position: "asc" },
 } as const;
-const JOB_ROWS = { schedule: true, currentRevision: { include: { actions: ACTION_ROWS } } } as const;
 
-type JobRow = Prisma.JobGetPayload<{ include: typeof JOB_ROWS }>;
-type ActionRow = Prisma.EventActionGetPayload<{ include: (typeof ACTION_ROWS)["include"] }>;
-type RevisionRow = Prisma.JobRevisionGetPayload<object>;
+type ActionRow = Pick<Prisma.EventActionGetPayload<object>, "event" | "action" | "url" | "options"> & {
+  targetJob: { name: string } | null;
+};
+type RevisionRow = Omit<Prisma.JobRevisionGetPayload<object>, "id" | "jobId" | "number" | "createdAt">;
+type JobRow = Omit<StoredJob, "definition" | "paused"> &
+  RevisionRow & {
+    name: string;
+    schedule: string;
+    actions: ActionRow[];
+    pausedAt: Date | null;
+    pausedBy: string | null;
+    pauseReason: string | null;
+  };
 
-/** The live jobs that match `where`, in the order of their names. */
-export async function findJobs(tx: Tx, where: Prisma.JobWhereInput = {}, page?: Page): Promise<StoredJob[]> {
-  const rows = await tx.job.findMany({
-    where: { ...where, deletedAt: null, ...(page?.after === undefined ? {} : { name: { gt: page.after } }) },
-    include: JOB_ROWS,
-    orderBy: { name: "asc" },
-    ...(page === undefined ? {} : { take: page.limit }),
-  });
-  return rows.map(storedJob);
+/** The column of each field of a revision's definition; the compiler misses none. */
+const REVISION_COLUMNS: Record<keyof RevisionRow, string> = {
+  shell: "shell",
+  command: "command",
+  cron: "cron",
+  timezone: "timezone",
+  env: "env",
+  secretEnv: "secret_env",
+  params: "params",
+  user: '"user"',
+  workingDirectory: "working_directory",
+  retryLimit: "retry_limit",
+  retryDelayMs: "retry_delay_ms",
+  retryBackoff: "retry_backoff",
+  retryMaxDelayMs: "retry_max_delay_ms",
+  retryJitter: "retry_jitter",
+  retryExitCodes: "retry_exit_codes",
+  timeoutMs: "timeout_ms",
+  concurrencyLimit: "concurrency_limit",
+  concurrencyPolicy: "concurrency_policy",
+  missedRuns: "missed_runs",
+  catchupWindowMs: "catchup_window_ms",
+  jitterMs: "jitter_ms",
+  pool: "pool",
+  logLimitBytes: "log_limit_bytes",
+  logRetentionMs: "log_retention_ms",
+  allowCycle: "allow_cycle",
+  enabled: "enabled",
+  description: "description",
+  labels: "labels",
+};
+
+// One statement, so that a job and its parts come from one moment.
+const LIVE_JOBS = `
+  SELECT j.id, j.name, j.schedule_id AS "scheduleId", s.name AS schedule, s.tz_location AS "scheduleTimezone",
+    j.created_at AS "createdAt", j.paused_at AS "pausedAt", j.paused_by AS "pausedBy",
+    j.pause_reason AS "pauseReason", r.id AS "revisionId", r.number AS revision, r.created_at AS "updatedAt",
+    ${Object.entries(REVISION_COLUMNS)
+      .map(([field, column]) => `r.${column} AS "${field}"`)
+      .join(", ")},
+    (
+      SELECT coalesce(json_agg(json_build_object('event', a.event, 'action', a.action, 'url', a.url,
+        'options', a.options, 'targetJob', CASE WHEN t.id IS NOT NULL THEN json_build_object('name', t.name) END)
+        ORDER BY a.position), '[]')
+      FROM event_action a LEFT JOIN job t ON t.id = a.target_job_id WHERE a.job_revision_id = r.id
+    ) AS actions,
+    now() AS "readAt"
+  FROM job j JOIN schedule s ON s.id = j.schedule_id JOIN job_revision r ON r.id = j.current_revision_id
+  WHERE j.deleted_at IS NULL AND `;
+const JOBS_BY_NAME = `${LIVE_JOBS} j.name = ANY($1::text[]) ORDER BY j.name`;
+const JOBS_OF_SCHEDULE = `${LIVE_JOBS} j.schedule_id = $1::uuid ORDER BY j.name`;
+const JOBS_IN_ORDER = `${LIVE_JOBS} j.name > $1 ORDER BY j.name LIMIT $2`;
+
+/** The live jobs with these names, in the order of their names. */
+export async function findJobs(tx: SqlTx, names: readonly string[]): Promise<StoredJob[]> {
+  return (await tx.$queryRawUnsafe<JobRow[]>(JOBS_BY_NAME, [...names])).map(storedJob);
+}
+
+/** The live jobs of a schedule, in the order of their names. */
+export async function jobsOfSchedule(tx: SqlTx, scheduleId: string): Promise<StoredJob[]> {
+  return (await tx.$queryRawUnsafe<JobRow[]>(JOBS_OF_SCHEDULE, scheduleId)).map(storedJob);
+}
+
+/** A page of the live jobs, in the order of their names. */
+export async function listJobs(tx: SqlTx, { after = "", limit }: Page): Promise<StoredJob[]> {
+  return (await tx.$queryRawUnsafe<JobRow[]>(JOBS_IN_ORDER, after, limit)).map(storedJob);
 }
 
 /** A page of a list in the order of names. */
@@ -71,9 +140,25 @@ export interface Page {
 }
 
 /** The live job with this name. */
-export async function findJob(tx: Tx, name: string): Promise<StoredJob | undefined> {
-  const [job] = await findJobs(tx, { name });
+export async function findJob(tx: SqlTx, name: string): Promise<StoredJob | undefined> {
+  const [job] = await findJobs(tx, [name]);
   return job;
+}
+
+/** The most jobs in one read. */
+const JOBS_AT_ONCE = 100;
+
+/**
+ * The live job with this name, outside of a transaction. Calls that arrive while a read is under way share the next
+ * one. Each read begins after its calls, so a caller sees everything that was committed before.
+ */
+export const findCommittedJob: (db: Database, name: string) => Promise<StoredJob | undefined> =
+  createCoalescer(findTogether, JOBS_AT_ONCE, (db, name) => findTogether(db, [name]));
+
+async function findTogether(db: Database, names: readonly string[]) {
+  const jobs = await db.sqlRead((tx) => findJobs(tx, [...new Set(names)]));
+  const byName = new Map(jobs.map((job) => [job.definition.name, job]));
+  return names.map((name) => ({ value: byName.get(name) }));
 }
 
 /** The definition in a revision row, without name, schedule and actions. */
@@ -116,23 +201,18 @@ function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule"
 }
 
 function storedJob(row: JobRow): StoredJob {
-  const revision = row.currentRevision;
-  if (revision === null) throw new Error(`job ${row.name} has no revision`);
+  const { name, schedule, pausedAt, pausedBy, pauseReason } = row;
   return {
     id: row.id,
     scheduleId: row.scheduleId,
-    revisionId: revision.id,
-    revision: revision.number,
-    definition: {
-      name: row.name,
-      schedule: row.schedule.name,
-      ...definitionOf(revision),
-      actions: revision.actions.map(eventAction),
-    },
-    scheduleTimezone: row.schedule.tzLocation,
+    revisionId: row.revisionId,
+    revision: row.revision,
+    definition: { name, schedule, ...definitionOf(row), actions: row.actions.map(eventAction) },
+    scheduleTimezone: row.scheduleTimezone,
     createdAt: row.createdAt,
-    updatedAt: revision.createdAt,
-    paused: row.pausedAt && { at: row.pausedAt, by: row.pausedBy, reason: row.pauseReason },
+    updatedAt: row.updatedAt,
+    paused: pausedAt && { at: pausedAt, by: pausedBy, reason: pauseReason },
+    readAt: row.readAt,
   };
 }
 
@@ -152,7 +232,7 @@ export function numberOrNull(value: bigint | null): number | null {
 }
 
 /** The live job with this name. Throws job_not_found. */
-export async function requireJob(tx: Tx, name: string): Promise<StoredJob> {
+export async function requireJob(tx: SqlTx, name: string): Promise<StoredJob> {
   const job = await findJob(tx, name);
   if (job === undefined) throw new CarillonError("job_not_found", `There is no job ${name}.`);
   return job;

@@ -3,9 +3,10 @@ import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
 import { CarillonError } from "../errors.ts";
 import {
-  findJob,
-  findJobs,
+  findCommittedJob,
   findRevisions,
+  jobsOfSchedule,
+  listJobs,
   type Page,
   type StoredJob,
   type StoredRevision,
@@ -22,14 +23,14 @@ export interface ScheduleState {
 
 /** Reads the live job with this name. Throws job_not_found. */
 export async function readJob(db: Database, caller: Caller, name: string): Promise<StoredJob> {
-  const job = await findJob(db.prisma, name);
+  const job = await findCommittedJob(db, name);
   if (job === undefined) throw new CarillonError("job_not_found", `There is no job ${name}.`);
   return maskFor(caller, job);
 }
 
 /** A page of jobs, in the order of their names. */
 export async function readJobs(db: Database, caller: Caller, page: Page): Promise<StoredJob[]> {
-  const jobs = await findJobs(db.prisma, {}, page);
+  const jobs = await listJobs(db.prisma, page);
   return jobs.map((job) => maskFor(caller, job));
 }
 
@@ -84,5 +85,5 @@ function maskScheduleFor<Schedule extends StoredSchedule>(caller: Caller, schedu
 /** The schedule with this name, and its live jobs in the order of their names. */
 export async function findScheduleState(tx: Tx, name: string): Promise<ScheduleState | undefined> {
   const schedule = await findSchedule(tx, name);
-  return schedule && { schedule, jobs: await findJobs(tx, { scheduleId: schedule.id }) };
+  return schedule && { schedule, jobs: await jobsOfSchedule(tx, schedule.id) };
 }

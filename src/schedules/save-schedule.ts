@@ -4,7 +4,7 @@ import { audit } from "../access/audit.ts";
 import type { Caller } from "../access/rules/grants.ts";
 import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
-import { findJobs, type StoredJob } from "../jobs/find.ts";
+import { findJobs, jobsOfSchedule, type StoredJob } from "../jobs/find.ts";
 import { lockJobs } from "../jobs/locks.ts";
 import { changedScheduleFields } from "../jobs/rules/changes.ts";
 import type { JobDefinition, ScheduleDefinition } from "../jobs/rules/definition.ts";
@@ -131,7 +131,7 @@ async function hasSettings(tx: Tx, id: string, document: ScheduleDefinition): Pr
 }
 
 async function stateOf(tx: Tx, scheduleId: string, document: ScheduleDefinition): Promise<ScheduleState> {
-  const jobs = new Map((await findJobs(tx, { scheduleId })).map((job) => [job.definition.name, job]));
+  const jobs = new Map((await jobsOfSchedule(tx, scheduleId)).map((job) => [job.definition.name, job]));
   return {
     schedule: await scheduleOf(tx, scheduleId),
     jobs: document.jobs.flatMap((job) => jobs.get(job.name) ?? []),
@@ -145,10 +145,11 @@ async function requireSchedule(tx: Tx, name: string): Promise<ScheduleState> {
 }
 
 async function refuseForeignJobs(tx: Tx, scheduleId: string, jobs: readonly JobDefinition[]): Promise<void> {
-  const foreign = await findJobs(tx, {
-    name: { in: jobs.map((j) => j.name) },
-    scheduleId: { not: scheduleId },
-  });
+  const found = await findJobs(
+    tx,
+    jobs.map((job) => job.name),
+  );
+  const foreign = found.filter((job) => job.scheduleId !== scheduleId);
   if (foreign.length === 0) return;
   throw new CarillonError(
     "job_exists",

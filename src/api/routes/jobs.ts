@@ -61,11 +61,10 @@ const jobReads =
           after: readCursor(cursor, nameSchema),
           limit: limit + 1,
         });
-        const now = await db.now();
         return answerPage(request, reply, jobs, {
           limit,
           key: ({ definition }) => definition.name,
-          view: (job) => jobView(job, defaultTimezone, now),
+          view: (job) => jobView(job, defaultTimezone, job.readAt),
         });
       },
     );
@@ -81,8 +80,10 @@ const jobReads =
           response: { 200: jobViewSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name }, caller }) =>
-        jobView(await readJob(db, caller, name), defaultTimezone, await db.now()),
+      async ({ params: { name }, caller }) => {
+        const job = await readJob(db, caller, name);
+        return jobView(job, defaultTimezone, job.readAt);
+      },
     );
 
     app.get(
@@ -97,8 +98,10 @@ const jobReads =
           response: { 200: nextSchema, ...problems(400, 404) },
         },
       },
-      async ({ params: { name }, query: { count }, caller }) =>
-        nextView(await readJob(db, caller, name), defaultTimezone, await db.now(), count),
+      async ({ params: { name }, query: { count }, caller }) => {
+        const job = await readJob(db, caller, name);
+        return nextView(job, defaultTimezone, job.readAt, count);
+      },
     );
   };
 

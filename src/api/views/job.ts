@@ -2,8 +2,7 @@
 import type { z } from "zod";
 import type { StoredJob, StoredRevision } from "../../jobs/find.ts";
 import type { readNext } from "../../jobs/next.ts";
-import { parseCron } from "../../time/cron.ts";
-import { nextSlots } from "../../time/slots.ts";
+import { knownNextSlots } from "../../time/known-slots.ts";
 import { formatLocalTime } from "../../time/zones.ts";
 import type { agendaSchema, jobViewSchema, nextSchema, revisionSchema } from "../schemas/job-answers.ts";
 import { jobDocument } from "./job-document.ts";
@@ -53,7 +52,7 @@ function zoneOf({ definition, scheduleTimezone }: StoredJob, defaultTimezone: st
 /** Returns the next slots; a disabled or paused job has none. */
 function upcoming({ definition, paused }: StoredJob, zone: string, after: Date, count: number): Date[] {
   if (!definition.enabled || paused !== null) return [];
-  return nextSlots({ crons: definition.cron.map(parseCron), zone, after, count });
+  return knownNextSlots({ crons: definition.cron, zone, after, count });
 }
 
 /** Returns the next slots of all jobs. */
