@@ -55,6 +55,7 @@ const Environment = z.object({
     .transform(list)
     .pipe(z.array(z.enum(ROLES, { error: `must be a list of ${ROLES.join(", ")}` })).min(1)),
   WORKER_CONCURRENCY: wholeNumber(1, 1_000).default(10),
+  CHAIN_RUN_LIMIT: wholeNumber(1, 100_000).default(500),
   WORKER_POOLS: z
     .string()
     .default(DEFAULT_POOL)
@@ -143,6 +144,8 @@ export interface Config {
   jobsDir: string;
   roles: readonly Role[];
   workerConcurrency: number;
+  /** The most runs in one chain. */
+  chainRunLimit: number;
   /** Whether commands run in a PID namespace; auto: where that takes no capability away from them. */
   pidNamespace: (typeof PID_NAMESPACES)[number];
   /** The pools whose runs this process executes, `workerConcurrency` at a time of each. */
@@ -203,6 +206,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     jobsDir: resolve(env.JOBS_DIR),
     roles: env.ROLES,
     workerConcurrency: env.WORKER_CONCURRENCY,
+    chainRunLimit: env.CHAIN_RUN_LIMIT,
     pidNamespace: env.PID_NAMESPACE,
     workerPools: [...new Set(env.WORKER_POOLS)],
     adminToken: env.ADMIN_TOKEN,

@@ -149,6 +149,7 @@ function startBackground(
   const recovery = startRecovery(infra, monitor("recovery"));
   const settling = startSettlingLost(infra, {
     random: Math.random,
+    chainRunLimit: config.chainRunLimit,
     monitor: monitor("lost attempts", LATE_CLAIM_MS),
   });
   const retention = startRetention(infra.db, monitor("retention"), logSweep(log));
@@ -194,6 +195,7 @@ async function startWork(context: StartContext, infra: Infra): Promise<void> {
       runner,
       secretKeys,
       random: Math.random,
+      chainRunLimit: config.chainRunLimit,
       limitDatabase,
       graceMs: config.shutdownGraceMs,
       closing: context.closing,

@@ -33,6 +33,7 @@ it.each([
   ["JOBS_DIR", "/srv/jobs", { jobsDir: "/srv/jobs" }],
   ["ROLES", "worker, api", { roles: ["worker", "api"] }],
   ["WORKER_CONCURRENCY", "1000", { workerConcurrency: 1_000 }],
+  ["CHAIN_RUN_LIMIT", "20", { chainRunLimit: 20 }],
   ["PID_NAMESPACE", "on", { pidNamespace: "on" }],
   ["ADMIN_TOKEN", "x".repeat(32), { adminToken: "x".repeat(32) }],
   ["ALLOWED_HOSTS", "a.example b.example:8443", { allowedHosts: ["a.example", "b.example:8443"] }],

@@ -185,6 +185,7 @@ export function newRunDetail(run: NewRun, job: TargetJob): RunDetail {
     fireEvents: run.fireEvents ?? true,
     parentEventId: run.parentEventId ?? null,
     depth: run.depth ?? 1,
+    rootId: run.rootId ?? null,
     rerunOfId: run.rerunOfId ?? null,
     attempt: 0,
     status: null,

@@ -8,7 +8,7 @@ import { type AttemptMessage, LOST_QUEUE } from "../queue/messages.ts";
 import { type Message, type Queue, unlessClaimLost } from "../queue/queue.ts";
 import { jobsWithFreePlaces, recoverActiveRuns, resendMessages } from "./recovered-rows.ts";
 import { releaseWaiting } from "./release.ts";
-import { settleAttempt } from "./settle.ts";
+import { type SettlingSettings, settleAttempt } from "./settle.ts";
 import { lockRun } from "./transitions.ts";
 
 const BATCH = 500;
@@ -18,7 +18,7 @@ const LOST_REASON = "the worker stopped responding; the result of its command is
 export async function settleLost(
   infra: Infra,
   message: Message<AttemptMessage>,
-  settings: { random: () => number },
+  settings: SettlingSettings,
 ): Promise<void> {
   const { db, queue } = infra;
   const { run_id: runId, message_id: messageId } = message.data;
@@ -100,7 +100,7 @@ const CONCURRENCY = 4;
 /** Settles the attempts of dead workers, on every node. */
 export function startSettlingLost(
   infra: Infra,
-  { random, monitor }: { random: () => number; monitor: Monitor },
+  { monitor, ...settings }: SettlingSettings & { monitor: Monitor },
 ): Part {
   const { queue, signals } = infra;
   return startClaimLoop({
@@ -108,7 +108,7 @@ export function startSettlingLost(
     queueName: LOST_QUEUE,
     claim: (count) => queue.claim<AttemptMessage>(LOST_QUEUE, count),
     concurrency: CONCURRENCY,
-    handle: (message) => unlessClaimLost(settleLost(infra, message, { random })),
+    handle: (message) => unlessClaimLost(settleLost(infra, message, settings)),
     monitor,
     stopMs: 1_500,
   });

@@ -55,7 +55,7 @@ function readRows(tx: SqlTx, ids: readonly string[]): Promise<RunRow[]> {
   return tx.$queryRaw`
     SELECT run.id, run.job_id AS "jobId", run.revision_id AS "revisionId", run.state, run.trigger,
       run.triggered_by AS "triggeredBy", run.triggered_at AS "triggeredAt", run.scheduled_for AS "scheduledFor", run.env,
-      run.fire_events AS "fireEvents", run.parent_event_id AS "parentEventId", run.depth,
+      run.fire_events AS "fireEvents", run.parent_event_id AS "parentEventId", run.depth, run.root_id AS "rootId",
       run.rerun_of_id AS "rerunOfId", run.attempt, run.status, run.retries_exhausted AS "retriesExhausted",
       run.started_at AS "startedAt", run.finished_at AS "finishedAt", run.next_attempt_at AS "nextAttemptAt",
       run.message_id AS "messageId", run.cancel_requested_at AS "cancelRequestedAt", run.reason, j.name AS "jobName",

@@ -15,6 +15,7 @@ import { releaseWaiting } from "./release.ts";
 import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
 import { type AttemptOutcome, isFinal } from "./rules/states.ts";
 import {
+  countChains,
   lockJobsOf,
   readActions,
   readSettlingRuns,
@@ -41,9 +42,17 @@ export function settleAttempt(
   infra: Infra,
   message: Message<AttemptMessage>,
   result: AttemptResult,
-  { random }: { random: () => number },
+  { random, chainRunLimit }: SettlingSettings,
 ): Promise<void> {
-  return settleInBatch(infra, { message, result, random: random() });
+  return settleInBatch(infra, { message, result, random: random(), chainRunLimit });
+}
+
+/** What settlements depend on, beside the run and the result. */
+export interface SettlingSettings {
+  /** A number in [0, 1), which places the delay of a retry within its jitter. */
+  random: () => number;
+  /** The most runs in one chain. */
+  chainRunLimit: number;
 }
 
 /** An attempt that has ended, and waits for its batch. */
@@ -52,6 +61,7 @@ interface EndedAttempt {
   result: AttemptResult;
   /** A number in [0, 1), which chooses the jitter of a retry. */
   random: number;
+  chainRunLimit: number;
 }
 
 /** The most attempts in one transaction. Each may bring a MiB of output. */
@@ -69,12 +79,13 @@ async function settleAll(
     const ids = items.map(({ message }) => message.data.run_id);
     const unknown = items.flatMap(({ message, result }) => (result.output ? [] : [message.data.run_id]));
     // The locks come first: what is read after them is current, and the order of locks is the same everywhere.
-    const [locked, runs, actions, pieces, now] = await Promise.all([
+    const [locked, runs, chains, actions, pieces, now] = await Promise.all([
       lockJobsOf(
         tx,
         items.map(({ message, result }) => ({ runId: message.data.run_id, ...result.outcome })),
       ),
       readSettlingRuns(tx, ids),
+      countChains(tx, ids),
       readActions(tx, ids),
       readStoredPieces(tx, unknown),
       databaseNow(tx),
@@ -88,7 +99,11 @@ async function settleAll(
       }
       const { attemptId } = run;
       const output = item.result.output?.pieces ?? pieces.get(attemptId) ?? [];
-      const settlement = decide(item, run, actions.of(run), output, now);
+      const chainRuns = chains.get(run.rootId) ?? 1;
+      const settlement = decide(item, { ...run, chainRuns }, actions.of(run), output, now);
+      // The next run of the batch may belong to the same chain.
+      const children = settlement.events.flatMap(({ triggers }) => triggers);
+      chains.set(run.rootId, chainRuns + children.length);
       plans.push({ ...item, run, attemptId, settlement });
       return { value: undefined };
     });
@@ -100,13 +115,14 @@ async function settleAll(
 
 /** Asks the rules. The log is rendered, and the parent's body parsed, only if an action needs them. */
 function decide(
-  { result: { outcome, reason }, random }: EndedAttempt,
-  run: SettlingRow,
+  { result: { outcome, reason }, random, chainRunLimit }: EndedAttempt,
+  run: SettlingRow & { chainRuns: number },
   actions: readonly SettlingAction[],
   output: readonly OutputPiece[],
   now: Date,
 ): Settlement {
-  const { id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents, parentBody } = run;
+  const { id, jobId, jobName, triggeredAt, triggeredBy, depth, chainRuns, attempt, fireEvents, parentBody } =
+    run;
   let rendered: ReturnType<typeof renderOutput> | undefined;
   const render = () => {
     rendered ??= renderOutput(output);
@@ -114,7 +130,7 @@ function decide(
   };
   return settle({
     run: {
-      ...{ id, jobId, jobName, triggeredAt, triggeredBy, depth, attempt, fireEvents },
+      ...{ id, jobId, jobName, triggeredAt, triggeredBy, depth, chainRuns, attempt, fireEvents },
       get parent() {
         return parentBody === null ? undefined : thawBody(parentBody);
       },
@@ -124,6 +140,7 @@ function decide(
     actions,
     outcome,
     reason,
+    chainRunLimit,
     // Read under the lock of the run: a cancellation either committed before, or will find the run settled.
     cancelRequested: run.cancelRequested,
     get log() {
@@ -252,9 +269,10 @@ function newDeliveries({ id: eventId, deliveries }: FiredEvent, now: Date): NewD
 }
 
 function childRuns({ id: parentEventId, triggers, plan }: FiredEvent, triggeredAt: Date): RunRequest[] {
+  const { rootId } = plan.run;
   const depth = plan.run.depth + 1;
   return triggers.map(({ jobId, triggeredBy }) => {
-    return { jobId, trigger: "job", triggeredBy, triggeredAt, parentEventId, depth };
+    return { jobId, trigger: "job", triggeredBy, triggeredAt, parentEventId, depth, rootId };
   });
 }
 

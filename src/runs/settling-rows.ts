@@ -22,6 +22,8 @@ export interface SettlingRow {
   triggeredAt: Date;
   triggeredBy: string;
   depth: number;
+  /** The first run of its chain, which may be the run itself. */
+  rootId: string;
   attempt: number;
   fireEvents: boolean;
   cancelRequested: boolean;
@@ -81,14 +83,17 @@ type SettlingQueryRow = Omit<SettlingRow, "retry"> & {
   exitCodes: number[];
 };
 
-/** Locks runs and reads them, by id. */
+/** Locks runs, together with the first runs of their chains, and reads them by id. */
 export async function readSettlingRuns(
   tx: SqlTx,
   runIds: readonly string[],
 ): Promise<Map<string, SettlingRow>> {
   const ids = [...runIds];
   const [, rows] = await Promise.all([
-    tx.$queryRaw`SELECT id FROM run WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR UPDATE`,
+    tx.$queryRaw`
+      SELECT id FROM run WHERE id = ANY(ARRAY(
+        SELECT unnest(${ids}::uuid[]) UNION SELECT root_id FROM run WHERE id = ANY(${ids}::uuid[])
+      )) ORDER BY id FOR UPDATE`,
     // A second statement sees what was committed while the first one waited.
     tx.$queryRaw<SettlingQueryRow[]>`
       SELECT run.id, run.state, run.message_id AS "messageId", run.job_id AS "jobId", j.name AS "jobName",
@@ -96,7 +101,7 @@ export async function readSettlingRuns(
         j.schedule_id AS "scheduleId", run.revision_id AS "revisionId", r.pool, r.retry_limit AS "retryLimit",
         r.retry_delay_ms AS "delayMs", r.retry_backoff AS backoff, r.retry_max_delay_ms AS "maxDelayMs",
         r.retry_jitter AS jitter, r.retry_exit_codes AS "exitCodes", run.triggered_at AS "triggeredAt",
-        run.triggered_by AS "triggeredBy", run.depth, run.attempt, run.fire_events AS "fireEvents",
+        run.triggered_by AS "triggeredBy", run.depth, coalesce(run.root_id, run.id) AS "rootId", run.attempt, run.fire_events AS "fireEvents",
         run.cancel_requested_at IS NOT NULL AS "cancelRequested", run.reason, a.id AS "attemptId",
         CASE WHEN EXISTS (SELECT FROM event_action e WHERE e.job_revision_id = run.revision_id)
           OR EXISTS (SELECT FROM event_action e WHERE e.schedule_id = j.schedule_id) THEN parent.body END AS "parentBody"
@@ -118,6 +123,18 @@ function settlingRow({
   ...row
 }: SettlingQueryRow): SettlingRow {
   return { ...row, retry: { limit, delayMs, backoff, maxDelayMs, jitter, exitCodes } };
+}
+
+/**
+ * Counts the runs in the chains of these runs, by the first run of each chain. Lock that run before: otherwise another
+ * settlement may add to the chain meanwhile.
+ */
+export async function countChains(tx: SqlTx, runIds: readonly string[]): Promise<Map<string, number>> {
+  const rows = await tx.$queryRaw<{ rootId: string; count: number }[]>`
+    SELECT root_id AS "rootId", 1 + count(*)::int AS count FROM run
+    WHERE root_id = ANY(ARRAY(SELECT coalesce(root_id, id) FROM run WHERE id = ANY(${[...runIds]}::uuid[])))
+    GROUP BY root_id`;
+  return new Map(rows.map(({ rootId, count }) => [rootId, count]));
 }
 
 interface ActionRow {

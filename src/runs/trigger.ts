@@ -174,6 +174,8 @@ export interface NewRun {
   fireEvents?: boolean | undefined;
   parentEventId?: string | undefined;
   depth?: number | undefined;
+  /** The first run of its chain; unset: it is the first itself. */
+  rootId?: string | undefined;
   rerunOfId?: string | undefined;
 }
 
@@ -189,13 +191,13 @@ async function insertRuns(tx: SqlTx, runs: readonly NewRun[]): Promise<Set<strin
   // One parameter holds all rows: the number of parameters is limited, and each one costs time.
   const rows = await tx.$queryRaw<{ id: string }[]>`
     INSERT INTO run (id, job_id, revision_id, state, trigger, triggered_by, triggered_at, scheduled_for, env,
-      fire_events, parent_event_id, depth, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
+      fire_events, parent_event_id, depth, root_id, rerun_of_id, finished_at, next_attempt_at, message_id, reason)
     SELECT id, "jobId", "revisionId", state, trigger, "triggeredBy", "triggeredAt", "scheduledFor", env,
-      "fireEvents", "parentEventId", depth, "rerunOfId", "finishedAt", "nextAttemptAt", "messageId", reason
+      "fireEvents", "parentEventId", depth, "rootId", "rerunOfId", "finishedAt", "nextAttemptAt", "messageId", reason
     FROM jsonb_to_recordset(${JSON.stringify(data)}::jsonb) AS run (id uuid, "jobId" uuid, "revisionId" uuid,
       state run_state, trigger trigger_type, "triggeredBy" text, "triggeredAt" timestamptz, "scheduledFor" timestamptz,
-      env jsonb, "fireEvents" boolean, "parentEventId" uuid, depth int, "rerunOfId" uuid, "finishedAt" timestamptz,
-      "nextAttemptAt" timestamptz, "messageId" uuid, reason text)
+      env jsonb, "fireEvents" boolean, "parentEventId" uuid, depth int, "rootId" uuid, "rerunOfId" uuid,
+      "finishedAt" timestamptz, "nextAttemptAt" timestamptz, "messageId" uuid, reason text)
     ON CONFLICT DO NOTHING RETURNING id`;
   return new Set(rows.map((row) => row.id));
 }

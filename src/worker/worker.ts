@@ -12,7 +12,7 @@ import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, attemptQueue } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { orderOf } from "../runs/attempt-order.ts";
-import { settleAttempt } from "../runs/settle.ts";
+import { type SettlingSettings, settleAttempt } from "../runs/settle.ts";
 import { type ClaimedAttempt, claimAttempts, startAttempt } from "../runs/start.ts";
 import { attemptResult, type CommandSettings, startCommand } from "./attempt-command.ts";
 import { createCancellations } from "./cancellations.ts";
@@ -24,15 +24,13 @@ const RETRY_MS = 1_000;
 /** Failed tries while the database answers; then the claim is left to expire. */
 const TRIES = 5;
 
-export interface WorkerOptions extends CommandSettings {
+export interface WorkerOptions extends CommandSettings, SettlingSettings {
   /** The history shows it as the worker of an attempt. */
   name: string;
   pool: string;
   /** Commands that may run at the same time. */
   concurrency: number;
   secretKeys: SecretKeys;
-  /** A number in [0, 1), which places the delay of a retry within its jitter. */
-  random: () => number;
   /** Limits how many starts wait for locked runs at once; all workers of a process share it. */
   limitDatabase: LimitFunction;
   /** Time (ms) that running commands still have after the stop of the worker. */

@@ -115,3 +115,27 @@ it("fires no actions when the trigger asks for none", async () => {
   expect(run).toMatchObject({ state: "succeeded", triggered: [], deliveries: [] });
   expect(await client.runs("job=unwanted")).toEqual([]);
 });
+
+it("stops a cycle that branches at the limit of runs in a chain, and says where", {
+  timeout: 90_000,
+}, async () => {
+  const limit = 60;
+  await using small = await startTestService({ CHAIN_RUN_LIMIT: String(limit), WORKER_CONCURRENCY: "8" });
+  const names = ["one", "two", "three"];
+  // The jobs are made first without their events: an event cannot name a job that does not exist.
+  for (const name of names) await small.client.putJob(name, { command: "exit 1" });
+  for (const name of names) {
+    const events = { on_error: { trigger_job: names.filter((other) => other !== name) }, allow_cycle: true };
+    await small.client.putJob(name, { command: "exit 1", ...events });
+  }
+  await small.client.trigger("one", undefined, "30s");
+  const unfinished = async () => (await small.client.runs("state=queued&state=running&limit=200")).length;
+  await expect.poll(unfinished, { timeout: 60_000 }).toBe(0);
+  const runs = await small.client.runs("limit=200");
+  expect(runs).toHaveLength(limit);
+  const stopped = runs.flatMap(({ not_triggered }) => not_triggered);
+  expect(stopped.length).toBeGreaterThan(0);
+  expect(new Set(stopped.map(({ reason }) => reason))).toEqual(
+    new Set([`a chain has at most ${limit} runs (CHAIN_RUN_LIMIT)`]),
+  );
+});

@@ -29,6 +29,7 @@ export interface TestInfra extends Infra, AsyncDisposable {
   secretKeys: SecretKeys;
   /** Places every delay in the middle of its jitter. */
   random: () => number;
+  chainRunLimit: number;
 }
 
 /** `await using` closes it all. */
@@ -50,6 +51,7 @@ export async function testInfra(): Promise<TestInfra> {
   return {
     ...{ db, queue, signals, connectionString },
     random: () => 0.5,
+    chainRunLimit: 500,
     secretKeys: secretKeys(join(folder.path, "secret-keys")),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

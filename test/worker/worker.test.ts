@@ -44,6 +44,7 @@ function work(more: Partial<Infra>, end: CommandEnd = { kind: "exited", code: 0 
       baseEnv: {},
       jobsDir: "/",
       secretKeys: infra.secretKeys,
+      chainRunLimit: 500,
       random: infra.random,
       log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
       limitDatabase: pLimit(PLACES),

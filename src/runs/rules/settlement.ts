@@ -21,6 +21,8 @@ export interface SettlingRun {
   triggeredBy: string;
   /** Its position in the chain; 1: no other run triggered it. */
   depth: number;
+  /** How many runs its chain has so far. */
+  chainRuns: number;
   /** The number of the attempt that ended; 0 is the first. */
   attempt: number;
   /** false: the trigger switched the actions off. */
@@ -73,6 +75,8 @@ export function settle(input: {
   outcome: AttemptOutcome;
   /** Why the attempt did not end by itself. */
   reason?: string | undefined;
+  /** The most runs in one chain. */
+  chainRunLimit: number;
   /** A caller or a newer run asked to cancel the run: it is neither retried nor queued again. */
   cancelRequested: boolean;
   log: string;
@@ -85,9 +89,10 @@ export function settle(input: {
     ? decideCancelled(outcome)
     : decide(run.attempt, retry, outcome, input.now, input.random);
   const actions = run.fireEvents ? input.actions : [];
+  const room = { left: input.chainRunLimit - run.chainRuns, limit: input.chainRunLimit };
   const events = decision.events.flatMap((event) => {
     const own = actions.filter((a) => a.event === event && !retriggersItself(a, run.jobId));
-    return own.length === 0 ? [] : [settleEvent(event, own, input)];
+    return own.length === 0 ? [] : [settleEvent(event, own, input, room)];
   });
   return { attempt: outcome, run: decision.run, events };
 }
@@ -143,6 +148,12 @@ function decide(
   }
 }
 
+/** How many more runs a chain may have; each new run takes one. */
+interface ChainRoom {
+  left: number;
+  readonly limit: number;
+}
+
 function settleEvent(
   event: EventName,
   actions: readonly SettlingAction[],
@@ -153,6 +164,7 @@ function settleEvent(
     log: string;
     logTruncated: boolean;
   },
+  room: ChainRoom,
 ): SettledEvent {
   const { run, reason: why } = input;
   // An action on both levels fires once, with the options from the job.
@@ -168,10 +180,12 @@ function settleEvent(
       deliveries.push({ action, url: target, ...actionOptions(one) });
       continue;
     }
-    const reason = refusal(job, run.depth);
+    const reason = refusal(job, run.depth, room);
     if (reason !== undefined) refusals.push({ name: target, reason });
-    else if (job !== undefined)
+    else if (job !== undefined) {
+      room.left--;
       triggers.push({ jobId: job.id, name: target, triggeredBy: childLabel(event, run.jobName) });
+    }
   }
   const body: EventBody = {
     status: input.outcome.status,
@@ -195,10 +209,11 @@ function retriggersItself(action: SettlingAction, jobId: string): boolean {
   return action.level === "schedule" && action.job?.id === jobId;
 }
 
-function refusal(job: SettlingAction["job"], depth: number): string | undefined {
+function refusal(job: SettlingAction["job"], depth: number, room: ChainRoom): string | undefined {
   if (job === undefined || job.deleted) return "the job has been deleted";
   if (!job.enabled) return "the job is disabled";
-  if (depth >= MAX_CHAIN) return `a chain has at most ${MAX_CHAIN} runs`;
+  if (depth >= MAX_CHAIN) return `a chain is at most ${MAX_CHAIN} runs deep`;
+  if (room.left <= 0) return `a chain has at most ${room.limit} runs (CHAIN_RUN_LIMIT)`;
   return undefined;
 }
 

@@ -1,87 +1,17 @@
-/** Tests of settle by the table in docs/events.md: the next state, the events that fire, and what each does. */
+/** Tests of settle by the table in docs/events.md: the next state, the events that fire, and their bodies. */
 import { describe, expect, test } from "vitest";
 import { type EventBody, freezeBody, thawBody } from "../../../src/deliveries/rules/payloads.ts";
-import { EVENTS, type EventName, type RetryPolicy } from "../../../src/jobs/rules/definition.ts";
-import {
-  type Settlement,
-  type SettlingAction,
-  type SettlingRun,
-  settle,
-} from "../../../src/runs/rules/settlement.ts";
+import type { EventName } from "../../../src/jobs/rules/definition.ts";
+import type { Settlement, SettlingAction } from "../../../src/runs/rules/settlement.ts";
 import type { AttemptOutcome } from "../../../src/runs/rules/states.ts";
+import { FAILED, HOOK, notify, SUCCEEDED, settled, trigger } from "../../support/settled.ts";
 
-const NOW = new Date("2023-04-01T12:00:05Z");
-const HOOK = "https://example.org/hook";
-const RUN: SettlingRun = {
-  id: "018739e5-0000-7000-8000-000000000001",
-  jobId: "job-coffee",
-  jobName: "coffee",
-  triggeredAt: new Date("2023-04-01T12:00:00Z"),
-  triggeredBy: "CoffeeRequestButton",
-  depth: 1,
-  attempt: 0,
-  fireEvents: true,
-  parent: undefined,
-};
-const RETRY: RetryPolicy = {
-  limit: 0,
-  delayMs: 5_000,
-  backoff: "constant",
-  maxDelayMs: null,
-  jitter: 0,
-  exitCodes: [],
-};
-const FAILED: AttemptOutcome = { state: "failed", status: 1 };
-const SUCCEEDED: AttemptOutcome = { state: "succeeded", status: 0 };
 const FAILURES: AttemptOutcome[] = [
   FAILED,
   { state: "timed_out", status: 124 },
   { state: "start_failed", status: 127 },
   { state: "lost", status: -1 },
 ];
-
-/** One action per event, since an event without actions does not fire. */
-const ONE_EACH = EVENTS.map((event) => notify(event, HOOK));
-
-interface Case {
-  outcome: AttemptOutcome;
-  reason?: string;
-  run?: Partial<SettlingRun>;
-  retry?: Partial<RetryPolicy>;
-  actions?: SettlingAction[];
-  cancelRequested?: boolean;
-}
-
-function settled({
-  outcome,
-  reason,
-  run,
-  retry,
-  actions = ONE_EACH,
-  cancelRequested = false,
-}: Case): Settlement {
-  return settle({
-    run: { ...RUN, ...run },
-    retry: { ...RETRY, ...retry },
-    actions,
-    outcome,
-    reason,
-    cancelRequested,
-    log: "brewing\n",
-    logTruncated: false,
-    now: NOW,
-    random: 0.5,
-  });
-}
-
-function notify(event: EventName, url: string, rest: Partial<SettlingAction> = {}): SettlingAction {
-  return { level: "job", event, action: "notify_webhook", target: url, ...rest };
-}
-
-function trigger(event: EventName, name: string, rest: Partial<SettlingAction> = {}): SettlingAction {
-  const job = { id: `job-${name}`, enabled: true, deleted: false };
-  return { level: "job", event, action: "trigger_job", target: name, job, ...rest };
-}
 
 function eventsOf({ events }: Settlement): [EventName, exhausted: boolean][] {
   return events.map(({ event, body }) => [event, thawBody(body).retries_exhausted]);
@@ -214,56 +144,6 @@ describe("the actions of an event", () => {
     const settlement = settled({ outcome: FAILED, retry: { limit: 1 }, run: { fireEvents: false } });
     expect(settlement.events).toEqual([]);
     expect(settlement.run.state).toBe("retrying");
-  });
-});
-
-describe("trigger_job", () => {
-  test("labels its runs by the event, and is named in the body of that event", () => {
-    const actions = [
-      trigger("on_error", "mop"),
-      trigger("on_retries_exhausted", "order-tea"),
-      trigger("on_retries_exhausted", "call-bert"),
-    ];
-    const settlement = settled({ outcome: FAILED, retry: { limit: 1 }, run: { attempt: 1 }, actions });
-    expect(settlement.events.map(({ triggers }) => triggers.map(({ triggeredBy }) => triggeredBy))).toEqual([
-      ["job[coffee]"],
-      ["retries_exhausted[coffee]", "retries_exhausted[coffee]"],
-    ]);
-    expect(settlement.events.map(({ body }) => thawBody(body).triggered)).toEqual([
-      ["mop"],
-      ["order-tea", "call-bert"],
-    ]);
-  });
-
-  test("of the schedule never re-triggers the job that it names, and fires no event alone", () => {
-    const actions = [trigger("on_success", "coffee", { level: "schedule" })];
-    expect(settled({ outcome: SUCCEEDED, actions }).events).toEqual([]);
-    const withTea = [...actions, trigger("on_success", "tea", { level: "schedule" })];
-    const [fired] = settled({ outcome: SUCCEEDED, actions: withTea }).events;
-    expect(fired).toMatchObject({ triggers: [{ name: "tea" }], refusals: [] });
-  });
-
-  test("of a job may name the job itself", () => {
-    const [fired] = settled({ outcome: SUCCEEDED, actions: [trigger("on_success", "coffee")] }).events;
-    expect(fired?.triggers).toEqual([{ jobId: RUN.jobId, name: "coffee", triggeredBy: "job[coffee]" }]);
-  });
-
-  test.each([
-    ["deleted", { id: "job-tea", enabled: true, deleted: true }, 1, /deleted/],
-    ["disabled", { id: "job-tea", enabled: false, deleted: false }, 1, /disabled/],
-    ["the 17th of its chain", { id: "job-tea", enabled: true, deleted: false }, 16, /at most 16/],
-  ])("refuses a job that is %s with a reason, and leaves it out of the body", (_, job, depth, reason) => {
-    const actions = [trigger("on_success", "tea", { job })];
-    const [fired] = settled({ outcome: SUCCEEDED, actions, run: { depth } }).events;
-    expect(fired?.triggers).toEqual([]);
-    expect(fired?.refusals).toEqual([{ name: "tea", reason: expect.stringMatching(reason) }]);
-    expect(thawBody(fired?.body ?? "").triggered).toEqual([]);
-  });
-
-  test("creates the 16th run of a chain", () => {
-    const actions = [trigger("on_success", "tea")];
-    const [fired] = settled({ outcome: SUCCEEDED, actions, run: { depth: 15 } }).events;
-    expect(fired).toMatchObject({ triggers: [{ name: "tea" }], refusals: [] });
   });
 });
 
