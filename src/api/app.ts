@@ -60,11 +60,24 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   return app;
 }
 
-/** The newline puts the prompt of a terminal on its own line. */
+/**
+ * The newline puts the prompt of a terminal on its own line. A frozen answer is the same in each response, so its text
+ * is kept for as long as the answer lives.
+ */
 function endWithNewline(app: FastifyInstance): void {
   app.setSerializerCompiler((route) => {
     const serialize = serializerCompiler(route as Parameters<typeof serializerCompiler>[0]);
-    return (answer) => `${serialize(answer)}\n`;
+    const texts = new WeakMap<object, string>();
+    return (answer) => {
+      if (!Object.isFrozen(answer) || typeof answer !== "object" || answer === null)
+        return `${serialize(answer)}\n`;
+      let text = texts.get(answer);
+      if (text === undefined) {
+        text = `${serialize(answer)}\n`;
+        texts.set(answer, text);
+      }
+      return text;
+    };
   });
 }
 

@@ -1,7 +1,6 @@
 /** Reads jobs and their revisions: by name, by schedule, page by page; and finds the ids of names. */
 import { CarillonError } from "../errors.ts";
-import type { Database, SqlTx, Tx } from "../postgres/client.ts";
-import { createCoalescer } from "../postgres/coalescer.ts";
+import type { SqlTx, Tx } from "../postgres/client.ts";
 import type { Prisma } from "../postgres/generated/client.ts";
 import {
   type ActionOptions,
@@ -54,15 +53,15 @@ type ActionRow = Pick<Prisma.EventActionGetPayload<object>, "event" | "action" |
   targetJob: { name: string } | null;
 };
 type RevisionRow = Omit<Prisma.JobRevisionGetPayload<object>, "id" | "jobId" | "number" | "createdAt">;
-type JobRow = Omit<StoredJob, "definition" | "paused"> &
-  RevisionRow & {
-    name: string;
-    schedule: string;
-    actions: ActionRow[];
-    pausedAt: Date | null;
-    pausedBy: string | null;
-    pauseReason: string | null;
-  };
+/** The parts of a job that may change without a new revision. */
+export type JobHead = Omit<StoredJob, "definition" | "paused" | "revision" | "updatedAt"> & {
+  name: string;
+  schedule: string;
+  pausedAt: Date | null;
+  pausedBy: string | null;
+  pauseReason: string | null;
+};
+type JobRow = JobHead & RevisionRow & Pick<StoredJob, "revision" | "updatedAt"> & { actions: ActionRow[] };
 
 /** The column of each field of a revision's definition; the compiler misses none. */
 const REVISION_COLUMNS: Record<keyof RevisionRow, string> = {
@@ -96,11 +95,13 @@ const REVISION_COLUMNS: Record<keyof RevisionRow, string> = {
   labels: "labels",
 };
 
+const HEAD_COLUMNS = `j.id, j.name, j.schedule_id AS "scheduleId", s.name AS schedule,
+    s.tz_location AS "scheduleTimezone", j.created_at AS "createdAt", j.paused_at AS "pausedAt",
+    j.paused_by AS "pausedBy", j.pause_reason AS "pauseReason", j.current_revision_id AS "revisionId",
+    now() AS "readAt"`;
 // One statement, so that a job and its parts come from one moment.
 const LIVE_JOBS = `
-  SELECT j.id, j.name, j.schedule_id AS "scheduleId", s.name AS schedule, s.tz_location AS "scheduleTimezone",
-    j.created_at AS "createdAt", j.paused_at AS "pausedAt", j.paused_by AS "pausedBy",
-    j.pause_reason AS "pauseReason", r.id AS "revisionId", r.number AS revision, r.created_at AS "updatedAt",
+  SELECT ${HEAD_COLUMNS}, r.number AS revision, r.created_at AS "updatedAt",
     ${Object.entries(REVISION_COLUMNS)
       .map(([field, column]) => `r.${column} AS "${field}"`)
       .join(", ")},
@@ -109,13 +110,20 @@ const LIVE_JOBS = `
         'options', a.options, 'targetJob', CASE WHEN t.id IS NOT NULL THEN json_build_object('name', t.name) END)
         ORDER BY a.position), '[]')
       FROM event_action a LEFT JOIN job t ON t.id = a.target_job_id WHERE a.job_revision_id = r.id
-    ) AS actions,
-    now() AS "readAt"
+    ) AS actions
   FROM job j JOIN schedule s ON s.id = j.schedule_id JOIN job_revision r ON r.id = j.current_revision_id
   WHERE j.deleted_at IS NULL AND `;
+const HEADS_BY_NAME = `
+  SELECT ${HEAD_COLUMNS} FROM job j JOIN schedule s ON s.id = j.schedule_id
+  WHERE j.deleted_at IS NULL AND j.current_revision_id IS NOT NULL AND j.name = ANY($1::text[])`;
 const JOBS_BY_NAME = `${LIVE_JOBS} j.name = ANY($1::text[]) ORDER BY j.name`;
 const JOBS_OF_SCHEDULE = `${LIVE_JOBS} j.schedule_id = $1::uuid ORDER BY j.name`;
 const JOBS_IN_ORDER = `${LIVE_JOBS} j.name > $1 ORDER BY j.name LIMIT $2`;
+
+/** The heads of the live jobs with these names. */
+export function findHeads(tx: SqlTx, names: readonly string[]): Promise<JobHead[]> {
+  return tx.$queryRawUnsafe(HEADS_BY_NAME, [...names]);
+}
 
 /** The live jobs with these names, in the order of their names. */
 export async function findJobs(tx: SqlTx, names: readonly string[]): Promise<StoredJob[]> {
@@ -143,22 +151,6 @@ export interface Page {
 export async function findJob(tx: SqlTx, name: string): Promise<StoredJob | undefined> {
   const [job] = await findJobs(tx, [name]);
   return job;
-}
-
-/** The most jobs in one read. */
-const JOBS_AT_ONCE = 100;
-
-/**
- * The live job with this name, outside of a transaction. Calls that arrive while a read is under way share the next
- * one. Each read begins after its calls, so a caller sees everything that was committed before.
- */
-export const findCommittedJob: (db: Database, name: string) => Promise<StoredJob | undefined> =
-  createCoalescer(findTogether, JOBS_AT_ONCE, (db, name) => findTogether(db, [name]));
-
-async function findTogether(db: Database, names: readonly string[]) {
-  const jobs = await db.sqlRead((tx) => findJobs(tx, [...new Set(names)]));
-  const byName = new Map(jobs.map((job) => [job.definition.name, job]));
-  return names.map((name) => ({ value: byName.get(name) }));
 }
 
 /** The definition in a revision row, without name, schedule and actions. */
@@ -201,18 +193,21 @@ function definitionOf(row: RevisionRow): Omit<JobDefinition, "name" | "schedule"
 }
 
 function storedJob(row: JobRow): StoredJob {
-  const { name, schedule, pausedAt, pausedBy, pauseReason } = row;
+  const { name, schedule, revision, updatedAt } = row;
+  const definition = { name, schedule, ...definitionOf(row), actions: row.actions.map(eventAction) };
+  return withHead(row, { revision, updatedAt, definition });
+}
+
+/** The parts of a job that its revision fixes, but for the schedule. */
+export type FixedParts = Pick<StoredJob, "revision" | "updatedAt" | "definition">;
+
+/** Puts a job together. */
+export function withHead(head: JobHead, { revision, updatedAt, definition }: FixedParts): StoredJob {
+  const { id, scheduleId, revisionId, scheduleTimezone, createdAt, readAt, pausedAt } = head;
+  const paused = pausedAt && { at: pausedAt, by: head.pausedBy, reason: head.pauseReason };
   return {
-    id: row.id,
-    scheduleId: row.scheduleId,
-    revisionId: row.revisionId,
-    revision: row.revision,
-    definition: { name, schedule, ...definitionOf(row), actions: row.actions.map(eventAction) },
-    scheduleTimezone: row.scheduleTimezone,
-    createdAt: row.createdAt,
-    updatedAt: row.updatedAt,
-    paused: pausedAt && { at: pausedAt, by: pausedBy, reason: pauseReason },
-    readAt: row.readAt,
+    ...{ id, scheduleId, revisionId, revision, definition, scheduleTimezone },
+    ...{ createdAt, updatedAt, paused, readAt },
   };
 }
 

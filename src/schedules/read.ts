@@ -3,7 +3,6 @@ import { allows, type Caller } from "../access/rules/grants.ts";
 import { maskActions, maskDefinition } from "../access/rules/masks.ts";
 import { CarillonError } from "../errors.ts";
 import {
-  findCommittedJob,
   findRevisions,
   jobsOfSchedule,
   listJobs,
@@ -11,6 +10,7 @@ import {
   type StoredJob,
   type StoredRevision,
 } from "../jobs/find.ts";
+import { findCommittedJob } from "../jobs/find-committed.ts";
 import type { JobDefinition } from "../jobs/rules/definition.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { findSchedule, findSchedules, type ListedSchedule, type StoredSchedule } from "./schedule-rows.ts";

@@ -1,6 +1,6 @@
 /** Identifies the caller by token and checks the scopes of the route. */
 
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ADMIN, allows, type Caller, type Grant, type Scope } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
@@ -97,5 +97,5 @@ export function readCredential({ headers, routeOptions }: FastifyRequest): strin
 }
 
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

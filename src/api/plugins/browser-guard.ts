@@ -31,7 +31,8 @@ function requireOwnHost(request: FastifyRequest, allowed: ReadonlySet<string>): 
   const isKnown = (one: string) =>
     loopback.includes(one) || allowed.has(one) || allowed.has(one.replace(/:\d+$/, ""));
   // A host in the request line takes precedence over the Host header (RFC 9112, 3.2.2).
-  const target = URL.parse(request.originalUrl)?.host ?? name;
+  const isPath = request.originalUrl.startsWith("/");
+  const target = (isPath ? null : URL.parse(request.originalUrl))?.host ?? name;
   if (isKnown(name) && isKnown(target) && more.length === 0) return name;
   throw new CarillonError(
     "foreign_host",
@@ -40,10 +41,11 @@ function requireOwnHost(request: FastifyRequest, allowed: ReadonlySet<string>): 
 }
 
 function refuseForeignOrigin({ headers: { origin }, protocol }: FastifyRequest, host: string): void {
+  if (origin === undefined) return;
   // A proxy in front of plain HTTP may terminate TLS; then the origin of our own pages is https.
   const schemes = protocol === "https" ? ["https"] : ["http", "https"];
   const own = schemes.map((scheme) => URL.parse(`${scheme}://${host}`)?.origin);
-  if (origin === undefined || own.includes(origin)) return;
+  if (own.includes(origin)) return;
   throw foreignOrigin();
 }
 

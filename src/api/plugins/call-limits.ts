@@ -1,5 +1,5 @@
 /** Limits the calls per second of each token, and the wrong tokens from each address. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import rateLimit, { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError, sentence } from "../../errors.ts";
@@ -38,9 +38,9 @@ export async function limitCalls(
   const known = new Set<string>();
   const beginLogin = loginAttempts();
 
-  async function logIn(request: FastifyRequest, reply: FastifyReply, token: string): Promise<void> {
+  async function logIn(request: FastifyRequest, reply: FastifyReply, tokenDigest: string): Promise<void> {
     const from = normalizeIP(request.clientAddress);
-    const key = `${from} ${digest(token)}`;
+    const key = `${from} ${tokenDigest}`;
     const mayFail = async () => {
       // Wrong tokens of one client do not block others behind the same address that were admitted before.
       if (known.has(key)) return Number.POSITIVE_INFINITY;
@@ -68,13 +68,14 @@ export async function limitCalls(
     const { unlimited = false, public: isPublic = false } = request.routeOptions.config;
     if (unlimited) return authenticate(request, reply);
     const token = isPublic ? undefined : readCredential(request);
-    if (token !== undefined) await logIn(request, reply, token);
-    const key = token === undefined ? normalizeIP(request.clientAddress) : digest(token);
+    const tokenDigest = token === undefined ? undefined : digest(token);
+    if (tokenDigest !== undefined) await logIn(request, reply, tokenDigest);
+    const key = tokenDigest ?? normalizeIP(request.clientAddress);
     const calls = await countCall(request, key, true);
     if (!calls.isAllowed && calls.isExceeded) {
       throw limited(reply, calls.ttlInSeconds, `The limit is ${callsPerSecond} calls per second`);
     }
-    if (token === undefined) await authenticate(request, reply);
+    if (tokenDigest === undefined) await authenticate(request, reply);
   });
 }
 
@@ -110,7 +111,7 @@ function isWrongToken(error: unknown): boolean {
 }
 
 function digest(text: string): string {
-  return createHash("sha256").update(text).digest("base64");
+  return hash("sha256", text, "base64");
 }
 
 /**

@@ -9,13 +9,30 @@ import { jobDocument } from "./job-document.ts";
 
 const NEXT_RUNS = 3;
 
+type JobView = z.input<typeof jobViewSchema>;
+
+/** The latest view of a definition, and all else that it was made from. */
+const views = new WeakMap<object, { from: string; view: JobView }>();
+
 /**
- * Returns a job with its next slots.
+ * Returns a job with its next slots. As long as nothing of it changes, the view is the same object.
  * @param now the next slots are those after this instant
  */
-export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.input<typeof jobViewSchema> {
-  const { definition, paused } = job;
+export function jobView(job: StoredJob, defaultTimezone: string, now: Date): Readonly<JobView> {
+  const { definition, scheduleTimezone, revision, createdAt, updatedAt, paused } = job;
   const timezone = zoneOf(job, defaultTimezone);
+  const nextRuns = upcoming(job, timezone, now, NEXT_RUNS);
+  const rest = [timezone, scheduleTimezone, revision, createdAt.getTime(), updatedAt.getTime(), paused];
+  const from = JSON.stringify([...rest, ...nextRuns.map((slot) => slot.getTime())]);
+  const known = views.get(definition);
+  if (known?.from === from) return known.view;
+  const view = Object.freeze(viewOf(job, timezone, nextRuns));
+  views.set(definition, { from, view });
+  return view;
+}
+
+function viewOf(job: StoredJob, timezone: string, nextRuns: readonly Date[]): JobView {
+  const { definition, paused } = job;
   return {
     ...jobDocument(definition),
     schedule: definition.schedule,
@@ -26,7 +43,7 @@ export function jobView(job: StoredJob, defaultTimezone: string, now: Date): z.i
     created_at: job.createdAt.toISOString(),
     updated_at: job.updatedAt.toISOString(),
     paused: paused && { ...paused, at: paused.at.toISOString() },
-    next_runs: upcoming(job, timezone, now, NEXT_RUNS).map((slot) => slot.toISOString()),
+    next_runs: nextRuns.map((slot) => slot.toISOString()),
   };
 }
 

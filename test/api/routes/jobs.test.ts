@@ -22,6 +22,18 @@ describe("a paused job", () => {
     expect((await call("get", "/jobs/brew")).body).toEqual(body);
   });
 
+  it("shows each change to whoever has read it before", async () => {
+    const show = async () => (await call("get", "/jobs/shown").expect(200)).body;
+    await call("put", "/jobs/shown", { command: "echo hi", cron: "@hourly", enabled: false }).expect(201);
+    const before = await show();
+    await call("post", "/jobs/shown/pause", { by: "ann" }).expect(200);
+    expect((await show()).paused).toMatchObject({ by: "ann" });
+    await call("post", "/jobs/shown/resume").expect(200);
+    expect(await show()).toEqual(before);
+    await call("put", "/jobs/shown", { command: "echo ho" }).expect(200);
+    expect(await show()).toMatchObject({ command: "echo ho", revision: 2 });
+  });
+
   it("stays as it is when it is paused again, saved or patched", async () => {
     const { paused } = (await call("get", "/jobs/brew")).body;
     const again = await call("post", "/jobs/brew/pause", { by: "bob" }).expect(200);

@@ -1,7 +1,8 @@
 /** Reads of single jobs share queries, and each gets its own answer, as new as anything that was committed before it. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { findCommittedJob } from "../../src/jobs/find.ts";
+import { findCommittedJob } from "../../src/jobs/find-committed.ts";
 import type { Database } from "../../src/postgres/client.ts";
+import { pauseJob } from "../../src/schedules/pause.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { jobDefinition } from "../support/job-definition.ts";
 import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
@@ -41,6 +42,29 @@ it("reads many names in one query, and a missing one fails no other", async () =
     "says first",
   ]);
   expect(reads.count).toBe(1);
+});
+
+it("reads a revision once, and what changes without a new one each time", async () => {
+  const first = await findCommittedJob(infra.db, "second");
+  await infra.db.prisma.schedule.updateMany({
+    where: { name: "default" },
+    data: { tzLocation: "Asia/Tokyo" },
+  });
+  await pauseJob(infra, ADMINISTRATOR, "second", { reason: "descaled" });
+  const again = await findCommittedJob(infra.db, "second");
+  await infra.db.prisma.schedule.updateMany({ where: { name: "default" }, data: { tzLocation: null } });
+  expect(again).toMatchObject({ scheduleTimezone: "Asia/Tokyo", paused: { reason: "descaled" } });
+  expect(again?.definition).toBe(first?.definition);
+});
+
+it("names the schedule that the job is in now", async () => {
+  const before = await findCommittedJob(infra.db, "second");
+  const { id } = await infra.db.prisma.schedule.create({ data: { name: "kitchen" } });
+  const inDefault = { scheduleId: before?.scheduleId ?? "" };
+  await infra.db.prisma.job.updateMany({ where: { name: "second" }, data: { scheduleId: id } });
+  expect((await findCommittedJob(infra.db, "second"))?.definition.schedule).toBe("kitchen");
+  await infra.db.prisma.job.updateMany({ where: { name: "second" }, data: inDefault });
+  expect((await findCommittedJob(infra.db, "second"))?.definition.schedule).toBe("default");
 });
 
 it("sees a write that was committed while an earlier read was under way", async () => {
