@@ -1,11 +1,12 @@
-/** Records tries of deliveries and plans the next ones, or postpones deliveries; many in one transaction. */
+/** Records tries of deliveries and plans the next ones, or puts deliveries back; many in one transaction. */
 import type { Infra } from "../infra.ts";
-import { databaseNow, type SqlTx } from "../postgres/client.ts";
+import type { SqlTx } from "../postgres/client.ts";
 import { createBatches, type InTransaction, type Outcome } from "../postgres/coalescer.ts";
 import { newId } from "../postgres/ids.ts";
-import { DELIVERY_QUEUE, type DeliveryMessage, deliveryMessage } from "../queue/messages.ts";
-import type { Message } from "../queue/queue.ts";
+import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { publish } from "../queue/signals.ts";
+import type { ClaimedDelivery } from "./claim.ts";
+import { hostOf } from "./rules/host.ts";
 import { deliveryDelayMs } from "./rules/retry-schedule.ts";
 
 /** The result of a try; `blocked`: the guard refused the address. */
@@ -26,30 +27,42 @@ export interface RetryTiming {
   delaysMs: readonly number[];
 }
 
-/** Puts a claimed delivery back for `waitMs` without a try. Throws ClaimLost when another node has it. */
-export function postponeDelivery(
-  infra: Infra,
-  message: Message<DeliveryMessage>,
-  waitMs: number,
-): Promise<void> {
-  return closeInBatch(infra, { message, waitMs });
+/** Gives a claimed delivery back without a try; it stays due. */
+export function putBackDelivery(infra: Infra, delivery: ClaimedDelivery): Promise<void> {
+  return closeInBatch(infra, { delivery });
 }
 
 /** Records a try and plans the next one. Throws ClaimLost and changes nothing when another node has the delivery. */
 export function closeDelivery(
   infra: Infra,
-  message: Message<DeliveryMessage>,
+  delivery: ClaimedDelivery,
   made: TryResult,
   { random, delaysMs }: RetryTiming,
 ): Promise<void> {
-  return closeInBatch(infra, { message, made, random: random(), delaysMs });
+  const tries = delivery.tries + 1;
+  const waitMs =
+    made.result === "failed" ? deliveryDelayMs(tries - delivery.earlierTries, random(), delaysMs) : undefined;
+  const state = waitMs === undefined ? made.result : "pending";
+  const nextTryAt = waitMs === undefined ? null : new Date(delivery.now().getTime() + waitMs);
+  const messageId = nextTryAt && newId();
+  return closeInBatch(infra, { delivery, closed: { made, tries, state, nextTryAt, messageId } });
 }
 
 /** A claimed delivery to close: after a try, or without one. */
-type Closing = { message: Message<DeliveryMessage> } & (
-  | { made: TryResult; random: number; delaysMs: readonly number[] }
-  | { waitMs: number }
-);
+interface Closing {
+  delivery: ClaimedDelivery;
+  closed?: ClosedDelivery;
+}
+
+/** A delivery as it will be, and its try. */
+interface ClosedDelivery {
+  made: TryResult;
+  tries: number;
+  state: "pending" | TryResult["result"];
+  nextTryAt: Date | null;
+  /** The message for the next try. */
+  messageId: string | null;
+}
 
 /** The most deliveries in one transaction. */
 const DELIVERIES_AT_ONCE = 128;
@@ -61,100 +74,57 @@ async function closeAll(
   items: readonly Closing[],
   inTransaction: InTransaction,
 ): Promise<Outcome<void>[]> {
+  const tried = items.flatMap(({ delivery, closed }) => (closed ? [{ delivery, ...closed }] : []));
+  const untried = items.flatMap(({ delivery, closed }) => (closed ? [] : [delivery.message]));
   await inTransaction(async (tx) => {
-    const ids = items.map(({ message }) => message.data.delivery_id);
-    const [, rows, now] = await Promise.all([lockAll(tx, ids), readAll(tx, ids), databaseNow(tx)]);
-    const open = new Map(rows.map((row) => [row.messageId, row]));
-    // A delivery that has been cancelled or sent again meanwhile is left out; its message is acknowledged.
-    const closed = items.flatMap((item) => {
-      const row = open.get(item.message.id);
-      return row === undefined ? [] : [closedDelivery(item, row, now)];
-    });
     await Promise.all([
-      queue.acknowledge(tx, ...items.map(({ message }) => message)),
-      insertTries(tx, closed),
-      updateAll(tx, closed),
+      updateAll(tx, tried),
+      queue.acknowledge(tx, ...tried.map(({ delivery }) => delivery.message)),
+      queue.putBack(tx, untried),
       queue.send(
         tx,
         DELIVERY_QUEUE,
-        closed.flatMap(({ next }) => next ?? []),
+        tried.flatMap(({ delivery: { id, url }, messageId, nextTryAt }) =>
+          messageId && nextTryAt ? deliveryMessage({ id, host: hostOf(url) }, messageId, nextTryAt) : [],
+        ),
       ),
     ]);
-    for (const { made, runId } of closed) if (made) publish(tx, { type: "run_changed", run: runId });
+    for (const { runId } of tried.map(({ delivery }) => delivery)) {
+      publish(tx, { type: "run_changed", run: runId });
+    }
   });
   return items.map(() => ({ value: undefined }));
 }
 
-interface OpenDelivery {
-  id: string;
-  messageId: string;
-  tries: number;
-  earlierTries: number;
-  runId: string;
-}
-
-async function lockAll(tx: SqlTx, ids: readonly string[]): Promise<void> {
-  await tx.$queryRaw`SELECT id FROM delivery WHERE id = ANY(${[...ids]}::uuid[]) ORDER BY id FOR UPDATE`;
-}
-
-/** Reads the pending ones of locked deliveries. */
-function readAll(tx: SqlTx, ids: readonly string[]): Promise<OpenDelivery[]> {
-  return tx.$queryRaw`
-    SELECT d.id, d.message_id AS "messageId", d.tries, d.earlier_tries AS "earlierTries", e.run_id AS "runId"
-    FROM delivery d JOIN run_event e ON e.id = d.event_id
-    WHERE d.id = ANY(${[...ids]}::uuid[]) AND d.state = 'pending' AND d.message_id IS NOT NULL`;
-}
-
-/** A delivery as it will be, and its try if there was one. */
-interface ClosedDelivery {
-  id: string;
-  runId: string;
-  state: "pending" | TryResult["result"];
-  tries: number;
-  made?: TryResult;
-  /** The message for the next try. */
-  next?: ReturnType<typeof deliveryMessage>;
-  nextTryAt: Date | null;
-  finishedAt: Date | null;
-}
-
-function closedDelivery(item: Closing, row: OpenDelivery, now: Date): ClosedDelivery {
-  const { id, runId } = row;
-  const pending = (waitMs: number) => {
-    const nextTryAt = new Date(now.getTime() + waitMs);
-    const next = deliveryMessage(id, newId(), nextTryAt);
-    return { state: "pending", next, nextTryAt, finishedAt: null } as const;
-  };
-  if ("waitMs" in item) return { id, runId, tries: row.tries, ...pending(item.waitMs) };
-  const { made, random, delaysMs } = item;
-  const tries = row.tries + 1;
-  const delay =
-    made.result === "failed" ? deliveryDelayMs(tries - row.earlierTries, random, delaysMs) : undefined;
-  if (delay !== undefined) return { id, runId, tries, made, ...pending(delay) };
-  return { id, runId, tries, made, state: made.result, nextTryAt: null, finishedAt: now };
-}
-
-async function insertTries(tx: SqlTx, closed: readonly ClosedDelivery[]): Promise<void> {
-  const rows = closed.flatMap(({ id: deliveryId, tries: number, made }) =>
-    made ? [{ deliveryId, number, ...made }] : [],
-  );
-  if (rows.length === 0) return;
+/**
+ * Writes deliveries and their tries. A delivery that has been cancelled or sent again meanwhile has another message and
+ * is left out. Only a pending delivery has a message; a condition on the state would let Postgres read all that are
+ * pending. The message of its next try is sent all the same, and whoever claims it finds that it is stale.
+ */
+async function updateAll(
+  tx: SqlTx,
+  tried: readonly (ClosedDelivery & { delivery: ClaimedDelivery })[],
+): Promise<void> {
+  if (tried.length === 0) return;
+  const rows = tried
+    .map(({ delivery: { id, message }, made, tries, state, nextTryAt, messageId }) => ({
+      ...{ ...made, id, claimed: message.id, tries, state, nextTryAt, messageId },
+    }))
+    // Whoever locks several deliveries locks them in this order.
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
   await tx.$executeRaw`
+    WITH made AS MATERIALIZED (
+      SELECT * FROM json_to_recordset(${JSON.stringify(rows)}::json) AS made (id uuid, claimed uuid, tries int,
+        state delivery_state, "nextTryAt" timestamptz, "messageId" uuid, "startedAt" timestamptz, "durationMs" int,
+        status int, error text, response text)
+    ), closed AS (
+      UPDATE delivery SET state = made.state, tries = made.tries, message_id = made."messageId",
+        next_try_at = made."nextTryAt", finished_at = CASE WHEN made.state <> 'pending' THEN now() END
+      FROM made
+      WHERE delivery.id = ANY(${rows.map(({ id }) => id)}::uuid[]) AND delivery.id = made.id
+        AND delivery.message_id = made.claimed
+      RETURNING delivery.id
+    )
     INSERT INTO delivery_try (delivery_id, number, started_at, duration_ms, status, error, response)
-    SELECT "deliveryId", number, "startedAt", "durationMs", status, error, response
-    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS made ("deliveryId" uuid, number int,
-      "startedAt" timestamptz, "durationMs" int, status int, error text, response text)`;
-}
-
-async function updateAll(tx: SqlTx, closed: readonly ClosedDelivery[]): Promise<void> {
-  const rows = closed.map(({ id, state, tries, next, nextTryAt, finishedAt }) => {
-    return { id, state, tries, messageId: next?.id ?? null, nextTryAt, finishedAt };
-  });
-  if (rows.length === 0) return;
-  await tx.$executeRaw`
-    UPDATE delivery SET state = closed.state, tries = closed.tries, message_id = closed."messageId",
-      next_try_at = closed."nextTryAt", finished_at = closed."finishedAt"
-    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS closed (id uuid, state delivery_state, tries int,
-      "messageId" uuid, "nextTryAt" timestamptz, "finishedAt" timestamptz)
-    WHERE delivery.id = closed.id`;
+    SELECT id, made.tries, "startedAt", "durationMs", status, error, response FROM made JOIN closed USING (id)`;
 }

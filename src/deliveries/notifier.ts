@@ -1,15 +1,17 @@
 /** The loop that claims due deliveries, signs and sends them, and records the result of each try. */
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
-import { secretOfTarget } from "../jobs/rules/definition.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { DELIVERY_QUEUE } from "../queue/messages.ts";
 import { unlessClaimLost } from "../queue/queue.ts";
-import { createBusyHosts } from "./busy-hosts.ts";
+import { tendBacklog } from "./backlog.ts";
+import { createBusyHosts, type Errand } from "./busy-hosts.ts";
 import { type ClaimedDelivery, claimDeliveries } from "./claim.ts";
-import { closeDelivery, postponeDelivery, type RetryTiming, type TryResult } from "./close.ts";
+import { closeDelivery, putBackDelivery, type RetryTiming, type TryResult } from "./close.ts";
 import type { Send, SendResult } from "./post-webhook.ts";
+import { isHostUp } from "./rules/circuit.ts";
+import { hostOf } from "./rules/host.ts";
 import { type Notification, openDelivery } from "./send.ts";
 import { UnusableSecret, webhookHeaders } from "./signature.ts";
 
@@ -25,37 +27,53 @@ export interface NotifierOptions extends RetryTiming {
 export function startNotifier(infra: Infra, options: NotifierOptions): Part {
   const { send, monitor } = options;
   const aborted = new AbortController();
-  const busyHosts = createBusyHosts();
-  const handle = async (delivery: ClaimedDelivery) => {
-    const place = await busyHosts.enter(hostOf(delivery));
-    if ("postponeMs" in place) return postponeDelivery(infra, delivery.message, place.postponeMs);
+  const busyHosts = createBusyHosts(() => {
+    runErrands();
+    loop.claimSoon();
+  });
+  const errands = new Set<Promise<void>>();
+  const runErrand = async (errand: Errand) => {
+    let changed: number | undefined;
     try {
-      const notification = await openDelivery(infra.db, delivery, options);
-      const startedAt = delivery.now();
-      const result = await signAndSend(notification, startedAt);
-      if (aborted.signal.aborted && result.outcome === "failed")
-        await postponeDelivery(infra, delivery.message, 0);
-      else await closeDelivery(infra, delivery.message, tryResult(startedAt, result), options);
-    } finally {
-      place.leave();
+      changed = await tendBacklog(infra, errand);
+    } catch (error) {
+      monitor.failed(error);
+    }
+    busyHosts.done(errand, changed);
+  };
+  const runErrands = () => {
+    if (aborted.signal.aborted) return;
+    for (const errand of busyHosts.takeErrands()) {
+      const running = runErrand(errand).finally(() => errands.delete(running));
+      errands.add(running);
     }
   };
-  const signAndSend = async (notification: Notification, now: Date): Promise<SendResult> => {
-    const { url, headers, body, secrets, hidden, problem } = notification;
-    if (problem !== undefined) return { outcome: "failed", error: problem, durationMs: 0 };
+  const handle = async (delivery: ClaimedDelivery) => {
+    const place = await busyHosts.enter(hostOf(delivery.url));
+    if (place === undefined) return putBackDelivery(infra, delivery);
+    let isUp: boolean | undefined;
+    let startedAt: Date;
+    let result: SendResult;
     try {
-      const signed = webhookHeaders({ ...notification, now }, secrets);
-      return await send({ url, headers: { ...headers, ...signed }, body, signal: aborted.signal, hidden });
-    } catch (error) {
-      if (!(error instanceof UnusableSecret)) throw error;
-      return { outcome: "failed", error: error.message, durationMs: 0 };
+      const notification = await openDelivery(infra.db, delivery, options);
+      startedAt = delivery.now();
+      const sent = await signAndSend(send, notification, startedAt, aborted.signal);
+      ({ result, isUp } = sent);
+    } finally {
+      place.leave(isUp);
     }
+    if (aborted.signal.aborted && result.outcome === "failed") await putBackDelivery(infra, delivery);
+    else await closeDelivery(infra, delivery, tryResult(startedAt, result), options);
   };
   const loop = startClaimLoop({
     signals: infra.signals,
     queueName: DELIVERY_QUEUE,
-    claim: (count) => claimDeliveries(infra, count),
+    claim: (count) => {
+      runErrands();
+      return claimDeliveries(infra, count, busyHosts);
+    },
     concurrency: CONCURRENCY,
+    most: busyHosts.mostToClaim,
     handle: (delivery) => unlessClaimLost(handle(delivery)),
     monitor,
     stopMs: 1_500,
@@ -65,13 +83,30 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
     async stop(deadline) {
       aborted.abort();
       await loop.stop(deadline);
+      await Promise.all(errands);
     },
   };
 }
 
-/** The host of a delivery. What a secret says is not known yet, so all with the same secret count as one. */
-function hostOf({ url }: ClaimedDelivery): string {
-  return secretOfTarget(url) === undefined ? new URL(url).host : url;
+/** `isUp`: what the result says about the host; undefined when nothing was sent, or when the stop aborted it. */
+async function signAndSend(
+  send: Send,
+  notification: Notification,
+  now: Date,
+  signal: AbortSignal,
+): Promise<{ result: SendResult; isUp?: boolean | undefined }> {
+  const { url, headers, body, secrets, hidden, problem } = notification;
+  const unsent = (error: string) => ({ result: { outcome: "failed", error, durationMs: 0 } as const });
+  if (problem !== undefined) return unsent(problem);
+  let signed: Record<string, string>;
+  try {
+    signed = webhookHeaders({ ...notification, now }, secrets);
+  } catch (error) {
+    if (!(error instanceof UnusableSecret)) throw error;
+    return unsent(error.message);
+  }
+  const result = await send({ url, headers: { ...headers, ...signed }, body, signal, hidden });
+  return { result, isUp: signal.aborted ? undefined : isHostUp(result) };
 }
 
 function tryResult(startedAt: Date, sent: SendResult): TryResult {

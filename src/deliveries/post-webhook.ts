@@ -1,11 +1,11 @@
 /** Sends one webhook over HTTP and returns the result, whatever the receiver does. */
 
-import { type ClientRequest, Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
+import type { ClientRequest } from "node:http";
 import got, { type Request, TimeoutError } from "got";
 import { headInBytes, textFromBytes } from "../text/cuts.ts";
 import { createRedactor, redactText } from "../text/redaction.ts";
 import { type AddressGuard, AddressRefused } from "./address-guard.ts";
+import { createAgents } from "./agents.ts";
 
 /** The result of one HTTP request. Durations are in ms; `error` is short and shown to users. */
 export type SendResult =
@@ -43,11 +43,13 @@ const MAX_RECEIVED_BYTES = 4 * READ_BYTES;
 const RESPONSE_BYTES = 2 * 1024;
 const ERROR_LENGTH = 500;
 
-/** Creates the function that sends webhooks: one POST each, on its own connection, without redirects, retries or proxy. */
+/**
+ * Creates the function that sends webhooks: one POST each, without redirects, retries or proxy. A POST is sent again only
+ * when the receiver has closed a kept connection without an answer, as it may do at any time.
+ */
 export function createSender({ guard, timeoutMs = 15_000, userAgent }: SenderOptions): Send {
   const client = got.extend({
-    // Node's shared agents keep connections and may use a proxy from the environment, so we use our own.
-    agent: { http: new HttpAgent(), https: new HttpsAgent() },
+    agent: createAgents(true),
     dnsLookup: guard.lookup,
     timeout: { request: timeoutMs },
     retry: { limit: 0 },
@@ -57,6 +59,8 @@ export function createSender({ guard, timeoutMs = 15_000, userAgent }: SenderOpt
     headers: { "content-type": "application/json", "user-agent": userAgent },
   });
 
+  const unshared = client.extend({ agent: createAgents(false) });
+
   return async ({ url, headers = {}, body, signal, hidden = [] }) => {
     const startedAt = performance.now();
     const durationMs = () => Math.round(performance.now() - startedAt);
@@ -65,8 +69,11 @@ export function createSender({ guard, timeoutMs = 15_000, userAgent }: SenderOpt
       return { outcome: "blocked", error: redactText(refusal, hidden), durationMs: durationMs() };
     }
     try {
-      const request = client.stream.post(new URL(url), { headers, body, ...(signal && { signal }) });
-      const answer = await readAnswer(request, hidden);
+      const options = { headers, body, ...(signal && { signal }) };
+      const answer = await readAnswer(client.stream.post(new URL(url), options), hidden).catch((error) => {
+        if (!(error instanceof StaleConnection)) throw error;
+        return readAnswer(unshared.stream.post(new URL(url), options), hidden);
+      });
       return { outcome: "answered", ...answer, durationMs: durationMs() };
     } catch (error) {
       const outcome = causeOf(error) instanceof AddressRefused ? "blocked" : "failed";
@@ -85,7 +92,7 @@ async function readAnswer(
   // After a 101 response got would wait until the timeout.
   const switched = new Error("the receiver switched protocols instead of answering");
   request.once("upgrade", () => request.destroy(switched));
-  limitReceivedBytes(request);
+  const connection = watchConnection(request);
   try {
     for await (const chunk of request) {
       chunks.push(redactor.write(chunk));
@@ -96,7 +103,7 @@ async function readAnswer(
     if (size < READ_BYTES) chunks.push(redactor.end());
   } catch (error) {
     // With a status the receiver has answered, even if its body is broken.
-    if (request.response === undefined) throw error;
+    if (request.response === undefined) throw connection.wasStale(error) ? new StaleConnection() : error;
   } finally {
     request.destroy();
   }
@@ -106,18 +113,36 @@ async function readAnswer(
   return { status: request.response.statusCode, response: textFromBytes(kept) };
 }
 
-/** Aborts a request whose receiver sends too much besides the body; it could keep this process busy until the timeout. */
-function limitReceivedBytes(request: Request): void {
+/** The receiver has closed a kept connection, and may not have seen the request. */
+class StaleConnection extends Error {
+  override readonly name = "StaleConnection";
+}
+
+/**
+ * Aborts a request whose receiver sends too much besides the body; it could keep this process busy until the timeout.
+ * `wasStale` tells from an error whether a kept connection was closed before the receiver sent anything.
+ */
+function watchConnection(request: Request): { wasStale(error: unknown): boolean } {
+  let isReused = false;
+  let received = 0;
   const tooMuch = new Error(`the receiver sent more than ${MAX_RECEIVED_BYTES / 1024} KiB without an answer`);
   request.once("request", (sent: ClientRequest) => {
     sent.once("socket", (socket) => {
-      let received = 0;
-      socket.on("data", (bytes: Uint8Array) => {
+      isReused = sent.reusedSocket;
+      const count = (bytes: Uint8Array) => {
         received += bytes.length;
         if (received > MAX_RECEIVED_BYTES) request.destroy(tooMuch);
-      });
+      };
+      socket.on("data", count);
+      // The next request on this connection counts for itself.
+      sent.once("close", () => socket.off("data", count));
     });
   });
+  const wasStale = (error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    return isReused && received === 0 && (code === "ECONNRESET" || code === "EPIPE");
+  };
+  return { wasStale };
 }
 
 /** Returns the error that got wrapped. */

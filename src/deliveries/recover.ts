@@ -3,10 +3,12 @@ import type { SqlTx } from "../postgres/client.ts";
 import { LOWEST_ID, newId } from "../postgres/ids.ts";
 import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { type Queue, type SentMessage, withoutLiveMessage } from "../queue/queue.ts";
+import { hostOf } from "./rules/host.ts";
 
 /** A pending delivery. */
 interface PendingDelivery {
   id: string;
+  url: string;
   messageId: string | null;
   nextTryAt: Date | null;
 }
@@ -25,13 +27,13 @@ export async function recoverDeliveries(
   limit: number,
 ): Promise<RecoveredBatch> {
   const pending = await tx.$queryRaw<PendingDelivery[]>`
-    SELECT id, message_id AS "messageId" FROM delivery
+    SELECT id, url, message_id AS "messageId" FROM delivery
     WHERE state = 'pending' AND id > ${after ?? LOWEST_ID}::uuid ORDER BY id LIMIT ${limit}`;
   const without = await withoutLiveMessage(queue, tx, pending, messageOf);
   const locked = without.length === 0 ? [] : await lockPending(tx, without);
   // Check again under the locks: the deliveries may have changed since they were read.
-  const messages = (await withoutLiveMessage(queue, tx, locked, messageOf)).map(({ id, nextTryAt }) =>
-    deliveryMessage(id, newId(), nextTryAt ?? undefined),
+  const messages = (await withoutLiveMessage(queue, tx, locked, messageOf)).map(({ id, url, nextTryAt }) =>
+    deliveryMessage({ id, host: hostOf(url) }, newId(), nextTryAt ?? undefined),
   );
   if (messages.length > 0) {
     const ids = messages.map(({ data }) => data.delivery_id);
@@ -46,7 +48,7 @@ export async function recoverDeliveries(
 
 async function lockPending(tx: SqlTx, deliveries: readonly { id: string }[]): Promise<PendingDelivery[]> {
   return tx.$queryRaw`
-    SELECT id, message_id AS "messageId", next_try_at AS "nextTryAt" FROM delivery
+    SELECT id, url, message_id AS "messageId", next_try_at AS "nextTryAt" FROM delivery
     WHERE id = ANY(${deliveries.map(({ id }) => id)}::uuid[]) AND state = 'pending' ORDER BY id FOR UPDATE`;
 }
 

@@ -8,6 +8,7 @@ import { newId } from "../postgres/ids.ts";
 import { DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { publish } from "../queue/signals.ts";
 import { lockDelivery, replaceDeliveryMessage } from "./delivery-rows.ts";
+import { hostOf } from "./rules/host.ts";
 
 /** Makes a locked, finished delivery pending again; its next try is the first of a new retry schedule. */
 async function reopenDelivery(
@@ -34,7 +35,7 @@ export async function redeliver({ db, queue }: Infra, caller: Caller, id: string
     if (delivery === undefined) throw deliveryNotFound(id);
     await audit(tx, caller, "delivery.redeliver", id);
     const now = await databaseNow(tx);
-    const message = deliveryMessage(id, newId());
+    const message = deliveryMessage({ id, host: hostOf(delivery.url) }, newId());
     switch (delivery.state) {
       case "delivered":
       case "failed":

@@ -30,15 +30,18 @@ export interface Notification {
 /** Prepares the notification of a claimed delivery. */
 export async function openDelivery(
   db: Database,
-  { id, eventId, url, action, options: { headers = {}, secrets = [] } }: ClaimedDelivery,
+  { id, eventId, url, action, options: { headers = {}, secrets = [] }, frozen }: ClaimedDelivery,
   { secretKeys }: { secretKeys: SecretKeys },
 ): Promise<Notification> {
-  const [frozen, target] = await Promise.all([
-    frozenBody(db, eventId),
+  const [body, target] = await Promise.all([
+    frozen ?? frozenBody(db, eventId),
     withSecrets(db, url, secrets, { secretKeys }),
   ]);
-  const body = deliveryBody(action, frozen, id);
-  return { id, headers, body, ...target, hidden: hiddenPatterns(url, headers, target) };
+  return {
+    ...{ id, headers, body: deliveryBody(action, body, id) },
+    ...target,
+    hidden: hiddenPatterns(url, headers, target),
+  };
 }
 
 /**
@@ -85,7 +88,7 @@ async function withSecrets(
 /** The most bodies in one read. Each has at most 256 KiB of logs. */
 const BODIES_AT_ONCE = 32;
 
-/** Reads the frozen body of an event. Calls that come together share one query. */
+/** Reads the frozen body of an event, if it was too long for the claim. Calls that come together share one query. */
 const frozenBody = createCoalescer(async (db: Database, eventIds: readonly string[]) => {
   const rows = await db.sqlRead(
     (tx) => tx.$queryRaw<{ id: string; body: string }[]>`

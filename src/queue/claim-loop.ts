@@ -7,6 +7,11 @@ const POLL_MS = 1_000;
 /** A claim that takes longer (ms) counts as an error, and the loop claims again. Its messages are handled all the same. */
 const CLAIM_LIMIT_MS = 10_000;
 
+export interface ClaimLoop extends Part {
+  /** Claims as soon as it can, without waiting for a signal. */
+  claimSoon(): void;
+}
+
 /**
  * Starts claiming. `stop` ends claiming, and resolves when all handlers have finished.
  * @param closing ends claiming when aborted, before `stop` is called
@@ -21,12 +26,14 @@ export function startClaimLoop<Claimed>(options: {
   queueName: string;
   claim: (count: number) => Promise<readonly Claimed[]>;
   concurrency: number;
+  /** The most messages to claim at once, where that changes. */
+  most?: () => number;
   handle: (claimed: Claimed) => Promise<void>;
   monitor: Monitor;
   stopMs: number;
   closing?: AbortSignal;
-}): Part {
-  const { queueName, claim, concurrency, handle, monitor, stopMs, closing } = options;
+}): ClaimLoop {
+  const { queueName, claim, concurrency, most, handle, monitor, stopMs, closing } = options;
   const working = new Set<Promise<void>>();
   const alarm = createAlarm();
   let stopped = false;
@@ -52,7 +59,7 @@ export function startClaimLoop<Claimed>(options: {
       return;
     }
     // Each count is a statement of its own that Postgres has to plan: powers of two are few.
-    const count = 2 ** Math.floor(Math.log2(room));
+    const count = 2 ** Math.floor(Math.log2(Math.min(room, most?.() ?? room)));
     const claiming = claim(count).then((claimed) => {
       for (const one of claimed) start(one);
       return claimed.length;
@@ -80,6 +87,7 @@ export function startClaimLoop<Claimed>(options: {
     name: monitor.name,
     stopMs,
     health: monitor.health,
+    claimSoon: alarm.ring,
     async stop() {
       closing?.removeEventListener("abort", stopClaiming);
       stopClaiming();

@@ -1,11 +1,22 @@
 /** The queues and their messages: contents, pg-boss options, and how long a claim lasts. */
 import type { QueueOptions } from "pg-boss";
 
-/** The message for the next try of a delivery. Any node may claim it, at once or after `startAfter`. */
-export function deliveryMessage(deliveryId: string, messageId: string, startAfter?: Date) {
+/** The schema of pg-boss. */
+export const SCHEMA = "pgboss";
+
+/**
+ * The message for the next try of a delivery. Any node may claim it, at once or after `startAfter`.
+ * @param host of its receiver; the messages of one host are a group
+ */
+export function deliveryMessage(
+  delivery: { id: string; host: string },
+  messageId: string,
+  startAfter?: Date,
+) {
   return {
     id: messageId,
-    data: { delivery_id: deliveryId, message_id: messageId },
+    data: { delivery_id: delivery.id, message_id: messageId },
+    group: delivery.host,
     ...(startAfter && { startAfter }),
   };
 }

@@ -4,10 +4,17 @@ import { z } from "zod";
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import type { SqlTx } from "../postgres/client.ts";
 import { sessionConfig } from "../postgres/session.ts";
-import { ATTEMPT_OPTIONS, type attemptMessage, attemptQueue, COMMON_QUEUES, LOST_QUEUE } from "./messages.ts";
+import {
+  ATTEMPT_OPTIONS,
+  type attemptMessage,
+  attemptQueue,
+  COMMON_QUEUES,
+  LOST_QUEUE,
+  SCHEMA,
+} from "./messages.ts";
+import { postponement } from "./postponement.ts";
 import { publish } from "./signals.ts";
 
-const SCHEMA = "pgboss";
 /**
  * A connection that is silent for this long (ms) is closed. The limit is shorter than elsewhere: a worker renews its
  * claims over these connections, and kills its commands when it cannot renew for 12 s.
@@ -20,6 +27,8 @@ export interface Message<T> {
   id: string;
   retryCount: number;
   data: T;
+  /** As it was sent. */
+  group?: string;
   /** When it was claimed or last renewed, in monotonic ms; the claim lasts one heartbeat from then on. */
   claimedAt: number;
 }
@@ -30,12 +39,20 @@ export interface NewMessage {
   data: object;
   /** The message cannot be claimed before this time. */
   startAfter?: Date;
+  /** Messages of one group can be left out of a claim, and postponed together. */
+  group?: string;
 }
 
 /** A message that was sent, and the queue that it was sent to. */
 export interface SentMessage {
   id: string;
   queueName: string;
+}
+
+/** The messages of one group in one queue. */
+export interface GroupOfQueue {
+  queueName: string;
+  group: string;
 }
 
 /** The claim is no longer ours: another node has taken the message. Roll back, and drop the result. */
@@ -58,12 +75,21 @@ export interface Queue extends Part {
   hasPool(pool: string): boolean;
   /** Sends messages in the caller's transaction, and a signal when it commits. */
   send(tx: SqlTx, queueName: string, messages: readonly NewMessage[]): Promise<void>;
-  /** Claims up to `count` due messages; in the caller's transaction if there is one. */
-  claim<T>(queueName: string, count: number, tx?: SqlTx): Promise<Message<T>[]>;
+  /**
+   * Claims up to `count` due messages; in the caller's transaction if there is one.
+   * @param without groups whose messages are left where they are
+   */
+  claim<T>(queueName: string, count: number, tx?: SqlTx, without?: readonly string[]): Promise<Message<T>[]>;
   /** Renews claims in one call; returns the ids that are still ours. */
   renew(queueName: string, messages: readonly JobAttempt[]): Promise<Set<string>>;
   /** Ends messages in the caller's transaction; throws ClaimLost when one of them is no longer ours. */
   acknowledge(tx: SqlTx, ...messages: Message<unknown>[]): Promise<void>;
+  /** Gives claimed messages back, to be claimed again. Leaves out those that are no longer ours. */
+  putBack(tx: SqlTx, messages: readonly Message<unknown>[]): Promise<void>;
+  /** Postpones up to `limit` due messages of a group by `waitMs`, and returns how many. */
+  postpone(tx: SqlTx, group: GroupOfQueue, waitMs: number, limit: number): Promise<number>;
+  /** Makes up to `limit` postponed messages of a group due, the oldest first, and returns how many. */
+  resume(tx: SqlTx, group: GroupOfQueue, limit: number): Promise<number>;
   /** Cancels messages that nobody has claimed. */
   withdraw(tx: SqlTx, queueName: string, ids: readonly string[]): Promise<void>;
   /** Returns the ids of the messages that are queued or claimed, or have a dead letter that waits. */
@@ -73,10 +99,10 @@ export interface Queue extends Part {
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
 /**
- * No message has a group, so this limit holds none back. But with a limit pg-boss updates the messages by their ids;
+ * So many messages of one group are never claimed, so this limit holds none back. But with a limit pg-boss updates the messages by their ids;
  * without one, Postgres reads all messages of the queue while its statistics of the table are old.
  */
-const NO_GROUPS = 1;
+const NO_LIMIT = 1_000_000;
 
 /** A renewal that takes longer (ms) is abandoned; by then the next one is due. */
 const RENEW_LIMIT_MS = 8_000;
@@ -133,24 +159,28 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     hasPool: (pool) => opened.has(pool),
     async send(tx, queueName, messages) {
       if (messages.length === 0) return;
-      const rows = messages.map(({ id, data, startAfter }) => ({
+      const rows = messages.map(({ id, data, startAfter, group }) => ({
         id,
         data,
         ...(startAfter && { startAfter }),
+        ...(group && { group: { id: group } }),
       }));
       await boss.insert(queueName, rows, { db: bossDb(tx) });
       const at = Math.min(...messages.map((m) => m.startAfter?.getTime() ?? 0));
       publish(tx, { type: "queue", queue: queueName, ...(at > 0 && { at }) });
     },
-    async claim<T>(queueName: string, count: number, tx?: SqlTx) {
+    async claim<T>(queueName: string, count: number, tx?: SqlTx, without: readonly string[] = []) {
       const claimedAt = performance.now();
+      const ignoreGroups = without.length === 0 ? null : [...without];
       const jobs = await boss.fetch<T>(queueName, {
-        batchSize: count,
-        groupConcurrency: NO_GROUPS,
+        ...{ batchSize: count, ignoreGroups, groupConcurrency: NO_LIMIT },
         ...(tx && { db: bossDb(tx) }),
       });
       monitor.succeeded();
-      return jobs.map(({ id, retryCount, data }) => ({ queueName, id, retryCount, data, claimedAt }));
+      return jobs.map(({ id, retryCount, data, groupId }) => ({
+        ...{ queueName, id, retryCount, data, claimedAt },
+        ...(groupId && { group: groupId }),
+      }));
     },
     async renew(queueName, messages) {
       if (messages.length === 0) return new Set();
@@ -169,6 +199,7 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
       );
       await Promise.all(completed);
     },
+    ...postponement,
     async withdraw(tx, queueName, ids) {
       if (ids.length > 0) await boss.cancel(queueName, [...ids], { db: bossDb(tx) });
     },

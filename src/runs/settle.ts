@@ -1,5 +1,6 @@
 /** Settles attempts: writes states, events, deliveries, child runs and messages in one transaction (promise 5). */
 import { createDeliveries, type NewDelivery } from "../deliveries/create.ts";
+import { hostOf } from "../deliveries/rules/host.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
 import { completeOutput } from "../logs/pieces.ts";
@@ -194,7 +195,7 @@ async function writeSettlements(queue: Queue, tx: SqlTx, plans: readonly Plan[],
     queue.send(
       tx,
       DELIVERY_QUEUE,
-      deliveries.map(({ id, messageId }) => deliveryMessage(id, messageId)),
+      deliveries.map(({ id, url, messageId }) => deliveryMessage({ id, host: hostOf(url) }, messageId)),
     ),
     queue.acknowledge(tx, ...plans.map(({ message }) => message)),
   ]);

@@ -235,13 +235,24 @@ describe("a name", () => {
     expect(sink.connections).toBe(0);
   });
 
-  it("that is rebound after a delivery is refused at the next delivery", async () => {
-    await using sink = await startSink(inTurn(answer(200), answer(500)));
+  it("that is rebound after a delivery is refused at the next connection", async () => {
+    const closing = answer(200, "", { connection: "close" });
+    await using sink = await startSink(inTurn(closing, answer(500)));
     const { toName } = named(["127.0.0.1"], ["127.0.0.1"], ["127.0.0.2"]);
     const url = `http://rebound.example:${sink.port}/`;
     expect(await toName(url)).toMatchObject({ outcome: "answered", status: 200 });
     const error = expect.stringMatching(/rebound\.example \(127\.0\.0\.2\).*WEBHOOK_ALLOW_CIDR/);
     expect(await toName(url)).toMatchObject({ outcome: "blocked", error });
+    expect(sink.connections).toBe(1);
+  });
+
+  it("that is rebound while a connection is kept is called at the checked address, on that connection", async () => {
+    await using sink = await startSink();
+    const { lookups, toName } = named(["127.0.0.1"], ["127.0.0.1"], ["127.0.0.2"]);
+    const url = `http://rebound.example:${sink.port}/`;
+    for (let count = 0; count < 2; count++)
+      expect(await toName(url)).toMatchObject({ outcome: "answered", status: 200 });
+    expect(lookups).toEqual(["rebound.example"]);
     expect(sink.connections).toBe(1);
   });
 });

@@ -26,7 +26,7 @@ describe("what the receiver gets", () => {
       "user-agent": "Carillon/test",
       "webhook-id": "d1",
       authorization: "Bearer x",
-      connection: "close",
+      connection: "keep-alive",
     });
   });
 
