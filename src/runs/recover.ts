@@ -5,13 +5,17 @@ import { type Monitor, type Part, startTicking } from "../lifecycle.ts";
 import type { Tx } from "../postgres/client.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, LOST_QUEUE } from "../queue/messages.ts";
-import { type Message, type Queue, unlessClaimLost } from "../queue/queue.ts";
+import { ClaimLost, type Message, type Queue, unlessClaimLost } from "../queue/queue.ts";
+import { persist, reductionOf } from "./persist.ts";
 import { jobsWithFreePlaces, recoverActiveRuns, resendMessages } from "./recovered-rows.ts";
 import { releaseWaiting } from "./release.ts";
+import { SETTLE_TRIES } from "./rules/reduction.ts";
 import { type SettlingSettings, settleAttempt } from "./settle.ts";
 import { lockRun } from "./transitions.ts";
 
 const BATCH = 500;
+/** Time (ms) for the settlement of a dead letter; the claim lasts a minute. */
+const SETTLE_LOST_MS = 40_000;
 const LOST_REASON = "the worker stopped responding; the result of its command is unknown";
 
 /** Handles a dead letter: the worker of the attempt has stopped renewing its claim. */
@@ -19,6 +23,7 @@ export async function settleLost(
   infra: Infra,
   message: Message<AttemptMessage>,
   settings: SettlingSettings,
+  failed: (error: unknown) => void,
 ): Promise<void> {
   const { db, queue } = infra;
   const { run_id: runId, message_id: messageId } = message.data;
@@ -33,11 +38,11 @@ export async function settleLost(
     return false;
   });
   if (!running) return;
-  await settleAttempt(
-    infra,
-    message,
-    { outcome: { state: "lost", status: -1 }, reason: LOST_REASON },
-    settings,
+  const result = { outcome: { state: "lost", status: -1 }, reason: LOST_REASON } as const;
+  await persist(
+    (refusal) => settleAttempt(infra, message, result, settings, reductionOf(refusal)),
+    () => performance.now() - message.claimedAt < SETTLE_LOST_MS,
+    { tries: SETTLE_TRIES, failed: (error) => error instanceof ClaimLost || failed(error) },
   );
 }
 
@@ -108,7 +113,7 @@ export function startSettlingLost(
     queueName: LOST_QUEUE,
     claim: (count) => queue.claim<AttemptMessage>(LOST_QUEUE, count),
     concurrency: CONCURRENCY,
-    handle: (message) => unlessClaimLost(settleLost(infra, message, settings)),
+    handle: (message) => unlessClaimLost(settleLost(infra, message, settings, monitor.failed)),
     monitor,
     stopMs: 1_500,
   });

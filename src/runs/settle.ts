@@ -1,5 +1,5 @@
 /** Settles attempts: writes states, events, deliveries, child runs and messages in one transaction (promise 5). */
-import { createDeliveries, type NewDelivery } from "../deliveries/create.ts";
+import { createDeliveries } from "../deliveries/create.ts";
 import { hostOf } from "../deliveries/rules/host.ts";
 import { thawBody } from "../deliveries/rules/payloads.ts";
 import type { Infra } from "../infra.ts";
@@ -12,8 +12,10 @@ import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, attemptMessage, DELIVERY_QUEUE, deliveryMessage } from "../queue/messages.ts";
 import { ClaimLost, type Message, type Queue, sendAttempts } from "../queue/queue.ts";
 import { publish } from "../queue/signals.ts";
+import { childRuns, firedEvents, insertRunEvents, newDeliveries } from "./fired-events.ts";
 import { releaseWaiting } from "./release.ts";
-import { type SettledEvent, type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
+import { type Reduction, reducedReason, reducedSettlement } from "./rules/reduction.ts";
+import { type Settlement, type SettlingAction, settle } from "./rules/settlement.ts";
 import { type AttemptOutcome, isFinal } from "./rules/states.ts";
 import {
   countChains,
@@ -24,7 +26,7 @@ import {
   type SettlingRow,
 } from "./settling-rows.ts";
 import { type AttemptEnd, finishAttempts, moveRuns, type RunMove } from "./transitions.ts";
-import { createRuns, type RunRequest } from "./trigger.ts";
+import { createRuns } from "./trigger.ts";
 
 /** How an attempt ended and what it printed. */
 export interface AttemptResult {
@@ -38,14 +40,25 @@ export interface AttemptResult {
 /**
  * Settles the running attempt of a run, and acknowledges the claimed message: that of the attempt, or its dead letter.
  * Throws ClaimLost and changes nothing when the claim is no longer ours (promise 3).
+ * @param reduction what to leave out, because the database has refused the whole settlement
  */
 export function settleAttempt(
   infra: Infra,
   message: Message<AttemptMessage>,
   result: AttemptResult,
   { random, chainRunLimit }: SettlingSettings,
+  reduction?: Reduction,
 ): Promise<void> {
-  return settleInBatch(infra, { message, result, random: random(), chainRunLimit });
+  return settleInBatch(infra, {
+    ...{ message, chainRunLimit, reduction },
+    result: reduction === undefined ? result : reducedResult(result, reduction),
+    random: random(),
+  });
+}
+
+/** Without the output: what of it is stored already remains. */
+function reducedResult({ outcome, reason }: AttemptResult, reduction: Reduction): AttemptResult {
+  return { outcome, reason: reducedReason(reason, reduction) };
 }
 
 /** What settlements depend on, beside the run and the result. */
@@ -63,6 +76,7 @@ interface EndedAttempt {
   /** A number in [0, 1), which chooses the jitter of a retry. */
   random: number;
   chainRunLimit: number;
+  reduction: Reduction | undefined;
 }
 
 /** The most attempts in one transaction. Each may bring a MiB of output. */
@@ -78,7 +92,9 @@ async function settleAll(
 ): Promise<Outcome<void>[]> {
   return inTransaction(async (tx) => {
     const ids = items.map(({ message }) => message.data.run_id);
-    const unknown = items.flatMap(({ message, result }) => (result.output ? [] : [message.data.run_id]));
+    const unknown = items.flatMap(({ message, result, reduction }) =>
+      result.output || reduction ? [] : [message.data.run_id],
+    );
     // The locks come first: what is read after them is current, and the order of locks is the same everywhere.
     const [locked, runs, chains, actions, pieces, now] = await Promise.all([
       lockJobsOf(
@@ -101,7 +117,9 @@ async function settleAll(
       const { attemptId } = run;
       const output = item.result.output?.pieces ?? pieces.get(attemptId) ?? [];
       const chainRuns = chains.get(run.rootId) ?? 1;
-      const settlement = decide(item, { ...run, chainRuns }, actions.of(run), output, now);
+      const parentBody = item.reduction ? null : run.parentBody;
+      const whole = decide(item, { ...run, parentBody, chainRuns }, actions.of(run), output, now);
+      const settlement = reducedSettlement(whole, item.reduction);
       // The next run of the batch may belong to the same chain.
       const children = settlement.events.flatMap(({ triggers }) => triggers);
       chains.set(run.rootId, chainRuns + children.length);
@@ -116,7 +134,7 @@ async function settleAll(
 
 /** Asks the rules. The log is rendered, and the parent's body parsed, only if an action needs them. */
 function decide(
-  { result: { outcome, reason }, random, chainRunLimit }: EndedAttempt,
+  { result: { outcome, reason }, random, chainRunLimit, reduction }: EndedAttempt,
   run: SettlingRow & { chainRuns: number },
   actions: readonly SettlingAction[],
   output: readonly OutputPiece[],
@@ -148,7 +166,7 @@ function decide(
       return render().text;
     },
     get logTruncated() {
-      return render().omittedBytes > 0;
+      return reduction !== undefined || render().omittedBytes > 0;
     },
     ...{ now, random },
   });
@@ -195,7 +213,9 @@ async function writeSettlements(queue: Queue, tx: SqlTx, plans: readonly Plan[],
     queue.send(
       tx,
       DELIVERY_QUEUE,
-      deliveries.map(({ id, url, messageId }) => deliveryMessage({ id, host: hostOf(url) }, messageId)),
+      deliveries.flatMap(({ id, url, messageId }) =>
+        messageId === null ? [] : [deliveryMessage({ id, host: hostOf(url) }, messageId)],
+      ),
     ),
     queue.acknowledge(tx, ...plans.map(({ message }) => message)),
   ]);
@@ -247,44 +267,4 @@ function moveOf(
       return { move: { id, to: "queued", set: { messageId: message.id } }, message };
     }
   }
-}
-
-/** An event of a settlement with its new id. */
-interface FiredEvent extends SettledEvent {
-  id: string;
-  plan: Plan;
-}
-
-function firedEvents(plan: Plan): FiredEvent[] {
-  return plan.settlement.events.map((event) => ({ ...event, id: newId(), plan }));
-}
-
-function newDeliveries({ id: eventId, deliveries }: FiredEvent, now: Date): NewDelivery[] {
-  return deliveries.map(({ action, url, ...options }) => ({
-    ...{ eventId, action, url, options },
-    id: newId(),
-    messageId: newId(),
-    createdAt: now,
-    nextTryAt: now,
-  }));
-}
-
-function childRuns({ id: parentEventId, triggers, plan }: FiredEvent, triggeredAt: Date): RunRequest[] {
-  const { rootId } = plan.run;
-  const depth = plan.run.depth + 1;
-  return triggers.map(({ jobId, triggeredBy }) => {
-    return { jobId, trigger: "job", triggeredBy, triggeredAt, parentEventId, depth, rootId };
-  });
-}
-
-async function insertRunEvents(tx: SqlTx, events: readonly FiredEvent[], createdAt: Date): Promise<void> {
-  if (events.length === 0) return;
-  const rows = events.map(({ id, event, body, refusals, plan: { run, attemptId } }) => {
-    return { id, runId: run.id, attemptId, attempt: run.attempt, event, body, refusals, createdAt };
-  });
-  await tx.$executeRaw`
-    INSERT INTO run_event (id, run_id, attempt_id, attempt, event, body, refusals, created_at)
-    SELECT id, "runId", "attemptId", attempt, event, body, refusals, "createdAt"
-    FROM json_to_recordset(${JSON.stringify(rows)}::json) AS fired (id uuid, "runId" uuid, "attemptId" uuid,
-      attempt int, event event_type, body text, refusals jsonb, "createdAt" timestamptz)`;
 }

@@ -1,27 +1,24 @@
 /** Claims attempts of one pool, runs their commands and settles them. */
-
-import { setTimeout as delay } from "node:timers/promises";
 import type { LimitFunction } from "p-limit";
 import type { Logger } from "pino";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
 import { createLiveLogs } from "../logs/live.ts";
-import { isDatabaseAway } from "../postgres/failures.ts";
 import { startClaimLoop } from "../queue/claim-loop.ts";
 import { type AttemptMessage, attemptQueue } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
 import { orderOf } from "../runs/attempt-order.ts";
+import { persist, type Refusal, reductionOf } from "../runs/persist.ts";
+import { SETTLE_TRIES } from "../runs/rules/reduction.ts";
 import { type SettlingSettings, settleAttempt } from "../runs/settle.ts";
 import { type ClaimedAttempt, claimAttempts, startAttempt } from "../runs/start.ts";
 import { attemptResult, type CommandSettings, startCommand } from "./attempt-command.ts";
 import { createCancellations } from "./cancellations.ts";
-import { createClaims } from "./claims.ts";
+import { type Claims, createClaims } from "./claims.ts";
 import type { RunningCommand } from "./remote-command.ts";
 
-/** Wait (ms) before another try of a start or a settlement that failed in the database. */
-const RETRY_MS = 1_000;
-/** Failed tries while the database answers; then the claim is left to expire. */
+/** Failed tries of a start while the database answers; then the claim is left to expire. */
 const TRIES = 5;
 
 export interface WorkerOptions extends CommandSettings, SettlingSettings {
@@ -70,7 +67,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
     );
     try {
       const start = () => options.limitDatabase(() => startAttempt(infra, message, options.name));
-      const order = await recordAttempt(message, "started", async () => {
+      const order = await recordAttempt(message, "started", TRIES, async () => {
         const started = run ?? (await start());
         return started && orderOf(db, started, options.secretKeys);
       });
@@ -82,15 +79,15 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
       if (handingBack) command.kill("handed_back");
       void cancellation.requested.then(() => command?.kill("cancelled"));
       const result = attemptResult(await command.finished, order, log);
-      await recordAttempt(message, "settled", () => settleAttempt(infra, message, result, options));
+      await recordAttempt(message, "settled", SETTLE_TRIES, (refusal) =>
+        settleAttempt(infra, message, result, options, reductionOf(refusal)),
+      );
     } finally {
       if (command !== undefined) running.delete(command);
       claims.release(message);
     }
   };
-  /** See {@link persist}. */
-  const recordAttempt = <T>(message: Message<AttemptMessage>, what: string, work: () => Promise<T>) =>
-    persist(work, () => claims.has(message), { log: options.log, run: message.data.run_id, what });
+  const recordAttempt = recorder(options.log, claims);
   const { name: worker } = options;
   const loop = startClaimLoop({
     signals,
@@ -119,25 +116,18 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
   };
 }
 
-/**
- * Does `work` again while the database is away and the claim may still be valid. Returns undefined when it did not
- * succeed: another worker has the message, or will get it.
- */
-async function persist<T>(
-  work: () => Promise<T>,
-  isClaimed: () => boolean,
-  { log, run, what }: { log: Logger; run: string; what: string },
-): Promise<T | undefined> {
-  for (let refusals = 0; refusals < TRIES && isClaimed(); ) {
-    try {
-      return await work();
-    } catch (error) {
+/** Persists the start or the end of an attempt while its claim is ours; see {@link persist}. */
+function recorder(log: Logger, claims: Pick<Claims, "has">) {
+  return <T>(
+    message: Message<AttemptMessage>,
+    what: "started" | "settled",
+    tries: number,
+    work: (refusal: Refusal | undefined) => Promise<T>,
+  ): Promise<T | undefined> => {
+    const failed = (error: unknown) => {
       const level = error instanceof ClaimLost ? "info" : "error";
-      log[level]({ err: error, run_id: run }, `an attempt could not be ${what}`);
-      if (error instanceof ClaimLost) return undefined;
-      if (!isDatabaseAway(error)) refusals++;
-      await delay(RETRY_MS);
-    }
-  }
-  return undefined;
+      log[level]({ err: error, run_id: message.data.run_id }, `an attempt could not be ${what}`);
+    };
+    return persist(work, () => claims.has(message), { tries, failed });
+  };
 }

@@ -66,7 +66,7 @@ describe("in a long history, a list of deliveries reads few rows by an index", (
     ["of a job", () => ({ jobs: ["busy"] }), "delivery_job_id_id_idx", 20],
     ["of a job of long ago", () => ({ jobs: ["old"] }), "delivery_job_id_id_idx", 20],
     ["of a job that never had one", () => ({ jobs: ["never"] }), "delivery_job_id_id_idx", 0],
-    ["of a run", () => ({ runId }), "delivery_event_id_action_url_key", 10],
+    ["of a run", () => ({ runId }), "delivery_target", 10],
     ["since a time", () => ({ since: new Date(Date.now() - 600_000) }), "delivery_pkey", 150],
     ["until a time", () => ({ until: new Date(Date.now() - 6 * DAY_MS) }), "delivery_pkey", 100],
     [

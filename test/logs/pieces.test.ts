@@ -13,7 +13,7 @@ import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { putJob } from "../../src/schedules/save-job.ts";
 import { jobDefinition } from "../support/job-definition.ts";
 import { storedPieces } from "../support/stored-pieces.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
+import { ADMINISTRATOR, failAtOnce, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 let infra: TestInfra;
 beforeAll(async () => {
@@ -46,7 +46,7 @@ it("is the stored output when the worker is lost", async () => {
   await infra.db.transaction((tx) => writeLive(tx, [{ attemptId, pieces, dropped: [] }]));
   await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
   await recoverRuns(infra);
-  await settleLost(infra, await claim(LOST_QUEUE), infra);
+  await settleLost(infra, await claim(LOST_QUEUE), infra, failAtOnce);
   const log = "head\n... 6 bytes omitted ...\nend";
   expect(await bodyOf(id)).toMatchObject({ status: -1, log, log_truncated: true });
   expect(await readRun(infra.db, ADMINISTRATOR, id)).toMatchObject({ log, omittedBytes: 6 });

@@ -13,7 +13,7 @@ import { startAttempt } from "../../src/runs/start.ts";
 import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
 import { jobDefinition } from "../support/job-definition.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
+import { ADMINISTRATOR, failAtOnce, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const target = "https://example.org/";
 const RETRIED = jobDefinition({
@@ -123,7 +123,7 @@ it("ends the run of a dead worker: the attempt is lost and not retried", async (
   await infra.db.prisma.$executeRaw`DELETE FROM pgboss.job`;
   await recoverRuns(infra);
   for (const message of await infra.queue.claim<AttemptMessage>(LOST_QUEUE, 9)) {
-    if (message.data.run_id === id) await settleLost(infra, message, infra);
+    if (message.data.run_id === id) await settleLost(infra, message, infra, failAtOnce);
   }
   const attempts = [{ state: "lost" }];
   expect(await runOf(id)).toMatchObject({ state: "cancelled", status: -1, attempts, events: [] });

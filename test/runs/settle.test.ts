@@ -11,7 +11,7 @@ import { triggerRun } from "../../src/runs/trigger-by-caller.ts";
 import { pauseJob } from "../../src/schedules/pause.ts";
 import { deleteJob, putJob } from "../../src/schedules/save-job.ts";
 import { jobDefinition } from "../support/job-definition.ts";
-import { ADMINISTRATOR, type TestInfra, testInfra } from "../support/test-infra.ts";
+import { ADMINISTRATOR, failAtOnce, type TestInfra, testInfra } from "../support/test-infra.ts";
 
 const QUEUE = attemptQueue("default");
 const JOB = jobDefinition({
@@ -71,7 +71,7 @@ it("refuses a late result of an attempt that counts as lost", async () => {
   const { id, message } = await startedRun();
   await dropMessages();
   expect(await recoverRuns(infra)).toBe(1);
-  await settleLost(infra, await claim(LOST_QUEUE), infra);
+  await settleLost(infra, await claim(LOST_QUEUE), infra, failAtOnce);
   expect(await stateOf(id)).toBe("failed");
   await expect(
     settleAttempt(infra, message, { ...FAILED, outcome: { state: "succeeded", status: 0 } }, infra),
@@ -128,7 +128,7 @@ it("queues a run again when its worker died between claim and start, without usi
   const { id } = await triggerRun(infra, ADMINISTRATOR, { job: "job" });
   const { data } = await claim();
   await infra.db.transaction((tx) => infra.queue.send(tx, LOST_QUEUE, [{ id: randomUUID(), data }]));
-  await settleLost(infra, await claim(LOST_QUEUE), infra);
+  await settleLost(infra, await claim(LOST_QUEUE), infra, failAtOnce);
   expect(await stateOf(id)).toBe("queued");
   expect((await claim()).data.run_id).toBe(id);
   expect(await infra.db.prisma.attempt.count()).toBe(0);

@@ -25,11 +25,11 @@ afterAll(() => infra?.[Symbol.asyncDispose]());
 it("does not read ended runs, attempts and messages", async () => {
   // The first runs make Postgres plan the statements, for tables that are nearly empty.
   await runMany(infra, SHORT);
-  const withShort = await rowsRead();
   await runMany(infra, LONG);
-  const withLong = await rowsRead();
-  expect([...withLong.keys()]).toEqual(expect.arrayContaining(["run", "attempt", "job_common"]));
-  for (const [table, rows] of withLong) expect([table, rows]).toEqual([table, withShort.get(table)]);
+  const read = await rowsRead();
+  expect([...read.keys()]).toEqual(expect.arrayContaining(["run", "attempt", "job_common"]));
+  const tooMany = [...read].filter(([, rows]) => rows > LONG / 4);
+  expect(tooMany).toEqual([]);
 });
 
 /** Triggers, starts and settles runs in batches. */

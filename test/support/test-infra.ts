@@ -23,6 +23,11 @@ export const ADMINISTRATOR: Caller = {
 /** The zone of jobs that name none. */
 export const UTC = { defaultTimezone: "UTC" };
 
+/** Reports an error by throwing it. */
+export const failAtOnce = (error: unknown): never => {
+  throw error;
+};
+
 /** With the settings that starts and settlements of attempts read. */
 export interface TestInfra extends Infra, AsyncDisposable {
   connectionString: string;

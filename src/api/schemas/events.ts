@@ -13,8 +13,9 @@ const OWN_HEADERS =
 
 const webhookUrlSchema = z
   .string()
-  .max(MAX_URL_LENGTH)
   .refine(isWebhookUrl, { error: "must be an http or https URL without a user name or password" })
+  .overwrite(asciiUrl)
+  .max(MAX_URL_LENGTH)
   .meta({ example: "https://example.org/hook" });
 
 const headersSchema = z
@@ -122,6 +123,11 @@ export interface Webhook {
 export function targetOf(target: string | Pick<Webhook, "url">): string {
   const url = typeof target === "string" ? target : target.url;
   return typeof url === "string" ? url : secretTarget(url.secret);
+}
+
+/** The form in which a URL is sent: with an escaped path and an encoded host name. Others keep the user's spelling. */
+function asciiUrl(text: string): string {
+  return /^[\x21-\x7e]*$/.test(text) ? text : (URL.parse(text)?.href ?? text);
 }
 
 function isWebhookUrl(text: string): boolean {
