@@ -14,7 +14,7 @@ export const postponement: Pick<Queue, "putBack" | "postpone" | "resume"> = {
     // As in pg-boss, the next claim counts up `retry_count`, so the fence tells it from this one.
     await tx.$queryRawUnsafe(
       `UPDATE ${SCHEMA}.job SET state = 'retry' FROM unnest($1::text[], $2::uuid[], $3::int[]) AS claim (name, id, count)
-       WHERE job.name = claim.name AND job.id = claim.id AND job.retry_count = claim.count AND job.state = 'active'`,
+       WHERE job.id = ANY ($2::uuid[]) AND job.name = claim.name AND job.id = claim.id AND job.retry_count = claim.count AND job.state = 'active'`,
       messages.map(({ queueName }) => queueName),
       messages.map(({ id }) => id),
       messages.map(({ retryCount }) => retryCount),

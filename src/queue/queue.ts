@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import type { SqlTx } from "../postgres/client.ts";
 import { sessionConfig } from "../postgres/session.ts";
+import { claimMessages } from "./claim.ts";
 import {
   ATTEMPT_OPTIONS,
   type attemptMessage,
@@ -98,12 +99,6 @@ export interface Queue extends Part {
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
-/**
- * So many messages of one group are never claimed, so this limit holds none back. But with a limit pg-boss updates the messages by their ids;
- * without one, Postgres reads all messages of the queue while its statistics of the table are old.
- */
-const NO_LIMIT = 1_000_000;
-
 /** A renewal that takes longer (ms) is abandoned; by then the next one is due. */
 const RENEW_LIMIT_MS = 8_000;
 
@@ -171,13 +166,9 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
     },
     async claim<T>(queueName: string, count: number, tx?: SqlTx, without: readonly string[] = []) {
       const claimedAt = performance.now();
-      const ignoreGroups = without.length === 0 ? null : [...without];
-      const jobs = await boss.fetch<T>(queueName, {
-        ...{ batchSize: count, ignoreGroups, groupConcurrency: NO_LIMIT },
-        ...(tx && { db: bossDb(tx) }),
-      });
+      const rows = await claimMessages<T>(tx ? bossDb(tx) : boss.getDb(), queueName, count, without);
       monitor.succeeded();
-      return jobs.map(({ id, retryCount, data, groupId }) => ({
+      return rows.map(({ id, retryCount, data, groupId }) => ({
         ...{ queueName, id, retryCount, data, claimedAt },
         ...(groupId && { group: groupId }),
       }));

@@ -1,5 +1,6 @@
 /** Tests of the queue on a real Postgres: transactions, fenced acknowledgement, and live messages. */
 import { randomUUID } from "node:crypto";
+import { PgBoss } from "pg-boss";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
@@ -109,3 +110,28 @@ it("reports no errors after its stop, even when the server ends before the conne
 function fail(): never {
   throw new Error("nothing was claimed");
 }
+
+it("claims as pg-boss does: the same message gets the same columns", async () => {
+  const { connectionString } = infra;
+  const boss = new PgBoss({ connectionString, schema: "pgboss", supervise: false, schedule: false });
+  boss.on("error", (error) => expect.unreachable(error.message));
+  await boss.start();
+  const rowAfter = async (claim: () => Promise<{ id: string }[]>) => {
+    id = randomUUID();
+    await send();
+    expect((await claim()).map((message) => message.id)).toEqual([id]);
+    const [row] = await infra.db.prisma.$queryRaw<{ row: object }[]>`
+      SELECT to_jsonb(job) - ARRAY['id', 'data', 'created_on', 'start_after', 'started_on', 'heartbeat_on',
+        'keep_until']
+        || jsonb_build_object('started', started_on >= created_on, 'beats', heartbeat_on = started_on) AS row
+      FROM pgboss.job WHERE id = ${id}::uuid`;
+    return row;
+  };
+  try {
+    const ours = await rowAfter(() => infra.queue.claim(QUEUE, 10));
+    expect(ours).toMatchObject({ row: { state: "active", retry_count: 0, started: true, beats: true } });
+    expect(await rowAfter(() => boss.fetch(QUEUE, { batchSize: 10 }))).toEqual(ours);
+  } finally {
+    await boss.stop({ graceful: false });
+  }
+});

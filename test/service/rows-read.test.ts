@@ -19,6 +19,10 @@ let infra: TestInfra;
 beforeAll(async () => {
   infra = await testInfra();
   await putJob(infra, ADMINISTRATOR, jobDefinition());
+  // Otherwise the statistics could change at any time. A VACUUM without an ANALYZE leaves some that fit nothing.
+  for (const table of ["run", "attempt", "pgboss.job_common"]) {
+    await infra.db.prisma.$executeRawUnsafe(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
+  }
 }, 30_000);
 afterAll(() => infra?.[Symbol.asyncDispose]());
 
@@ -26,10 +30,13 @@ it("does not read ended runs, attempts and messages", async () => {
   // The first runs make Postgres plan the statements, for tables that are nearly empty.
   await runMany(infra, SHORT);
   await runMany(infra, LONG);
-  const read = await rowsRead();
-  expect([...read.keys()]).toEqual(expect.arrayContaining(["run", "attempt", "job_common"]));
-  const tooMany = [...read].filter(([, rows]) => rows > LONG / 4);
-  expect(tooMany).toEqual([]);
+  for (const command of ["SELECT 1", "ANALYZE"]) {
+    await infra.db.prisma.$executeRawUnsafe(command);
+    const read = await rowsRead();
+    expect([...read.keys()]).toEqual(expect.arrayContaining(["run", "attempt", "job_common"]));
+    const tooMany = [...read].filter(([, rows]) => rows > LONG / 4);
+    expect([command, tooMany]).toEqual([command, []]);
+  }
 });
 
 /** Triggers, starts and settles runs in batches. */
