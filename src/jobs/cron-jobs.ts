@@ -2,7 +2,7 @@
 
 import type { Tx } from "../postgres/client.ts";
 import { LOWEST_ID } from "../postgres/ids.ts";
-import type { MissedRuns } from "./rules/definition.ts";
+import { DEFAULT_CATCHUP_WINDOW_MS, type MissedRuns } from "./rules/definition.ts";
 
 /** A job with a cron expression, as the scheduler keeps it in memory. */
 export interface CronJob {
@@ -35,7 +35,7 @@ async function cronJobsAfter(tx: Tx, id: string): Promise<CronJob[]> {
   const rows = await tx.$queryRaw<(Omit<CronJob, "paused"> & CronJobPause)[]>`
     SELECT j.id, r.id AS "revisionId", r.cron, r.timezone, s.tz_location AS "scheduleTimezone",
       greatest(r.created_at, j.updated_at, s.updated_at) AS since, r.missed_runs AS "missedRuns",
-      coalesce(r.catchup_window_ms, 86400000)::float8 AS "catchupWindowMs",
+      coalesce(r.catchup_window_ms, ${DEFAULT_CATCHUP_WINDOW_MS})::float8 AS "catchupWindowMs",
       j.paused_at AS "pausedAt", j.paused_by AS by, j.pause_reason AS reason
     FROM job j JOIN job_revision r ON r.id = j.current_revision_id JOIN schedule s ON s.id = j.schedule_id
     WHERE j.id > ${id}::uuid AND j.deleted_at IS NULL AND r.enabled AND cardinality(r.cron) > 0

@@ -4,7 +4,8 @@ import type { Infra } from "../infra.ts";
 import { cronJobs } from "../jobs/cron-jobs.ts";
 import { triggerSlots } from "../runs/trigger.ts";
 import { createDueTable } from "./due-table.ts";
-import { missedByPause, recordGap } from "./missed-slots.ts";
+import { recordGap } from "./missed-slots.ts";
+import { countPausedSlots, missedByPause } from "./paused-slots.ts";
 import { advanceProgress, type ClockReading, readClock, turnBackProgress } from "./progress.ts";
 
 /**
@@ -66,7 +67,9 @@ export function createBeat(
       await table.markDone(from);
     }
     const { due, paused } = table.due(now);
-    await triggerSlots(infra, [...due, ...(await missedByPause(db, paused))]);
+    const { own, counted } = await missedByPause(db, paused);
+    await triggerSlots(infra, [...due, ...own]);
+    await countPausedSlots(infra, counted);
     await table.markDone(now);
     await advanceProgress(db.prisma, now);
     busyMs = Math.min(MAX_BUSY_MS, performance.now() - started);

@@ -6,7 +6,7 @@ import { pausedReason } from "../runs/rules/missed.ts";
 import type { DueSlot } from "../runs/trigger.ts";
 import { type Cron, parseCron } from "../time/cron.ts";
 import { dueSlots, nextSlots } from "../time/slots.ts";
-import type { PausedSlots } from "./missed-slots.ts";
+import type { PausedSlots } from "./paused-slots.ts";
 
 /** The slots of a set of cron expressions in one zone. Jobs with equal expressions share one timetable. */
 interface Timetable {

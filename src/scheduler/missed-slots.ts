@@ -1,35 +1,20 @@
-/** Records slots that did not become runs in time: those of a gap between beats, and those of paused jobs. */
+/** Records the slots of a gap between beats, which did not become runs in time. */
 import { setImmediate as letOthersRun } from "node:timers/promises";
 import type { Infra } from "../infra.ts";
 import { type CronJob, cronJobs, type RevisionInForce, revisionsInForce } from "../jobs/cron-jobs.ts";
-import { type Database, databaseNow, type Tx } from "../postgres/client.ts";
+import { databaseNow, type Tx } from "../postgres/client.ts";
 import {
   decideMissed,
-  decidePaused,
   MAX_MISSED,
   NO_SCHEDULER_REASON,
   type PassedSlot,
   type PassedSlots,
   pausedReason,
 } from "../runs/rules/missed.ts";
-import { createRuns, type DueSlot, type Slot, slotKey } from "../runs/trigger.ts";
+import { createRuns, type Slot, slotKey } from "../runs/trigger.ts";
 import { parseCron } from "../time/cron.ts";
-import { newestSlots } from "../time/slots.ts";
+import { countSlots, dueSlots, newestSlots } from "../time/slots.ts";
 import { lockProgress } from "./progress.ts";
-
-/** Counts, for each paused job, the slots recorded as missed since its pause. */
-async function countMissedInPause(
-  tx: Tx,
-  paused: readonly { jobId: string; pausedAt: Date }[],
-): Promise<Map<string, number>> {
-  const [jobIds, times] = [paused.map((p) => p.jobId), paused.map((p) => p.pausedAt.toISOString())];
-  const counts = await tx.$queryRaw<{ jobId: string; count: number }[]>`
-    SELECT paused.job_id AS "jobId", count(*)::int AS count
-    FROM unnest(${jobIds}::uuid[], ${times}::timestamptz[]) AS paused (job_id, since)
-    JOIN run ON run.job_id = paused.job_id AND run.scheduled_for > paused.since AND run.state = 'missed'
-    GROUP BY 1`;
-  return new Map(counts.map(({ jobId, count }) => [jobId, count]));
-}
 
 /** Finds the slots whose job already has a catch-up run for the same slot or for one up to `nearMs` earlier. */
 async function slotsNearCatchUp(tx: Tx, slots: readonly Slot[], nearMs: number): Promise<Set<string>> {
@@ -101,11 +86,13 @@ interface CronPeriod {
   cron: readonly string[];
   timezone: string | null;
   after: Date;
+  /** The catch-up window of the job begins here, or before the period. */
+  windowFrom: Date;
   until: Date;
 }
 
 /**
- * Splits the gap, as far as the job's catch-up window reaches, by the revisions of the job.
+ * Splits the gap by the revisions of the job.
  * @param revisions those in force during the gap; undefined: the job has not changed since the gap began
  */
 function cronPeriodsOf(
@@ -113,12 +100,13 @@ function cronPeriodsOf(
   revisions: readonly RevisionInForce[] | undefined,
   gap: Gap,
 ): CronPeriod[] {
-  const begin = Math.max(gap.after.getTime(), gap.until.getTime() - job.catchupWindowMs);
-  if (revisions === undefined) return [{ ...job, after: new Date(begin), until: gap.until }];
+  const windowFrom = new Date(gap.until.getTime() - job.catchupWindowMs);
+  if (revisions === undefined) return [{ ...job, after: gap.after, windowFrom, until: gap.until }];
   return revisions.map(({ cron, timezone, from, until }) => ({
     cron,
     timezone,
-    after: new Date(Math.max(begin, from.getTime())),
+    after: new Date(Math.max(from.getTime(), gap.after.getTime())),
+    windowFrom,
     until: until !== null && until < gap.until ? until : gap.until,
   }));
 }
@@ -126,13 +114,25 @@ function cronPeriodsOf(
 /** Creates a function that finds the slots of a period. It caches them, because many jobs have equal periods. */
 function createSlotFinder(): (period: CronPeriod, zone: string) => PassedSlots {
   const found = new Map<string, PassedSlots>();
-  return ({ cron, after, until }, zone) => {
-    const key = JSON.stringify([cron, zone, after, until]);
-    const known =
-      found.get(key) ?? newestSlots({ crons: cron.map(parseCron), zone, after, until, count: MAX_MISSED });
+  return (period, zone) => {
+    const { cron, after, windowFrom, until } = period;
+    const key = JSON.stringify([cron, zone, after, windowFrom, until]);
+    const known = found.get(key) ?? findSlots(period, zone);
     found.set(key, known);
     return known;
   };
+}
+
+function findSlots({ cron, after, windowFrom, until }: CronPeriod, zone: string): PassedSlots {
+  const timetable = { crons: cron.map(parseCron), zone };
+  const from = new Date(Math.min(Math.max(after.getTime(), windowFrom.getTime()), until.getTime()));
+  const slots = newestSlots({ ...timetable, after: from, until, count: MAX_MISSED });
+  const [oldest] = slots;
+  const isFull = slots.length === MAX_MISSED && oldest !== undefined;
+  const older = { ...timetable, after, until: isFull ? new Date(oldest.getTime() - 1) : from };
+  const [[first], [last]] = [dueSlots({ ...older, limit: 1 }), newestSlots({ ...older, count: 1 })];
+  if (first === undefined || last === undefined) return { slots, older: undefined };
+  return { slots, older: { count: countSlots(older), first, last } };
 }
 
 function rowsOf({ id, missedRuns: policy, since, paused }: CronJob, passed: readonly PassedSlots[]): Row[] {
@@ -162,25 +162,4 @@ async function recordRows({ db, queue }: Infra, rows: readonly Row[]): Promise<n
     });
     return (await createRuns(queue, tx, requests)).length;
   });
-}
-
-/** The due slots of a paused job. */
-export interface PausedSlots {
-  jobId: string;
-  paused: NonNullable<CronJob["paused"]>;
-  slots: readonly Date[];
-}
-
-/** Returns the slots of paused jobs that are to be recorded as missed. */
-export async function missedByPause(db: Database, all: readonly PausedSlots[]): Promise<DueSlot[]> {
-  if (all.length === 0) return [];
-  const pauses = all.map(({ jobId, paused }) => ({ jobId, pausedAt: paused.at }));
-  const recorded = await countMissedInPause(db.prisma, pauses);
-  return all.flatMap(({ jobId, paused, slots }) =>
-    decidePaused(slots, pausedReason(paused), recorded.get(jobId) ?? 0).map(({ scheduledFor, reason }) => ({
-      jobId,
-      scheduledFor,
-      missed: reason,
-    })),
-  );
 }

@@ -14,8 +14,8 @@ function job(more: Partial<CronJob> = {}): CronJob {
     timezone: null,
     scheduleTimezone: null,
     since: at("00:00:00"),
-    missedRuns: "skip",
-    catchupWindowMs: 86_400_000,
+    missedRuns: "last",
+    catchupWindowMs: 3_600_000,
     paused: null,
     ...more,
   };

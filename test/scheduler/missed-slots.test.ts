@@ -2,6 +2,7 @@
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGap } from "../../src/scheduler/missed-slots.ts";
+import { countPausedSlots } from "../../src/scheduler/paused-slots.ts";
 import { pauseJob, resumeJob } from "../../src/schedules/pause.ts";
 import { deleteJob } from "../../src/schedules/save-job.ts";
 import { ADMINISTRATOR, UTC } from "../support/test-infra.ts";
@@ -20,6 +21,12 @@ afterEach(() => scheduler?.[Symbol.asyncDispose]());
 
 const runRows = () => scheduler.infra.db.prisma.run.findMany({ orderBy: { scheduledFor: "asc" } });
 
+/** Returns how many slots each row counts that counts several. */
+async function leftOut(): Promise<number[]> {
+  const counts = (await runRows()).map((run) => /^(\d+) \w+ slots? left out, /.exec(run.reason ?? "")?.[1]);
+  return counts.filter((count) => count !== undefined).map(Number);
+}
+
 describe.each([
   { down: "10 minutes", back: at("10:10:30"), slots: 10 },
   { down: "an hour", back: at("11:00:30"), slots: 60 },
@@ -30,21 +37,20 @@ describe.each([
     { policy: "last", caughtUp: 1 },
     { policy: "all", caughtUp: Math.min(slots, 100) },
   ])("policy $policy creates $caughtUp catch-up runs", async ({ policy, caughtUp }) => {
-    await scheduler.putJob("job", { cron: EVERY_MINUTE, missed_runs: policy }, LONG_AGO);
+    const job = { cron: EVERY_MINUTE, missed_runs: policy, catchup_window: "1d" };
+    await scheduler.putJob("job", job, LONG_AGO);
     await scheduler.beatAt(at("10:00:30"));
     await scheduler.restartAt(back);
     const runs = await runRows();
-    const kept = Math.min(slots, 100);
+    const rows = Math.min(slots, 101);
     expect(runs.map((run) => run.scheduledFor?.getTime())).toEqual(
-      Array.from({ length: kept }, (_, n) => back.getTime() - 30_000 - (kept - 1 - n) * 60_000),
+      Array.from({ length: rows }, (_, n) => back.getTime() - 30_000 - (rows - 1 - n) * 60_000),
     );
-    expect(runs.slice(-caughtUp || kept).map((run) => run.triggeredBy)).toEqual(
-      Array(caughtUp).fill("catch_up"),
-    );
-    expect(runs.filter((run) => run.state === "missed")).toHaveLength(kept - caughtUp);
+    const late = runs.filter((run) => run.triggeredBy === "catch_up");
+    expect(late).toEqual(caughtUp === 0 ? [] : runs.slice(-caughtUp));
+    expect(runs.filter((run) => run.state === "missed")).toHaveLength(rows - caughtUp);
     expect(runs.filter((run) => run.messageId !== null)).toHaveLength(caughtUp);
-    const reason = slots > 100 ? expect.stringContaining(`${slots - 100} earlier slots`) : null;
-    expect(runs[0]?.reason).toEqual(slots > 100 || caughtUp === kept ? reason : expect.any(String));
+    expect(await leftOut()).toEqual(slots > 100 ? [slots - 100] : []);
 
     await scheduler.restartAt(back);
     await scheduler.beatAt(new Date(back.getTime() + 2_000));
@@ -65,11 +71,52 @@ it("warns of a gap with slots, and only mentions one without", async () => {
   ]);
 });
 
-it("ignores slots older than catchup_window", async () => {
+it("counts slots older than catchup_window in one row", async () => {
   const short = { cron: EVERY_MINUTE, catchup_window: "3m" };
   await scheduler.putJob("job", { ...short, missed_runs: "all" }, LONG_AGO);
   await scheduler.beatAt(at("10:00:30"), at("10:30:30"));
-  expect(await scheduler.slots()).toEqual(["10:28 catch_up", "10:29 catch_up", "10:30 catch_up"]);
+  expect(await scheduler.slots()).toEqual([
+    "10:27 missed",
+    "10:28 catch_up",
+    "10:29 catch_up",
+    "10:30 catch_up",
+  ]);
+  expect((await runRows())[0]?.reason).toBe(
+    "27 older slots left out, 2030-01-07T10:01:00Z to 2030-01-07T10:27:00Z; no scheduler could create its run in time",
+  );
+});
+
+it("leaves no slot out, however short the window is and however the job changed meanwhile", async () => {
+  const windows = { "0s": 0, "1ms": 1, "500ms": 1, "1s": 1, "5s": 1, "30s": 6, "1d": 12 };
+  for (const window of Object.keys(windows)) {
+    const job = { cron: "*/5 * * * * *", missed_runs: "all", catchup_window: window };
+    await scheduler.putJob(window, job, LONG_AGO);
+  }
+  await scheduler.putJob("changed", { cron: "*/5 * * * * *", catchup_window: "5s" }, LONG_AGO);
+  await scheduler.beatAt(at("10:00:01"));
+  await scheduler.putJob("changed", { cron: "*/10 * * * * *", catchup_window: "5s" }, at("10:00:31"));
+  await scheduler.restartAt(at("10:01:01"));
+  for (const [window, late] of Object.entries(windows)) {
+    const slots = await scheduler.slots(window);
+    const runs = await scheduler.infra.db.prisma.run.findMany({ where: { job: { name: window } } });
+    const counts = runs.map((run) => Number(/^(\d+) older slots left out/.exec(run.reason ?? "")?.[1] ?? 1));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(12);
+    expect(slots.filter((slot) => slot.endsWith("catch_up"))).toHaveLength(late);
+  }
+  // Of the old expression: 10:00:05 to 10:00:30; of the new one: 10:00:40, 10:00:50 and, within the window, 10:01:00.
+  expect(await scheduler.slots("changed")).toEqual(["10:00:50 missed", "10:01 catch_up"]);
+  const changed = await scheduler.infra.db.prisma.run.findMany({ where: { job: { name: "changed" } } });
+  expect(changed.map((run) => run.reason)).toContainEqual(
+    expect.stringMatching(/^8 older slots left out, 2030-01-07T10:00:05Z to 2030-01-07T10:00:50Z; /),
+  );
+});
+
+it("runs the newest slot of the last hour late unless the job says otherwise", async () => {
+  await scheduler.putJob("nightly", { cron: "0 10 * * *" }, LONG_AGO);
+  await scheduler.putJob("earlier", { cron: "30 8 * * *" }, LONG_AGO);
+  await scheduler.beatAt(at("08:00:00"), at("10:40:00"));
+  expect(await scheduler.slots("nightly")).toEqual(["10:00 catch_up"]);
+  expect(await scheduler.slots("earlier")).toEqual(["08:30 missed"]);
 });
 
 it("does not treat a restart or a slightly late beat as a gap", async () => {
@@ -205,15 +252,22 @@ describe("a paused job", () => {
     expect(new Set(reasons)).toEqual(new Set(["the job is paused by ann: descaling"]));
   });
 
-  it("records at most 100 slots per pause, and says so in the last row", async () => {
-    await scheduler.putJob("job", { cron: EVERY_SECOND }, LONG_AGO);
+  it("records the first 100 slots of a pause, and counts all others in one row", async () => {
+    const jobId = await scheduler.putJob("job", { cron: EVERY_SECOND }, LONG_AGO);
     await scheduler.beatAt(at("10:00:40"));
     await pause();
     for (let second = 45; second <= 155; second += 10) {
       await scheduler.beatAt(new Date(at("10:00:00").getTime() + second * 1_000));
     }
+    const paused = { at: pausedAt, by: "ann", reason: "descaling" };
+    // Another scheduler has the same slots.
+    await countPausedSlots(scheduler.infra, [{ jobId, paused, slots: [at("10:02:34"), at("10:02:35")] }]);
     const rows = await runRows();
-    expect(rows).toHaveLength(100);
-    expect(rows.at(-1)?.reason).toContain("slots after this one are not recorded");
+    expect(rows).toHaveLength(101);
+    expect(rows.at(-1)).toMatchObject({
+      scheduledFor: at("10:02:35"),
+      reason:
+        "15 more slots left out, 2030-01-07T10:02:21Z to 2030-01-07T10:02:35Z; the job is paused by ann: descaling",
+    });
   });
 });

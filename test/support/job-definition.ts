@@ -16,7 +16,7 @@ export function jobDefinition(more: Partial<JobDefinition> = {}): JobDefinition 
     retry: { limit: 0, delayMs: 0, backoff: "constant", maxDelayMs: null, jitter: 0, exitCodes: [] },
     timeoutMs: null,
     concurrency: { limit: null, policy: "queue" },
-    missedRuns: { policy: "skip", windowMs: 86_400_000 },
+    missedRuns: { policy: "last", windowMs: 3_600_000 },
     jitterMs: 0,
     pool: "default",
     logLimitBytes: 1_048_576,

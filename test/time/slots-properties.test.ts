@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { parseCron } from "../../src/time/cron.ts";
-import { dueSlots, nextSlots } from "../../src/time/slots.ts";
+import { countSlots, dueSlots, newestSlots, nextSlots } from "../../src/time/slots.ts";
 import { compareSlots } from "../support/slot-comparison.ts";
 import { anyKnownCron, slotsByWalking, wallClock } from "../support/slot-oracle.ts";
 
@@ -135,4 +135,28 @@ test("finds as next slots the first due slots, one after the other", () => {
     }),
     { numRuns: 100 },
   );
+});
+
+test("counts and keeps the newest of the slots that it finds", { timeout: 60_000 }, () => {
+  fc.assert(
+    fc.property(
+      anyCrons,
+      anyWindow,
+      fc.integer({ min: 1, max: 50 }),
+      (crons, { zone, after, until }, count) => {
+        const texts = crons.map((cron) => cron.text);
+        const all = slots(texts, zone, after, until);
+        const query = { crons: texts.map(parseCron), zone, after: new Date(after), until: new Date(until) };
+        expect(countSlots(query)).toBe(all.length);
+        expect(newestSlots({ ...query, count }).map(Number)).toEqual(all.slice(-count));
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test("counts the slots of a year of seconds without walking them", () => {
+  const query = { crons: [parseCron("* * * * * *")], zone: "Europe/Brussels" };
+  const [after, until] = [new Date("2023-12-31T23:59:59Z"), new Date("2024-12-31T23:59:59Z")];
+  expect(countSlots({ ...query, after, until })).toBe(366 * 86_400);
 });

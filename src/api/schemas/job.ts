@@ -127,11 +127,13 @@ const jobFields = {
     .enum(["skip", "last", "all"])
     .optional()
     .describe(
-      "What happens to slots that passed while no scheduler was running. `skip` (default): each is recorded as `missed`. `last`: the newest runs late, the others are recorded. `all`: each runs late. At most the newest 100 are recorded or run",
+      "What happens to slots that passed while no scheduler was running. `last` (default): the newest runs late, the others are recorded as `missed`. `skip`: each is recorded as `missed`. `all`: each runs late. Where more than 100 passed, or some are older than `catchup_window`, one `missed` run counts those",
     ),
   catchup_window: durationSchema(MAX_CATCHUP_MS, "30d")
     .optional()
-    .describe("Missed slots older than this are ignored; default: 1d, at most 30d"),
+    .describe(
+      "Missed slots older than this never run late; one `missed` run counts them. Default: 1h, at most 30d",
+    ),
   jitter: durationSchema(MAX_JITTER_MS, "1h")
     .optional()
     .describe(

@@ -4,6 +4,7 @@ import {
   ACTIONS,
   DEFAULT_CATCHUP_WINDOW_MS,
   DEFAULT_LOG_LIMIT_BYTES,
+  DEFAULT_MISSED_RUNS,
   DEFAULT_POOL,
   DEFAULT_RETRY_DELAY_MS,
   EVENTS,
@@ -44,7 +45,7 @@ export function jobDefinition(name: string, document: JobDocument): JobDefinitio
       policy: document.concurrency?.policy ?? "queue",
     },
     missedRuns: {
-      policy: document.missed_runs ?? "skip",
+      policy: document.missed_runs ?? DEFAULT_MISSED_RUNS,
       windowMs: document.catchup_window ?? DEFAULT_CATCHUP_WINDOW_MS,
     },
     jitterMs: document.jitter ?? 0,

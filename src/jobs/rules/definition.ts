@@ -131,6 +131,7 @@ export const DEFAULT_RETRY_DELAY_MS = 5_000;
 export const MAX_TIMEOUT_MS = 23 * 3_600_000;
 export const MAX_RETRIES = 1_000;
 export const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
-export const DEFAULT_CATCHUP_WINDOW_MS = 86_400_000;
+export const DEFAULT_MISSED_RUNS = "last";
+export const DEFAULT_CATCHUP_WINDOW_MS = 3_600_000;
 /** The most runs of one job that may wait: promise 11. */
 export const MAX_WAITING = 1_000;
