@@ -107,6 +107,30 @@ export function startTicking(options: {
   };
 }
 
+/** Names what a start waits for, until it is disposed. */
+export interface StartReport extends Disposable {
+  /** Says what the start waits for from now on, such as `the database at host:5432`. */
+  waitsFor(what: string): void;
+}
+
+/** How often (ms) a start that takes long says what it waits for. */
+const REPORT_MS = 5_000;
+
+/** Logs every 5 s what the start waits for and for how long, so that a start that hangs explains itself. */
+export function reportStart(log: Logger, everyMs = REPORT_MS): StartReport {
+  let waiting = { what: "its first part", since: performance.now() };
+  const timer = setInterval(() => {
+    const seconds = Math.round((performance.now() - waiting.since) / 1_000);
+    log.warn(`the start has been waiting for ${waiting.what} for ${seconds} s`);
+  }, everyMs);
+  return {
+    waitsFor(what) {
+      waiting = { what, since: performance.now() };
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
 /** Waits for `ms`, or until the signal is aborted. Never rejects. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return delay(ms, undefined, { signal }).catch(() => undefined);

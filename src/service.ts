@@ -16,7 +16,7 @@ import { startNotifier } from "./deliveries/notifier.ts";
 import { createSender } from "./deliveries/post-webhook.ts";
 import { DELIVERY_DELAYS_MS } from "./deliveries/rules/retry-schedule.ts";
 import type { Infra } from "./infra.ts";
-import { createMonitor, createParts, type Monitor, type Parts } from "./lifecycle.ts";
+import { createMonitor, createParts, type Monitor, type Parts, reportStart } from "./lifecycle.ts";
 import { createLogReader } from "./logs/reader.ts";
 import { openDatabase } from "./postgres/client.ts";
 import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
@@ -61,6 +61,8 @@ interface StartContext {
   deliveryDelaysMs: readonly number[];
   /** Aborted as soon as the service begins to stop. */
   closing: AbortSignal;
+  /** Says what the start waits for from now on. */
+  waitsFor(what: string): void;
   /** Creates the monitor of a part; `lateAfterMs` as in `createMonitor`. */
   monitor(name: string, lateAfterMs?: number): Monitor;
 }
@@ -79,9 +81,11 @@ export async function startService(
   const parts = createParts(log);
   const monitor = (name: string, lateAfterMs?: number) => createMonitor(name, log, lateAfterMs);
   const closing = new AbortController();
+  using report = reportStart(log);
+  const { waitsFor } = report;
   try {
     const context: StartContext = {
-      ...{ config, log, parts, guard: webhookGuard(config), monitor, closing: closing.signal },
+      ...{ config, log, parts, guard: webhookGuard(config), monitor, waitsFor, closing: closing.signal },
       secretKeys: secretKeys(config.secretKeyFile),
       deliveryDelaysMs: overrides.deliveryDelaysMs ?? DELIVERY_DELAYS_MS,
     };
@@ -118,13 +122,14 @@ async function bindPort({ config, parts }: StartContext): Promise<BoundServer | 
 
 /** Connects to the database, or starts the embedded one, and applies migrations. */
 async function openInfra(context: StartContext, onFatal: (error: Error) => void): Promise<Infra> {
-  const { config, log, parts, monitor } = context;
+  const { config, log, parts, monitor, waitsFor } = context;
   const connectionString = config.databaseUrl ?? (await embedPostgres(context, onFatal));
-  const applied = await applyMigrations(connectionString);
+  const applied = await applyMigrations(connectionString, undefined, waitsFor);
   if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
   const db = openDatabase(connectionString);
   parts.add("connections", { name: "database", stopMs: 1_000, stop: () => db.close() });
   const pools = config.workerPools;
+  waitsFor("the tables of the queue");
   const queue = await openQueue({ connectionString, pools, monitor: monitor("queue") });
   const signals = openSignals(db, connectionString, monitor("signals"));
   parts.add("connections", queue, signals);
@@ -132,9 +137,10 @@ async function openInfra(context: StartContext, onFatal: (error: Error) => void)
 }
 
 async function embedPostgres(
-  { config, log, parts }: StartContext,
+  { config, log, parts, waitsFor }: StartContext,
   onFatal: (error: Error) => void,
 ): Promise<string> {
+  waitsFor("the embedded Postgres");
   const onLog = (line: string) => log.debug({ postgres: line });
   const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, onLog, onExit: onFatal });
   parts.add("storage", { name: "embedded Postgres", stopMs: 2_000, stop: () => postgres.stop() });
@@ -177,6 +183,7 @@ async function startWork(context: StartContext, infra: Infra): Promise<void> {
     monitor: monitor("notifier", LATE_CLAIM_MS),
   });
   parts.add("background", notifier);
+  context.waitsFor("the runner");
   const runner = await createRunner({
     folder: join(config.dataDir, "runners"),
     path: config.commandEnv["PATH"],

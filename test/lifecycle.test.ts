@@ -1,7 +1,7 @@
 /** Tests of the lifecycle of long-running parts: ticks, health, and a stop with a time limit. */
 import pino from "pino";
 import { expect, it, vi } from "vitest";
-import { createMonitor, createParts, type Part, startTicking } from "../src/lifecycle.ts";
+import { createMonitor, createParts, type Part, reportStart, startTicking } from "../src/lifecycle.ts";
 
 interface Line {
   level: number;
@@ -68,6 +68,27 @@ it("ticks at once and after each end, continues after an error, and never overla
   expect(part.health?.()).toMatchObject({ errors: 1, lastError: undefined });
   await new Promise((resolve) => setTimeout(resolve, 5));
   expect(ticks).toHaveLength(length);
+});
+
+it("says every 5 s what a start waits for, and nothing once it is over", () => {
+  vi.useFakeTimers();
+  try {
+    const { log, lines } = collectLog();
+    const report = reportStart(log);
+    report.waitsFor("the database");
+    vi.advanceTimersByTime(11_000);
+    report.waitsFor("the runner");
+    vi.advanceTimersByTime(5_000);
+    report[Symbol.dispose]();
+    vi.advanceTimersByTime(60_000);
+    expect(lines.map(({ msg }) => msg)).toEqual([
+      "the start has been waiting for the database for 5 s",
+      "the start has been waiting for the database for 10 s",
+      "the start has been waiting for the runner for 4 s",
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it("stops stage by stage, abandons parts that hang, and logs their names", async () => {

@@ -48,8 +48,9 @@ export function startNode(
   { connectionString, folder }: World,
   name: string,
   environment: Record<string, string> = {},
+  onOutput?: (output: string) => void,
 ): Promise<ServiceProcess> {
-  return startProcess({
+  const variables = {
     DATABASE_URL: connectionString,
     DATA_DIR: `${folder}/${name}`,
     JOBS_DIR: folder,
@@ -58,7 +59,8 @@ export function startNode(
     RATE_LIMIT: "1000000",
     PID_NAMESPACE: process.env["PID_NAMESPACE"] ?? "",
     ...environment,
-  });
+  };
+  return startProcess(variables, onOutput);
 }
 
 /** Asks again until there is an answer. Rejects with `what` after `patienceMs`. */

@@ -50,6 +50,7 @@ export function readMigrations(): Migration[] {
  * Applies the migrations that the database lacks, each in its own transaction. When several processes start together,
  * one applies them and the others wait for it.
  *
+ * @param waitsFor told what this call waits for, in words
  * @returns the names of the migrations that this call applied, oldest first
  * @throws OperatorError when the database does not answer, or naming a migration that failed (it is rolled back,
  *   earlier ones stay), was changed after it was applied, was left unfinished by another tool, or belongs to a newer
@@ -58,24 +59,31 @@ export function readMigrations(): Migration[] {
 export async function applyMigrations(
   connectionString: string,
   migrations: readonly Migration[] = readMigrations(),
+  waitsFor: (what: string) => void = () => undefined,
 ): Promise<string[]> {
   const client = withReadableUrl(() => new pg.Client(migrationConfig(connectionString)));
   // A lost connection rejects the current query, which is enough. Without a listener it would also end the process.
   client.on("error", () => undefined);
+  const where = `${client.host}:${client.port}`;
+  waitsFor(`the database at ${where}`);
   await client.connect().catch((cause: Error) => {
-    const where = `${client.host}:${client.port}`;
     throw new OperatorError(
       `the database at ${where} does not answer: ${cause.message || cause}. Check DATABASE_URL.`,
       { cause },
     );
   });
   try {
+    waitsFor(`another node or tool, which holds the lock for migrations (pg_advisory_lock ${LOCK_KEY})`);
     await client.query("SELECT pg_advisory_lock($1)", [LOCK_KEY]);
+    waitsFor(`the database at ${where}`);
     await client.query(HISTORY_TABLE);
     const history = await readHistory(client);
     checkHistory(history, migrations);
     const pending = missingFrom(history, migrations);
-    for (const migration of pending) await apply(client, migration);
+    for (const migration of pending) {
+      waitsFor(`migration ${migration.name}`);
+      await apply(client, migration);
+    }
     return pending.map(({ name }) => name);
   } finally {
     await client.end(); // which releases the lock

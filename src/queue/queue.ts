@@ -5,6 +5,7 @@ import { type Monitor, type Part, withTimeout } from "../lifecycle.ts";
 import type { SqlTx } from "../postgres/client.ts";
 import { sessionConfig } from "../postgres/session.ts";
 import { claimMessages } from "./claim.ts";
+import { requireKnownSchema } from "./known-schema.ts";
 import {
   ATTEMPT_OPTIONS,
   type attemptMessage,
@@ -103,7 +104,7 @@ const Response = z.object({ affected: z.number(), settled: z.array(z.string()).n
 const RENEW_LIMIT_MS = 8_000;
 
 /**
- * Starts pg-boss, and creates missing tables and queues.
+ * Starts pg-boss, and creates missing tables and queues. Throws OperatorError when a newer release has used them.
  * @param options `monitor` counts errors of pg-boss' own maintenance
  */
 export async function openQueue({
@@ -125,6 +126,7 @@ export async function openQueue({
     maintenanceIntervalSeconds: 60,
   });
   boss.on("error", monitor.failed);
+  await requireKnownSchema(sessionConfig(connectionString, SILENCE_MS));
   await boss.start();
   for (const [name, options] of COMMON_QUEUES) await createQueue(boss, name, options);
   const queue = queueOf(boss, monitor);

@@ -51,6 +51,28 @@ describe("applyMigrations", () => {
     expect(applied.flat()).toEqual(NAMES);
   });
 
+  it("says that it waits for the lock that another node holds, and then for each migration", async () => {
+    await using database = await emptyDatabase();
+    const other = new pg.Client(database.connectionString);
+    await other.connect();
+    await other.query("SELECT pg_advisory_lock(72707369)");
+    const told: string[] = [];
+    const waits = Promise.withResolvers<void>();
+    const applied = applyMigrations(database.connectionString, [FIRST], (what) => {
+      told.push(what);
+      if (what.includes("lock")) waits.resolve();
+    });
+    await waits.promise;
+    await other.end();
+    await applied;
+    expect(told).toEqual([
+      expect.stringMatching(/^the database at /),
+      expect.stringMatching(/^another node or tool, which holds the lock for migrations/),
+      expect.stringMatching(/^the database at /),
+      `migration ${FIRST.name}`,
+    ]);
+  });
+
   it("rolls back a failing migration, names it and keeps the earlier ones", async () => {
     await using database = await emptyDatabase();
     const failing = { name: SECOND.name, sql: `${SECOND.sql} SELECT 1 / 0;` };

@@ -6,6 +6,7 @@ import { attemptQueue, DELIVERY_QUEUE } from "../../src/queue/messages.ts";
 import { ClaimLost, openQueue } from "../../src/queue/queue.ts";
 import { startCutProxy } from "../support/cut-proxy.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
+import { execute } from "../support/postgres-server.ts";
 import { type TestInfra, testInfra } from "../support/test-infra.ts";
 import { testMonitor } from "../support/test-monitor.ts";
 
@@ -105,6 +106,21 @@ it("reports no errors after its stop, even when the server ends before the conne
   await database.drop();
   await expect.poll(openSockets).toBeLessThanOrEqual(before);
   expect(errors.map(({ message }) => message)).toEqual([]);
+});
+
+it("refuses tables of a newer pg-boss, and does not touch them", async () => {
+  await using database = await freshDatabase();
+  const { connectionString } = database;
+  const versions = () => execute(connectionString, "SELECT version FROM pgboss.version");
+  await execute(connectionString, "UPDATE pgboss.version SET version = version + 1");
+  const newer = await versions();
+  const queues = () => execute(connectionString, "SELECT name FROM pgboss.queue");
+  const before = await queues();
+  await expect(openQueue({ connectionString, pools: ["new"], monitor: testMonitor() })).rejects.toThrow(
+    /^The queue's schema pgboss in the database has version \d+, .* a newer release has used the database/,
+  );
+  expect(await versions()).toEqual(newer);
+  expect(await queues()).toEqual(before);
 });
 
 function fail(): never {

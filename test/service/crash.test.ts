@@ -19,29 +19,37 @@ describe.concurrent("the end of the service", () => {
     expect(broken).toEqual([]);
   });
 
-  it("hands the running attempt back after SIGTERM without using a retry (promise 9)", {
-    timeout: 60_000,
-  }, async ({ expect }) => {
-    await using database = await freshDatabase();
-    await using folder = await temporaryFolder();
-    const environment = {
-      DATABASE_URL: database.connectionString,
-      DATA_DIR: join(folder.path, "data"),
-      JOBS_DIR: folder.path,
-      SHUTDOWN_GRACE: "100ms",
-    };
-    await using before = await startProcess(environment);
-    await before.client.putJob("long", { command: "[ -e begun ] && exit 0; touch begun; exec sleep 600" });
-    const { id } = await before.client.trigger("long");
-    await expect.poll(() => readFile(join(folder.path, "begun"), "utf8"), { timeout: 10_000 }).toBe("");
-    expect(await before.end("SIGTERM")).toBe(0);
+  it.for([
+    "SIGTERM",
+    // A terminal that is closed sends it.
+    "SIGHUP",
+  ] as const)(
+    "hands the running attempt back after %s without using a retry (promise 9)",
+    {
+      timeout: 60_000,
+    },
+    async (signal, { expect }) => {
+      await using database = await freshDatabase();
+      await using folder = await temporaryFolder();
+      const environment = {
+        DATABASE_URL: database.connectionString,
+        DATA_DIR: join(folder.path, "data"),
+        JOBS_DIR: folder.path,
+        SHUTDOWN_GRACE: "100ms",
+      };
+      await using before = await startProcess(environment);
+      await before.client.putJob("long", { command: "[ -e begun ] && exit 0; touch begun; exec sleep 600" });
+      const { id } = await before.client.trigger("long");
+      await expect.poll(() => readFile(join(folder.path, "begun"), "utf8"), { timeout: 10_000 }).toBe("");
+      expect(await before.end(signal)).toBe(0);
 
-    await using after = await startProcess(environment);
-    const run = await after.client.run(id, "30s");
-    expect(run).toMatchObject({ state: "succeeded", retry_attempt: 0 });
-    expect(run.attempts).toMatchObject([
-      { attempt: 0, state: "handed_back", status: null },
-      { attempt: 0, state: "succeeded", status: 0 },
-    ]);
-  });
+      await using after = await startProcess(environment);
+      const run = await after.client.run(id, "30s");
+      expect(run).toMatchObject({ state: "succeeded", retry_attempt: 0 });
+      expect(run.attempts).toMatchObject([
+        { attempt: 0, state: "handed_back", status: null },
+        { attempt: 0, state: "succeeded", status: 0 },
+      ]);
+    },
+  );
 });

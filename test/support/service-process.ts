@@ -19,8 +19,14 @@ export interface ServiceProcess extends AsyncDisposable {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts the service and waits for its greeting; rejects with its output when it does not come. */
-export async function startProcess(environment: Record<string, string>): Promise<ServiceProcess> {
+/**
+ * Starts the service and waits for its greeting; rejects with its output when it does not come.
+ * @param onOutput called with all that it has printed so far, each time that it prints more
+ */
+export async function startProcess(
+  environment: Record<string, string>,
+  onOutput: (output: string) => void = () => undefined,
+): Promise<ServiceProcess> {
   const child = spawn(process.execPath, [MAIN], {
     env: { PATH: process.env["PATH"], LOG_LEVEL: "warn", PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
@@ -29,6 +35,7 @@ export async function startProcess(environment: Record<string, string>): Promise
   const greeted = Promise.withResolvers<string>();
   const read = (chunk: Buffer) => {
     output += chunk.toString();
+    onOutput(output);
     const greeting = /^Carillon .* (?:listens on (\S+)|runs as )/m.exec(output);
     if (greeting !== null) greeted.resolve(greeting[1] ?? "");
   };
