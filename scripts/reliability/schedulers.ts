@@ -118,9 +118,10 @@ async function growOld(database: pg.Client): Promise<void> {
 /** Ends waiting runs, so that they cause no skipped slots. */
 async function standInForWorkers(database: pg.Client, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
-    await database.query(
-      "UPDATE run SET state = 'succeeded', status = 0, finished_at = now() WHERE state = 'queued'",
-    );
+    // In the order of the service's own locks; another order could deadlock with its recovery.
+    await database.query(`
+      UPDATE run SET state = 'succeeded', status = 0, finished_at = now()
+      WHERE id = ANY(ARRAY(SELECT id FROM run WHERE state = 'queued' ORDER BY id FOR UPDATE))`);
     await pause(100);
   }
 }

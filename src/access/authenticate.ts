@@ -1,7 +1,7 @@
 /** Finds the grant of a token, without a query for each call. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Database, Tx } from "../postgres/client.ts";
-import { isDatabaseAway } from "../postgres/failures.ts";
+import { isTransient } from "../postgres/failures.ts";
 import { type Grant, SCOPES } from "./rules/grants.ts";
 
 /**
@@ -58,7 +58,7 @@ export function createAuthenticator(db: Database): Authenticator {
       return (await findGrant(token)) !== undefined;
     } catch (error) {
       // Without the database there is nothing new to yield; the next step checks again.
-      if (isDatabaseAway(error)) return true;
+      if (isTransient(error)) return true;
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 /** Reads the output of a run from any place in it: what there is now, or until the run ends. */
 import { CarillonError, runNotFound } from "../errors.ts";
-import { isDatabaseAway } from "../postgres/failures.ts";
+import { isTransient } from "../postgres/failures.ts";
 import type { RunState } from "../postgres/generated/enums.ts";
 import type { LogProgress } from "./pieces.ts";
 import type { LogReader } from "./reader.ts";
@@ -83,7 +83,7 @@ export async function* followLog(
           return;
         }
       } catch (error) {
-        if (!isDatabaseAway(error)) throw error;
+        if (!isTransient(error)) throw error;
       }
       await changed.promise;
       changed = Promise.withResolvers();

@@ -1,7 +1,7 @@
 /** Gathers calls into batches: calls that arrive while a batch is under way form the next one. */
 import { setImmediate as soon } from "node:timers/promises";
 import type { Database, SqlTx } from "./client.ts";
-import { isDatabaseAway, isStatementTimeout } from "./failures.ts";
+import { isDatabaseAway, isTimeout } from "./failures.ts";
 
 /** The result of one item of a batch. */
 export type Outcome<T> = { value: T } | { error: unknown };
@@ -62,7 +62,7 @@ export function createCoalescer<Context extends object, Item, Result>(
       deliver(calls, await run(context, items));
     } catch (error) {
       // Without a database, each item alone would fail as well.
-      const isHopeless = isDatabaseAway(error) && !isStatementTimeout(error);
+      const isHopeless = isDatabaseAway(error) && !isTimeout(error);
       if (runAlone === undefined || isHopeless) for (const { reject } of calls) reject(error);
       else
         for (const call of calls)

@@ -1,9 +1,8 @@
-/** Reads one run, without what the caller may not see, and waits for the end of a run. */
+/** Reads one run, without what the caller may not see. */
 import { allows, type Caller, mayTrigger } from "../access/rules/grants.ts";
 import { maskUrl, maskValues } from "../access/rules/masks.ts";
 import { CarillonError, runNotFound } from "../errors.ts";
 import { lastPieces } from "../logs/pieces.ts";
-import type { LogReader } from "../logs/reader.ts";
 import { type OutputPiece, renderOutput } from "../logs/rules/output.ts";
 import type { Database, Tx } from "../postgres/client.ts";
 import { createCoalescer } from "../postgres/coalescer.ts";
@@ -212,36 +211,4 @@ async function jobOfRun(tx: Tx, id: string): Promise<string | undefined> {
 /** The state of a run; undefined when there is none. */
 async function runState(tx: Tx, id: string): Promise<RunState | undefined> {
   return (await tx.run.findUnique({ where: { id }, select: { state: true } }))?.state;
-}
-
-/**
- * Waits until the run has ended or `closing` is aborted, for at most `timeoutMs`. All waiting callers share the queries
- * of the reader. Throws run_not_found.
- * @param options `isNew`: the run has just been created, so there is no point in looking before the first signal
- */
-export async function waitForRun(
-  reader: LogReader,
-  id: string,
-  timeoutMs: number,
-  { closing, isNew }: { closing: AbortSignal; isNew: boolean },
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  let changed = Promise.withResolvers<{ hasEnded: boolean }>();
-  const unwatch = reader.watch(id, (hasEnded) => changed.resolve({ hasEnded }), { onlyEnd: true });
-  try {
-    for (let look = !isNew; ; look = true) {
-      const progress = look ? await reader.progress(id) : { ended: false };
-      if (progress === undefined) throw runNotFound(id);
-      const left = deadline - performance.now();
-      if (progress.ended || left <= 0 || closing.aborted) return;
-      const timer = setTimeout(() => changed.resolve({ hasEnded: false }), left);
-      const { hasEnded } = await changed.promise;
-      clearTimeout(timer);
-      // The signal was sent after the commit, and no run leaves its end.
-      if (hasEnded) return;
-      changed = Promise.withResolvers();
-    }
-  } finally {
-    unwatch();
-  }
 }

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Infra } from "../infra.ts";
 import { CommitUnknown, type Database, type SqlTx } from "../postgres/client.ts";
-import { isDatabaseAway } from "../postgres/failures.ts";
+import { isTransient } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { type AttemptMessage, claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import { ClaimLost, type Message } from "../queue/queue.ts";
@@ -64,7 +64,7 @@ async function findStarted(
       const ours = rows.filter(({ attemptId }) => attemptIds.includes(attemptId));
       return new Map(ours.map((row) => [row.messageId, { ...row, isNew: true }]));
     } catch (error) {
-      if (!isDatabaseAway(error)) throw error;
+      if (!isTransient(error)) throw error;
       messages.forEach(requireTime);
       await delay(ASK_AGAIN_MS);
     }

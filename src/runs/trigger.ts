@@ -3,7 +3,7 @@ import { CarillonError } from "../errors.ts";
 import type { Infra } from "../infra.ts";
 import { MAX_WAITING } from "../jobs/rules/definition.ts";
 import { databaseNow, type SqlTx } from "../postgres/client.ts";
-import { isStatementTimeout } from "../postgres/failures.ts";
+import { isTimeout } from "../postgres/failures.ts";
 import { newId } from "../postgres/ids.ts";
 import { attemptMessage } from "../queue/messages.ts";
 import { type Queue, sendAttempts } from "../queue/queue.ts";
@@ -45,7 +45,7 @@ export async function triggerSlots({ db, queue }: Infra, slots: readonly DueSlot
     try {
       await db.sqlTransaction(work);
     } catch (error) {
-      if (!isStatementTimeout(error)) throw error;
+      if (!isTimeout(error)) throw error;
       // A save holds the lock of a job for longer than a batch waits.
       await db.transaction(work);
     }

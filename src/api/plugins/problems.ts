@@ -4,7 +4,7 @@ import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { CarillonError, sentence } from "../../errors.ts";
-import { isConflict, isDatabaseAway } from "../../postgres/failures.ts";
+import { isConflict, isDatabaseAway, isTimeout } from "../../postgres/failures.ts";
 import type { Problem } from "../schemas/problem.ts";
 import { unsupportedMediaType } from "./body-parsers.ts";
 import type { SecurityHeaders } from "./security-headers.ts";
@@ -103,6 +103,9 @@ function asCarillonError(error: unknown, request: FastifyRequest): CarillonError
   if (refused !== undefined) return refused;
   if (isDatabaseAway(error)) {
     return new CarillonError("unavailable", "The database does not answer: try again shortly.");
+  }
+  if (isTimeout(error)) {
+    return new CarillonError("unavailable", "The database is busy, and this call took too long: try again.");
   }
   if (isConflict(error)) {
     return new CarillonError(

@@ -3,8 +3,9 @@ import type { FastifyReply } from "fastify";
 import type { Caller } from "../../access/rules/grants.ts";
 import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
-import { type FullRun, newFullRun, type RunDetail, readRun, waitForRun } from "../../runs/read.ts";
+import { type FullRun, newFullRun, type RunDetail } from "../../runs/read.ts";
 import { isFinal } from "../../runs/rules/states.ts";
+import { readRunBefore, waitForRun } from "../../runs/wait.ts";
 import type { ApiSettings } from "../settings.ts";
 import { preferred } from "./accept.ts";
 import { LOG_BYTES, runView } from "./run.ts";
@@ -33,6 +34,7 @@ export async function answerRun(
   { wait, fail = false, created, unfinished }: RunAnswer,
   settings: Pick<ApiSettings, "reader" | "closing">,
 ): Promise<FastifyReply> {
+  const deadline = performance.now() + (wait ?? 0);
   if (wait !== undefined) {
     // A skipped run has ended already.
     const isNew = created !== undefined && !isFinal(created.state);
@@ -42,7 +44,7 @@ export async function answerRun(
   const full =
     created !== undefined && wait === undefined
       ? newFullRun(caller, created)
-      : await readRun(db, caller, id, type === "text/plain" ? undefined : LOG_BYTES);
+      : await readRunBefore(deadline, db, caller, id, type === "text/plain" ? undefined : LOG_BYTES);
   const { state, status } = full.run;
   reply.header("x-run-id", id).header("x-run-state", state);
   if (status !== null) reply.header("x-exit-code", String(status));
