@@ -36,6 +36,10 @@ it("lets a wait and a follower go on over a reconnect", { timeout: 60_000 }, asy
     const { status, headers } = await client.call("GET", path);
     expect([path, status, headers.get("retry-after")]).toEqual([path, 503, expect.stringMatching(/^\d+$/)]);
   }
+  // This wait takes its whole time, in which the others look for their runs several times.
+  const since = performance.now();
+  expect((await client.call("GET", `/runs/${run?.id}?wait=2500ms`)).status).toBe(503);
+  expect(performance.now() - since).toBeGreaterThan(2_000);
   await allow(true);
   await client.putJob("again", { command: "true" });
   await writeFile(join(service.jobsDir, "go"), "");
