@@ -17,6 +17,7 @@ import {
   type FrameType,
   type Lease,
   monotonicMs,
+  type Ready,
   type SignalOrder,
   type StartOrder,
 } from "./runner/frames.ts";
@@ -24,8 +25,11 @@ import { type ProcessId, readProcess } from "./runner/processes.ts";
 import { createWatchdog } from "./runner-watchdog.ts";
 
 const MAIN = fileURLToPath(new URL("./runner/runner.ts", import.meta.url));
-/** A small heap: each spawn copies the page tables of the runner. */
-const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1"];
+/**
+ * Keeps the runner small: each spawn copies its page tables. Its time goes to system calls, so it needs neither a young
+ * generation that grows, nor the optimizing compilers, nor garbage that waits until the heap has doubled.
+ */
+const NODE_FLAGS = ["--max-semi-space-size=1", "--v8-pool-size=1", "--optimize-for-size", "--max-opt=1"];
 const CONFIRM_MS = 5_000;
 /** A runner that is not ready this long after its start is killed, in ms. */
 const READY_MS = 20_000;
@@ -73,6 +77,8 @@ interface WatchedCommand {
 
 export interface RunnerProcess {
   pid: number;
+  /** As in {@link Ready}. */
+  hasCompiler: boolean;
   /** Starts a command; it is lost if the runner is dead. */
   start(order: StartOrder, events: CommandEvents): CommandChannel;
   /** Resolves with the unfinished commands when the runner is dead and everything it sent was handled. */
@@ -88,7 +94,7 @@ export interface RunnerProcess {
 export async function startRunnerProcess(options: RunnerProcessOptions): Promise<RunnerProcess> {
   const child = spawnRunner(options);
   const commands = new Map<number, WatchedCommand>();
-  const ready = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<Ready>();
   const socket = child.stdio[3] as Socket;
   const send = (type: FrameType, command: number, payload: object) => {
     if (socket.writable) socket.write(encodeFrame(type, command, payload));
@@ -127,11 +133,12 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
     ready.reject(new Error(complaints.trim() || "the runner ended before it was ready"));
     died.resolve([...commands.values()].map(({ events }) => events));
   });
-  await ready.promise.finally(() => clearTimeout(startTimer));
+  const { hasCompiler } = await ready.promise.finally(() => clearTimeout(startTimer));
 
   let lastNumber = 0;
   return {
     pid: child.pid ?? 0,
+    hasCompiler,
     start(order, events) {
       const number = ++lastNumber;
       const command = { events, untilMs: order.lease?.untilMs ?? Number.POSITIVE_INFINITY };
@@ -158,11 +165,11 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
   };
 }
 
-function receive(frame: Frame, commands: Map<number, WatchedCommand>, onReady: () => void): void {
+function receive(frame: Frame, commands: Map<number, WatchedCommand>, onReady: (ready: Ready) => void): void {
   const events = commands.get(frame.command)?.events;
   switch (frame.type) {
     case FRAME.ready:
-      onReady();
+      onReady(decodePayload<Ready>(frame));
       break;
     case FRAME.started:
       events?.onStarted(decodePayload<ProcessId>(frame));

@@ -63,7 +63,7 @@ export async function createRunner(given: RunnerOptions): Promise<Runner> {
       : startRunnerProcess({ ...options, prefix, journalFolder: folder });
 
   const closing = new AbortController();
-  let current = Promise.resolve(await open());
+  let current = Promise.resolve(await openFirst(open));
 
   /** Starts the next runner. If we are closing meanwhile, returns the dead one: every command on it is lost. */
   async function reopen(dead: RunnerProcess): Promise<RunnerProcess> {
@@ -106,6 +106,14 @@ export async function createRunner(given: RunnerOptions): Promise<Runner> {
       await supervision;
     },
   };
+}
+
+/** Opens a runner without the TypeScript compiler, which would take 20 MB: one that had to load it is replaced at once. */
+async function openFirst(open: () => Promise<RunnerProcess>): Promise<RunnerProcess> {
+  const runner = await open();
+  if (!runner.hasCompiler) return runner;
+  await runner.close();
+  return open();
 }
 
 /**

@@ -66,7 +66,13 @@ export type CommandExit =
   | (ProcessEnd & { signalSent: boolean })
   | { kind: "lease_expired" };
 
-/** The payload of `started` is a ProcessId; `ready`, `ping` and `pong` carry nothing. */
+/** Payload of `ready`. */
+export interface Ready {
+  /** The runner has loaded Node's TypeScript compiler, which stays in its memory. The next one finds the compiled code. */
+  hasCompiler: boolean;
+}
+
+/** The payload of `started` is a ProcessId; `ping` and `pong` carry nothing. */
 export interface Frame {
   type: FrameType;
   command: number;

@@ -11,6 +11,7 @@ import {
   type Frame,
   type FrameType,
   type Lease,
+  type Ready,
   type SignalOrder,
   type StartOrder,
 } from "./frames.ts";
@@ -42,8 +43,9 @@ socket.on("data", createFrameReader(receive));
 // `close` follows an error, and also the end of the worker.
 socket.on("error", () => undefined);
 socket.on("close", leave);
-send(FRAME.ready, 0, {});
+// Before `ready`, so that the next runner finds everything compiled.
 flushCompileCache();
+send(FRAME.ready, 0, { hasCompiler: hasCompiler() } satisfies Ready);
 
 function receive(frame: Frame): void {
   const command = commands.get(frame.command);
@@ -98,6 +100,12 @@ function leave(): void {
   if (commands.size === 0) exit();
   for (const command of commands.values()) command.signal("SIGKILL");
   setTimeout(() => process.exit(1), FAREWELL_MS);
+}
+
+/** Whether Node has loaded its TypeScript compiler. It did if the compile cache lacked one of our files. */
+function hasCompiler(): boolean {
+  const { moduleLoadList = [] } = process as { moduleLoadList?: readonly string[] };
+  return moduleLoadList.some((name) => name.includes("amaro"));
 }
 
 function exit(): never {
