@@ -1,6 +1,5 @@
 /** Parses the environment into the configuration; the only reader of process.env. */
 
-import { existsSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -177,11 +176,6 @@ export interface Config {
 /** A variable of the environment has a wrong value. The message names it and says what it must be. */
 export class ConfigError extends OperatorError {
   override readonly name = "ConfigError";
-}
-
-/** Loads `.env` of the current folder into the environment. Variables that are already set keep their values. */
-export function loadEnvFile(): void {
-  if (existsSync(".env")) process.loadEnvFile(".env");
 }
 
 /**

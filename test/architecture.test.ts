@@ -39,7 +39,7 @@ const TARGETS = [
   ...offered([...ROOMS, ...PROCESSES, "api"]),
   ...TOP,
   ...["src/postgres/generated/client.ts", "src/postgres/embedded/y.ts", "src/worker/runner/y.ts"],
-  ...["src/config.ts", "src/service.ts", "src/main.ts"],
+  ...["src/config.ts", "src/service.ts", "src/main.ts", "src/node-settings.ts", "src/run-service.ts"],
   ...[...NODE, "node:child_process", "node:process"],
   ...[
     ...FASTIFY,
@@ -119,7 +119,9 @@ const ALLOWED: Record<string, string[]> = {
     ...offered([...ROOMS, ...PROCESSES, "api"]),
     ...[...TOP, "src/postgres/embedded/y.ts", "src/config.ts", ...NODE, "p-limit", "pino"],
   ],
-  "src/main.ts": ["src/errors.ts", "src/config.ts", "src/service.ts", ...NODE, "pino"],
+  "src/main.ts": ["src/node-settings.ts", "src/run-service.ts"],
+  "src/node-settings.ts": [...NODE],
+  "src/run-service.ts": ["src/errors.ts", "src/config.ts", "src/service.ts", ...NODE, "pino"],
   "src/new-part/x.ts": [],
 };
 

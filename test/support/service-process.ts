@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Client, createClient } from "./api-client.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
+const CACHE = { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? "" };
 const START_DEADLINE_MS = 30_000;
 
 export interface ServiceProcess extends AsyncDisposable {
@@ -28,7 +29,8 @@ export async function startProcess(
   onOutput: (output: string) => void = () => undefined,
 ): Promise<ServiceProcess> {
   const child = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env["PATH"], LOG_LEVEL: "warn", PORT: "0", ...environment },
+    // With the cache of the test suite the service compiles nothing, although its DATA_DIR is new.
+    env: { ...CACHE, PATH: process.env["PATH"], LOG_LEVEL: "warn", PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
