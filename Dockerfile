@@ -9,8 +9,8 @@ COPY prisma prisma
 COPY src src
 RUN node scripts/prepare.mjs --production \
   && npm uninstall --omit=dev --ignore-scripts --no-audit --no-fund node @prisma/client-generator-ts @prisma/internals \
-  # Prisma's query compilers for other databases, and the compiler that npm takes for a need of @prisma/client.
-  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name 'query_compiler_fast_bg.postgresql.*' -delete \
+  # Prisma's other query compilers, and the compiler that npm takes for a need of @prisma/client.
+  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name 'query_compiler_small_bg.postgresql.*' -delete \
   && rm -rf node_modules/typescript node_modules/@typescript
 
 FROM node:24-slim
