@@ -19,7 +19,7 @@ import type { Infra } from "./infra.ts";
 import { createMonitor, createParts, type Monitor, type Parts, reportStart } from "./lifecycle.ts";
 import { createLogReader } from "./logs/reader.ts";
 import { openDatabase } from "./postgres/client.ts";
-import { startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
 import { openQueue } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
@@ -91,9 +91,9 @@ export async function startService(
     };
     const server = await bindPort(context);
     const token = await adminToken(config.adminToken, config.dataDir);
-    const infra = await openInfra(context, onFatal);
+    const { infra, databaseUid } = await openInfra(context, onFatal);
     const background = startBackground(context, infra);
-    if (config.roles.includes("worker")) await startWork(context, infra);
+    if (config.roles.includes("worker")) await startWork(context, infra, databaseUid);
     if (server !== undefined) {
       await startApi(context, infra, { server, token: token.token, ...background });
     }
@@ -121,9 +121,13 @@ async function bindPort({ config, parts }: StartContext): Promise<BoundServer | 
 }
 
 /** Connects to the database, or starts the embedded one, and applies migrations. */
-async function openInfra(context: StartContext, onFatal: (error: Error) => void): Promise<Infra> {
+async function openInfra(
+  context: StartContext,
+  onFatal: (error: Error) => void,
+): Promise<{ infra: Infra; databaseUid: number | undefined }> {
   const { config, log, parts, monitor, waitsFor } = context;
-  const connectionString = config.databaseUrl ?? (await embedPostgres(context, onFatal));
+  const embedded = config.databaseUrl === undefined ? await embedPostgres(context, onFatal) : undefined;
+  const connectionString = config.databaseUrl ?? embedded?.connectionString ?? "";
   const applied = await applyMigrations(connectionString, undefined, waitsFor);
   if (applied.length > 0) log.info({ migrations: applied }, "applied migrations");
   const db = openDatabase(connectionString);
@@ -133,18 +137,18 @@ async function openInfra(context: StartContext, onFatal: (error: Error) => void)
   const queue = await openQueue({ connectionString, pools, monitor: monitor("queue") });
   const signals = openSignals(db, connectionString, monitor("signals"));
   parts.add("connections", queue, signals);
-  return { db, queue, signals };
+  return { infra: { db, queue, signals }, databaseUid: embedded?.ownUid };
 }
 
 async function embedPostgres(
   { config, log, parts, waitsFor }: StartContext,
   onFatal: (error: Error) => void,
-): Promise<string> {
+): Promise<EmbeddedPostgres> {
   waitsFor("the embedded Postgres");
   const onLog = (line: string) => log.debug({ postgres: line });
   const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, onLog, onExit: onFatal });
   parts.add("storage", { name: "embedded Postgres", stopMs: 2_000, stop: () => postgres.stop() });
-  return postgres.connectionString;
+  return postgres;
 }
 
 /** Starts the parts that every node has, and the scheduler when the node has that role. */
@@ -172,7 +176,11 @@ function startBackground(
 }
 
 /** Starts the parts of the role worker: the notifier, the runner, and a worker for each pool. */
-async function startWork(context: StartContext, infra: Infra): Promise<void> {
+async function startWork(
+  context: StartContext,
+  infra: Infra,
+  databaseUid: number | undefined,
+): Promise<void> {
   const { config, log, parts, guard, secretKeys, monitor } = context;
   const send = createSender({ guard, userAgent: "Carillon" });
   const notifier = startNotifier(infra, {
@@ -199,6 +207,7 @@ async function startWork(context: StartContext, infra: Infra): Promise<void> {
       concurrency: config.workerConcurrency,
       baseEnv: config.commandEnv,
       jobsDir: config.jobsDir,
+      refusedUid: databaseUid,
       runner,
       secretKeys,
       random: Math.random,

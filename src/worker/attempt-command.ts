@@ -18,6 +18,8 @@ export interface CommandSettings {
   baseEnv: Readonly<Record<string, string>>;
   /** Working directories are relative to this. */
   jobsDir: string;
+  /** A user id that no command may have: the embedded database uses it. */
+  refusedUid?: number | undefined;
   runner: Runner;
 }
 
@@ -59,13 +61,14 @@ export function startCommand(
 function commandSpec(
   order: AttemptOrder,
   claimedAt: number,
-  { baseEnv, jobsDir }: CommandSettings,
+  { baseEnv, jobsDir, refusedUid }: CommandSettings,
 ): CommandSpec {
   return {
     command: order.command,
     env: { ...inheritedEnv(baseEnv, order.user), ...order.env },
     cwd: resolve(jobsDir, order.workingDirectory ?? "."),
     marker: MARKER,
+    refusedUid,
     ...(order.user !== null && { user: order.user }),
     leaseMs: claimTimeLeftMs(claimedAt),
     ...(order.timeoutMs !== null && { timeoutMs: order.timeoutMs }),

@@ -17,6 +17,8 @@ export interface CommandSpec {
   cwd: string;
   /** The account that the command runs as; our own when absent. */
   user?: string;
+  /** A user id that the command must not have: the database uses it. */
+  refusedUid?: number | undefined;
   /** Names of variables in `env` whose values together identify the processes of this command. */
   marker?: readonly string[];
   timeoutMs?: number;
@@ -99,10 +101,18 @@ export function startRemoteCommand(
 
   void runner.then((link) => {
     if (forcedEnd !== undefined) return;
-    const { command, env, cwd, user, marker = [] } = spec;
+    const { command, env, cwd, user, refusedUid, marker = [] } = spec;
     const lease = Number.isFinite(untilMs) && { lease: { untilMs } };
     channel = link.start(
-      { command, env, cwd, marker, ...(user !== undefined && { user }), ...lease },
+      {
+        command,
+        env,
+        cwd,
+        marker,
+        ...(user !== undefined && { user }),
+        ...lease,
+        ...(refusedUid !== undefined && { refusedUid }),
+      },
       {
         onStarted: started.resolve,
         onOutput(chunk) {

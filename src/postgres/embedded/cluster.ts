@@ -1,7 +1,23 @@
 /** Creates the database cluster of the embedded Postgres: its files in the data folder. */
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import {
+  chown,
+  cp,
+  lchown,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
+import { nobodyAccount } from "./postgres-account.ts";
 import { type Account, runProgram } from "./program.ts";
 
 /** The name of the database and of its owner. */
@@ -25,7 +41,17 @@ async function createCluster(cluster: string, account: Account, initdb: string):
   for (const entry of interrupted) await rm(path.join(dataDir, entry), { recursive: true, force: true });
 
   const folder = await mkdtemp(path.join(dataDir, "initdb-"));
-  await changeOwner(folder, account);
+  if (account.switchUser) await initAsNobody(folder, initdb);
+  else {
+    await changeOwner(folder, account);
+    await init(folder, account, initdb);
+  }
+  await rename(folder, cluster);
+  const parent = await open(dataDir);
+  await parent.sync().finally(() => parent.close());
+}
+
+async function init(folder: string, account: Account, initdb: string): Promise<void> {
   const settings = [
     `--username=${NAME}`,
     "--encoding=UTF8",
@@ -34,9 +60,40 @@ async function createCluster(cluster: string, account: Account, initdb: string):
     "--no-instructions",
   ];
   await runProgram(account, initdb, [`--pgdata=${folder}`, ...settings]);
-  await rename(folder, cluster);
-  const parent = await open(dataDir);
-  await parent.sync().finally(() => parent.close());
+}
+
+/**
+ * Makes the files as `nobody`, since initdb refuses an id without a name. Copies them, so that a process of `nobody`
+ * that has opened one of them meanwhile does not hold the file that the server uses.
+ */
+async function initAsNobody(folder: string, initdb: string): Promise<void> {
+  const nobody = await nobodyAccount();
+  const draft = await mkdtemp(path.join(tmpdir(), "carillon-initdb-"));
+  try {
+    await changeOwner(draft, nobody);
+    await init(draft, nobody, initdb);
+    await cp(draft, folder, { recursive: true });
+    await promisify(execFile)("sync", ["--file-system", folder]);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Lets only the service connect, besides the modes of the folders: the server asks the system who is there. Returns
+ * the settings for it. Where the server runs under the service's own id, the files already belong to who connects.
+ */
+export async function accessSettings(cluster: string, account: Account): Promise<Record<string, string>> {
+  if (!account.switchUser) return {};
+  const files = {
+    hba_file: `local all ${NAME} peer map=${NAME}\n`,
+    ident_file: `${NAME} ${userInfo().username} ${NAME}\n`,
+  };
+  for (const [setting, text] of Object.entries(files)) {
+    await writeFile(path.join(cluster, setting), text, { mode: 0o600 });
+    await chown(path.join(cluster, setting), account.uid, account.gid);
+  }
+  return Object.fromEntries(Object.keys(files).map((setting) => [setting, path.join(cluster, setting)]));
 }
 
 /** Makes the account own a folder and its content. The folder comes last, so an interrupted change is repeated. */

@@ -2,7 +2,7 @@
 import { mkdir, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import { OperatorError } from "../../errors.ts";
-import { ensureCluster, NAME } from "./cluster.ts";
+import { accessSettings, ensureCluster, NAME } from "./cluster.ts";
 import { lockData } from "./data-lock.ts";
 import { stopLeftover } from "./leftover-server.ts";
 import { chooseAccount } from "./postgres-account.ts";
@@ -23,6 +23,8 @@ export interface EmbeddedPostgresOptions {
 export interface EmbeddedPostgres {
   /** The address of the database `carillon`, which exists. */
   connectionString: string;
+  /** The user id of the server, if it is not that of the service. No command may run under it. */
+  ownUid: number | undefined;
   /** Ends all sessions, writes everything to disk and resolves when the process has exited. */
   stop(): Promise<void>;
 }
@@ -48,7 +50,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const cluster = await ensureCluster(dataDir, account, initdb);
   const stalePid = await stopLeftover(cluster);
   const onLog = options.onLog ?? (() => undefined);
-  const server = startServer({ account, postgres, cluster, socketFolder, stalePid, onLog });
+  const access = await accessSettings(cluster, account);
+  const server = startServer({ account, postgres, cluster, socketFolder, access, stalePid, onLog });
   failure.defer(() => stopServer(server));
   await waitUntilReady(server, cluster);
   await ensureDatabase(socketFolder);
@@ -60,6 +63,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   });
   return {
     connectionString: connectionString(socketFolder, NAME),
+    ownUid: account.switchUser ? account.uid : undefined,
     async stop() {
       stopping = true;
       await running.disposeAsync();

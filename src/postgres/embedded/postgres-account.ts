@@ -1,20 +1,20 @@
 /** Chooses the account that the embedded Postgres runs as, since Postgres refuses to run as root. */
-import { chmod, chown, readFile, stat } from "node:fs/promises";
+import { chmod, chown, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import path from "node:path";
 import { OperatorError } from "../../errors.ts";
 import { type Account, runProgram } from "./program.ts";
 
-type User = Pick<Account, "uid" | "gid">;
-
-// The usual ids on Linux, used when /etc/passwd has no entry.
-const NOBODY: User = { uid: 65534, gid: 65534 };
+/**
+ * The ids to try for the server. They are above those of accounts and below those of containers, and `user` of a job
+ * cannot name them, because no account has them.
+ */
+const FIRST_ID = 64_070;
 
 /**
- * Returns the service's own account. For root, returns another user who can reach the programs and the data, or else
- * root in a user namespace, where it has another user id.
+ * Returns the service's own account. For root, returns an id of the server's own that no account has, if it can reach
+ * the programs and the data, or else root in a user namespace, where it has another user id.
  *
- * @param dataDir a path without symbolic links; its mode is set so that only the service and that user can enter
+ * @param dataDir a path without symbolic links; its mode is set so that only the service and the server can enter
  * @throws OperatorError that says what to do when root can use neither
  */
 export async function chooseAccount(dataDir: string, postgres: string): Promise<Account> {
@@ -25,15 +25,14 @@ export async function chooseAccount(dataDir: string, postgres: string): Promise<
     return { ...own, wrapper };
   }
 
-  const users = await readUsers();
-  const nobody = users.get("nobody") ?? NOBODY;
-  for (const user of [...(await ownersAround(dataDir, users)), nobody]) {
-    const account = { ...user, switchUser: true, wrapper };
-    await allowEntry(user, dataDir);
-    if (await canReach(account, dataDir, postgres)) return account;
-  }
+  const id = await freeId();
+  const account = { uid: id, gid: id, switchUser: true, wrapper };
+  await chown(dataDir, 0, id);
+  await chmod(dataDir, 0o710);
+  if (await canReach(account, dataDir, postgres)) return account;
 
   await chmod(dataDir, 0o700);
+  const nobody = await nobodyAccount();
   // The id must have a name in /etc/passwd: initdb requires one.
   const names = [`--map-user=${nobody.uid}`, `--map-group=${nobody.gid}`];
   const renamed = { ...own, wrapper: ["unshare", "--user", ...names, "--", ...wrapper] };
@@ -43,6 +42,28 @@ export async function chooseAccount(dataDir: string, postgres: string): Promise<
       `${postgres}. Start Carillon as an ordinary user, or open the folders above them (chmod a+x), ` +
       "or set DATABASE_URL to your own Postgres.",
   );
+}
+
+/** The account that owns nothing. It has a name in /etc/passwd, which initdb requires. */
+export async function nobodyAccount(): Promise<Account> {
+  const [, , uid, gid] = (await entries("/etc/passwd")).find(([name]) => name === "nobody") ?? [];
+  // The usual ids on Linux, used when there is no entry.
+  return { uid: Number(uid ?? 65_534), gid: Number(gid ?? 65_534), switchUser: true, wrapper: [] };
+}
+
+/** The first id that neither an account nor a group has. */
+async function freeId(): Promise<number> {
+  const rows = [...(await entries("/etc/passwd")), ...(await entries("/etc/group"))];
+  const taken = new Set(rows.map(([, , id]) => Number(id)));
+  let id = FIRST_ID;
+  while (taken.has(id)) id++;
+  return id;
+}
+
+/** The fields of the lines of a file in the form of passwd(5); none when the file does not exist. */
+async function entries(file: string): Promise<string[][]> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text.split("\n").map((line) => line.split(":"));
 }
 
 /** Returns the command prefix that ends a program when its parent dies; empty where the system has no such command. */
@@ -61,32 +82,5 @@ function succeeds(account: Account, program: string, args: string[]): Promise<bo
   return runProgram(account, program, args).then(
     () => true,
     () => false,
-  );
-}
-
-/** Lets a user enter a folder that belongs to another user. */
-async function allowEntry(user: User, folder: string): Promise<void> {
-  const { uid } = await stat(folder);
-  if (uid !== user.uid) await chown(folder, uid, user.gid);
-  await chmod(folder, uid === user.uid ? 0o700 : 0o710);
-}
-
-/** Returns the owners of the folder and of its parent folder, except root. */
-async function ownersAround(folder: string, users: Map<string, User>): Promise<User[]> {
-  const owners = await Promise.all(
-    [folder, path.dirname(folder)].map(async (each) => (await stat(each)).uid),
-  );
-  return [...users.values()]
-    .filter(({ uid }) => uid !== 0 && owners.includes(uid))
-    .sort((a, b) => owners.indexOf(a.uid) - owners.indexOf(b.uid));
-}
-
-async function readUsers(): Promise<Map<string, User>> {
-  const lines = (await readFile("/etc/passwd", "utf8")).split("\n");
-  return new Map(
-    lines.map((line) => {
-      const [name = "", , uid, gid] = line.split(":");
-      return [name, { uid: Number(uid), gid: Number(gid) }];
-    }),
   );
 }

@@ -21,6 +21,8 @@ export interface ServerOptions {
   postgres: string;
   cluster: string;
   socketFolder: string;
+  /** Settings that say who may connect. */
+  access: Readonly<Record<string, string>>;
   /** The process id in a leftover postmaster.pid, which belongs to no server. */
   stalePid: number | undefined;
   onLog: (line: string) => void;
@@ -46,6 +48,7 @@ export function startServer(options: ServerOptions): Server {
     TimeZone: "UTC",
     log_timezone: "UTC",
     log_line_prefix: "",
+    ...options.access,
   };
   const args = [
     "-D",

@@ -29,6 +29,8 @@ export interface StartOrder {
   cwd: string;
   /** The account that the command runs as; our own when absent. */
   user?: string;
+  /** A user id that no command may have. */
+  refusedUid?: number;
   /** Names of variables in `env` whose values together identify the processes of this command. */
   marker: readonly string[];
   /** Absent when the command needs no lease. */

@@ -21,10 +21,16 @@ export interface SpawnedProcess {
  * Node reports death by a real-time signal (34 to 64) as exit code 0, and so do we.
  * @throws the error of `spawn` or of making the pipe; `explainStartFailure` reads it
  */
-export async function spawnCommand({ command, env, cwd, user }: StartOrder): Promise<SpawnedProcess> {
+export async function spawnCommand({
+  command,
+  env,
+  cwd,
+  user,
+  refusedUid,
+}: StartOrder): Promise<SpawnedProcess> {
   const [file, ...args] = command.kind === "shell" ? ["/bin/sh", "-c", command.text] : command.argv;
   if (file === undefined) throw new Error("the command is an empty list");
-  const account: Account = user === undefined ? { env: {} } : accountOf(user);
+  const account: Account = user === undefined ? { env: {} } : accountOf(user, refusedUid);
   const options = { ...account.ids, env: { ...account.env, ...env }, cwd, detached: true };
   const { readFd, writeFd } = takeOutputPipe();
   let child: ChildProcess;
@@ -63,7 +69,7 @@ interface Account {
 }
 
 /** Throws an error with a message for users when the account does not exist or we may not switch to it. */
-function accountOf(name: string): Account {
+function accountOf(name: string, refusedUid: number | undefined): Account {
   const line = readFileSync("/etc/passwd", "utf8")
     .split("\n")
     .find((one) => one.startsWith(`${name}:`));
@@ -71,6 +77,9 @@ function accountOf(name: string): Account {
   const [, , uid, gid, , home = "/", shell = ""] = line?.split(":") ?? [];
   if (uid === undefined || gid === undefined)
     throw new Error(`/etc/passwd on this machine has no account ${name}`);
+  if (Number(uid) === refusedUid) {
+    throw new Error(`commands cannot run as ${name}: the database of Carillon uses its user id ${uid}`);
+  }
   const env = { HOME: home, USER: name, LOGNAME: name, SHELL: shell || "/bin/sh" };
   const own = userInfo().uid;
   if (own === Number(uid)) return { env };

@@ -166,7 +166,15 @@ test("stops the server that a dead service left running", async () => {
   const socketFolder = await prepareSocketFolder(dataDir, account);
   const cluster = await ensureCluster(dataDir, account, initdb);
   const onLog = () => undefined;
-  const leftover = startServer({ account, postgres, cluster, socketFolder, stalePid: undefined, onLog });
+  const leftover = startServer({
+    account,
+    postgres,
+    cluster,
+    socketFolder,
+    access: {},
+    stalePid: undefined,
+    onLog,
+  });
   await waitUntilReady(leftover, cluster);
   const { connectionString } = await start();
   expect(String(await leftover.exited)).toContain("database system is shut down");
