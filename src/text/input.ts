@@ -42,5 +42,7 @@ function unsafeText(text: string): string | undefined {
 }
 
 function unsafeNumber(value: unknown): string | undefined {
-  return typeof value === "number" && !Number.isFinite(value) ? "must be a finite number" : undefined;
+  return typeof value === "number" && !Number.isFinite(value)
+    ? "must be a finite number; text must be in quotes"
+    : undefined;
 }

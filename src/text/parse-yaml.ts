@@ -17,6 +17,7 @@ import {
 } from "yaml";
 import { CarillonError, sentence } from "../errors.ts";
 import { MAX_DEPTH, TOO_DEEP } from "./input.ts";
+import { copyLiterals, noteLiteral } from "./literals.ts";
 
 // The parser needs microseconds for each token and keeps an error for each bad one.
 const MAX_TOKENS = 100_000;
@@ -104,28 +105,38 @@ function read(node: unknown, reading: Reading, depth: number): unknown {
 function readMap(map: YAMLMap, reading: Reading, depth: number): Record<string, unknown> {
   const seen = new Set<string>();
   const own: [string, unknown][] = [];
-  const merged: [string, unknown][] = [];
+  const literals: [key: string, value: unknown, literal: string][] = [];
+  const sources: Record<string, unknown>[] = [];
   for (const { key, value } of map.items) {
     const name = isScalar(key) ? String(key.value) : "";
     if (seen.has(name)) {
       throw malformed(`The key ${JSON.stringify(name)} appears twice in one map`, reading.lines, start(key));
     }
     seen.add(name);
-    if (isScalar(key) && key.type === "PLAIN" && name === "<<") merged.push(...merge(value, reading, depth));
+    if (isScalar(key) && key.type === "PLAIN" && name === "<<") sources.push(...merge(value, reading, depth));
     else own.push([name, read(value, reading, depth)]);
+    const target = isAlias(value) ? reading.targets.get(value) : value;
+    if (isScalar(target) && target.source !== undefined) literals.push([name, target.value, target.source]);
   }
-  return Object.fromEntries([...merged, ...own]);
+  const result = Object.fromEntries([...sources.flatMap((source) => Object.entries(source)), ...own]);
+  for (const source of sources) copyLiterals(source, result);
+  for (const [key, value, literal] of literals) noteLiteral(result, key, value, literal);
+  return result;
 }
 
-/** The entries that `<<` merges, from one map or a list of maps; the first map wins (yaml.org/type/merge). */
-function merge(node: unknown, reading: Reading, depth: number): [string, unknown][] {
+/** The maps that `<<` merges, the last one first, because the first one wins (yaml.org/type/merge). */
+function merge(node: unknown, reading: Reading, depth: number): Record<string, unknown>[] {
   const target = isAlias(node) ? reading.targets.get(node) : node;
   const sources = isSeq(target) ? target.items : [node];
-  return sources.toReversed().flatMap((source) => {
+  return sources.toReversed().map((source) => {
     const value = read(source, reading, depth);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return Object.entries(value);
+    if (isMapValue(value)) return value;
     throw malformed("<< takes a map or a list of maps", reading.lines, start(node));
   });
+}
+
+function isMapValue(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 // The most likely mistake is an unquoted cron expression, which the parser takes for an alias.

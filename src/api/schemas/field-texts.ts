@@ -52,7 +52,9 @@ export function plainMessage(issue: RawIssue): string {
 /** Says which types an input may have, such as `is required; a string or a list`. */
 export function wrongType({ input, expected }: WrongType): string {
   const types = expected.map((type) => TYPES[type] ?? `of the type ${type}`);
-  return mustBe(input, oneOf([...new Set(types)]));
+  // The parser has read 1.10 as 1.1, so only its author knows the text that was meant.
+  const isBare = (typeof input === "number" || typeof input === "boolean") && expected.includes("string");
+  return `${mustBe(input, oneOf([...new Set(types)]))}${isBare ? ": put it in quotes" : ""}`;
 }
 
 function mustBe(input: unknown, what: string): string {

@@ -1,6 +1,7 @@
 /** The fields that documents share: names, durations, environments, crons and zones. */
 import { z } from "zod";
 import { POOL_NAME } from "../../jobs/rules/definition.ts";
+import { withLiterals } from "../../text/literals.ts";
 import { formatSize, parseSize } from "../../text/sizes.ts";
 import { CronError, parseCron } from "../../time/cron.ts";
 import { parseDuration } from "../../time/duration.ts";
@@ -21,17 +22,14 @@ export const nameSchema = z
 
 /** A duration such as `5s`; in milliseconds once parsed. */
 export function durationSchema(maxMs: number, longest: string) {
+  const message = `must be a duration such as 500ms, 5s, 10m or 1h30m, at most ${longest}`;
   return z
-    .string()
+    .string({ error: ({ input }) => (input === undefined ? undefined : message) })
     .meta({ example: "5s" })
     .transform((text, context) => {
       const ms = parseDuration(text);
       if (ms !== undefined && ms <= maxMs) return ms;
-      context.issues.push({
-        code: "custom",
-        input: text,
-        message: `must be a duration such as 500ms, 5s, 10m or 1h30m, at most ${longest}`,
-      });
+      context.issues.push({ code: "custom", input: text, message });
       return z.NEVER;
     });
 }
@@ -58,6 +56,12 @@ const variableSchema = z
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "must be a name such as CUP_SIZE" });
 const valueSchema = z.union([z.string().max(32_768), z.number(), z.boolean()]).transform(String);
 
+/** A record in which numbers and booleans are text, as they were written: `1.10` stays `1.10`. */
+function textsSchema<T extends z.ZodType>(schema: T) {
+  const isMap = (input: unknown) => typeof input === "object" && input !== null && !Array.isArray(input);
+  return z.preprocess((input) => (isMap(input) ? withLiterals(Object(input)) : input), schema);
+}
+
 /** Names of environment variables, without duplicates. */
 export const paramsSchema = z
   .array(variableSchema)
@@ -66,7 +70,9 @@ export const paramsSchema = z
   .meta({ example: ["CUP"] });
 
 /** Environment variables; numbers and booleans become text. */
-export const envSchema = z.record(variableSchema, valueSchema).meta({ example: { CUP: "large" } });
+export const envSchema = textsSchema(z.record(variableSchema, valueSchema)).meta({
+  example: { CUP: "large" },
+});
 
 /** The name of a secret. */
 export const secretNameSchema = z
@@ -78,9 +84,9 @@ export const secretNameSchema = z
   .meta({ example: "shop-api-key" });
 
 /** Environment variables of a job: plain values, or names of secrets. */
-export const jobEnvSchema = z
-  .record(variableSchema, z.union([valueSchema, z.strictObject({ secret: secretNameSchema })]))
-  .meta({ example: { CUP: "large", SHOP_KEY: { secret: "shop-api-key" } } });
+export const jobEnvSchema = textsSchema(
+  z.record(variableSchema, z.union([valueSchema, z.strictObject({ secret: secretNameSchema })])),
+).meta({ example: { CUP: "large", SHOP_KEY: { secret: "shop-api-key" } } });
 
 export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))

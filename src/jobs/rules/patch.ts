@@ -1,4 +1,5 @@
 /** Applies a JSON Merge Patch (RFC 7396) to the document of a job or schedule. */
+import { copyLiterals } from "../../text/literals.ts";
 
 /** Returns the patched document; changes neither argument. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
@@ -8,7 +9,9 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
     if (value === null) merged.delete(key);
     else merged.set(key, mergePatch(merged.get(key), value));
   }
-  return Object.fromEntries(merged);
+  const result = Object.fromEntries(merged);
+  copyLiterals(patch, result);
+  return result;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

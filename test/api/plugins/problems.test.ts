@@ -39,7 +39,12 @@ describe("a document", () => {
       "jobs.a.retry.dealy",
       'unknown field; did you mean "delay"?',
     ],
-    ["a wrong item", { jobs: { a: { command: ["x", 1] } } }, "jobs.a.command.1", "must be a string"],
+    [
+      "a wrong item",
+      { jobs: { a: { command: ["x", 1] } } },
+      "jobs.a.command.1",
+      "must be a string: put it in quotes",
+    ],
     ["no choice that fits", { jobs: { a: { command: 1 } } }, "jobs.a.command", "must be a string or a list"],
     ["a bad key", { jobs: { A: { command: "x" } } }, "jobs.A", "the key must be in another form"],
     ["no document", [], "body", "must be an object"],
