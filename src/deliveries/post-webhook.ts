@@ -2,7 +2,7 @@
 
 import type { ClientRequest } from "node:http";
 import got, { type Request, TimeoutError } from "got";
-import { headInBytes, textFromBytes } from "../text/cuts.ts";
+import { headInBytes, startInUnits, textFromBytes } from "../text/cuts.ts";
 import { createRedactor, redactText } from "../text/redaction.ts";
 import { type AddressGuard, AddressRefused } from "./address-guard.ts";
 import { createAgents } from "./agents.ts";
@@ -160,5 +160,5 @@ function explain(error: unknown, timeoutMs: number, hidden: readonly Buffer[]): 
     .join("; ")
     .replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, "TLS: $1");
   // The error may quote names of the certificate, which the receiver controls.
-  return textFromBytes(Buffer.from(redactText(text, hidden).slice(0, ERROR_LENGTH)));
+  return textFromBytes(Buffer.from(startInUnits(redactText(text, hidden), ERROR_LENGTH)));
 }

@@ -18,6 +18,8 @@ export interface LogPart {
   from: LogPlace;
   /** Index of the last attempt to read; unset: later attempts are read too. */
   last: number | undefined;
+  /** Where to stop reading, in the last attempt; unset: at the end of what there is. */
+  end?: LogPlace;
 }
 
 export type LogStep =
@@ -55,7 +57,7 @@ export async function logPart(
 export async function* readLog(reader: LogReader, runId: string, part: LogPart): AsyncGenerator<LogStep> {
   const progress = await reader.progress(runId);
   if (progress === undefined) return;
-  yield* readOn(reader, progress, { ...part.from }, part.last);
+  yield* readOn(reader, progress, { ...part.from }, part);
   yield { kind: "end", state: progress.state, status: progress.status };
 }
 
@@ -77,7 +79,7 @@ export async function* followLog(
       try {
         const progress = await reader.progress(runId);
         if (progress === undefined) return;
-        yield* readOn(reader, progress, at, part.last);
+        yield* readOn(reader, progress, at, part);
         if (hasEnded(progress, part.last)) {
           yield { kind: "end", state: progress.state, status: progress.status };
           return;
@@ -99,13 +101,14 @@ async function* readOn(
   reader: LogReader,
   { attempts }: LogProgress,
   at: LogPlace,
-  last = attempts.length - 1,
+  { end, last = end?.ordinal ?? attempts.length - 1 }: LogPart,
 ): AsyncGenerator<LogStep, void> {
   for (let attempt = attempts[at.ordinal]; attempt !== undefined; attempt = attempts[at.ordinal]) {
     // This state is older than the read, so the last output of an attempt that has ended is not missed.
     const ended = attempt.state !== "running";
+    const until = at.ordinal === end?.ordinal ? end.position : undefined;
     for (;;) {
-      const { text, position } = await reader.text(attempt.id, at.position, ended);
+      const { text, position } = await reader.text(attempt.id, at.position, { ended, until });
       if (text === "") break;
       at.position = position;
       yield { kind: "output", attempt: attempt.number, at: { ...at }, text };

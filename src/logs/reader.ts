@@ -4,7 +4,7 @@ import type { Infra } from "../infra.ts";
 import type { Signal } from "../queue/signals.ts";
 import { headInBytes, textFromBytes } from "../text/cuts.ts";
 import { type LogProgress, logProgress, readPieces } from "./pieces.ts";
-import { omittedLine, stretches } from "./rules/output.ts";
+import { type OutputPiece, omittedLine, shownStretches } from "./rules/output.ts";
 
 /** Followers read the database this often, in ms, even without a signal. */
 const POLL_MS = 1_000;
@@ -21,9 +21,14 @@ export interface LogReader {
   progress(runId: string): Promise<LogProgress | undefined>;
   /**
    * Reads output from a position on; the text is empty if there is none yet.
-   * @param ended no output will follow, so an unfinished character at the end is shown as U+FFFD
+   * @param options `ended`: no output will follow, so an unfinished character at the end is shown as U+FFFD; `until`:
+   *   the position to stop at, without the character that crosses it
    */
-  text(attemptId: string, position: number, ended: boolean): Promise<LogText>;
+  text(
+    attemptId: string,
+    position: number,
+    options: { ended: boolean; until?: number | undefined },
+  ): Promise<LogText>;
   /**
    * Calls `wake` when the run may have changed, and every second, until the returned function is called. `hasEnded` is
    * true when a signal has told that the run has ended.
@@ -74,10 +79,13 @@ export function createLogReader({ db, signals }: Infra, { closing }: { closing: 
 
   return {
     progress: (runId) => shared(progresses, runId, () => db.sqlRead((tx) => logProgress(tx, runId))),
-    text: (attemptId, position, ended) =>
-      shared(texts, `${attemptId} ${position} ${ended}`, async () => {
+    text: (attemptId, position, { ended, until = Number.POSITIVE_INFINITY }) =>
+      shared(texts, `${attemptId} ${position} ${ended} ${until}`, async () => {
         const { pieces, more } = await readPieces(db.prisma, attemptId, position, READ_BYTES);
-        return render(pieces, position, ended && !more);
+        const wanted = piecesUntil(pieces, until);
+        const isEnd =
+          wanted.length === pieces.length && wanted.at(-1)?.bytes.length === pieces.at(-1)?.bytes.length;
+        return render(wanted, position, ended && !more && isEnd);
       }),
     watch(runId, onChange, { onlyEnd } = { onlyEnd: false }) {
       watchers.set(onChange, { runId, onlyEnd });
@@ -117,15 +125,21 @@ function runsOf(signal: Signal): readonly string[] | "any" | undefined {
   }
 }
 
-function render(pieces: Parameters<typeof stretches>[0], from: number, ended: boolean): LogText {
+function piecesUntil(pieces: readonly OutputPiece[], until: number): OutputPiece[] {
+  return pieces
+    .filter(({ position }) => position < until)
+    .map(({ position, bytes }) => ({ position, bytes: bytes.subarray(0, until - position) }));
+}
+
+function render(pieces: readonly OutputPiece[], from: number, ended: boolean): LogText {
   let text = "";
   let position = from;
-  const all = stretches(pieces, from);
+  const all = shownStretches(pieces, from);
   for (const [index, { gap, bytes }] of all.entries()) {
     const isLast = index === all.length - 1;
     const shown = isLast && !ended ? headInBytes(bytes) : bytes;
     // There is only an unfinished character: the line about the gap comes with the rest of it.
-    if (shown.length === 0) break;
+    if (shown.length === 0 && !ended) break;
     text += (gap > 0 ? omittedLine(gap) : "") + textFromBytes(shown);
     position += gap + shown.length;
   }

@@ -3,60 +3,53 @@ import type { Database } from "../postgres/client.ts";
 import type { LogPart, LogPlace } from "./follow.ts";
 import { readPieces } from "./pieces.ts";
 import type { LogReader } from "./reader.ts";
-import { stretches } from "./rules/output.ts";
+import { createLineFinder, type LineFinder } from "./rules/lines.ts";
+import { shownStretches } from "./rules/output.ts";
 
 const READ_BYTES = 1_048_576;
-const NEWLINE = 0x0a;
+
+/** The places between which the last lines of a part are, at this moment. */
+export interface Tail {
+  from: LogPlace;
+  end: LogPlace;
+}
 
 /**
- * Returns the place where the last `lines` lines of a part begin, as `tail -n` counts them; the beginning of the part
- * if it has fewer. Output behind a gap starts a new line.
+ * Finds the last `lines` lines of a part, as `tail -n` counts them, but with CR as the end of a line too; the whole part
+ * if it has fewer. The mark of a gap counts as a line.
  */
-export async function tailPlace(
+export async function findTail(
   db: Database,
   reader: LogReader,
   runId: string,
   { from, last = Number.POSITIVE_INFINITY }: LogPart,
   lines: number,
-): Promise<LogPlace> {
+): Promise<Tail> {
   const attempts = (await reader.progress(runId))?.attempts ?? [];
+  let end: LogPlace | undefined;
   let wanted = lines;
   for (let ordinal = Math.min(last, attempts.length - 1); ordinal >= from.ordinal; ordinal--) {
-    const { starts, end } = await lastLines(db, String(attempts[ordinal]?.id), wanted);
-    if (wanted === 0) return { ordinal, position: end };
-    const [first] = starts;
-    if (first !== undefined && starts.length === wanted) return { ordinal, position: first };
-    wanted -= starts.length;
+    const found = await lastLines(db, String(attempts[ordinal]?.id), wanted);
+    end ??= { ordinal, position: found.end() };
+    if (wanted === 0) return { from: end, end };
+    const [first] = found.starts();
+    if (first !== undefined && found.starts().length === wanted) {
+      return { from: { ordinal, position: first }, end };
+    }
+    wanted -= found.starts().length;
   }
-  return from;
+  return { from, end: end ?? from };
 }
 
-/** Returns where the last `most` lines begin, and where the output ends. */
-async function lastLines(
-  db: Database,
-  attemptId: string,
-  most: number,
-): Promise<{ starts: number[]; end: number }> {
-  let starts: number[] = [];
-  let end = 0;
-  let isLineStart = true;
+async function lastLines(db: Database, attemptId: string, most: number): Promise<LineFinder> {
+  const finder = createLineFinder(most);
   for (let more = true; more; ) {
-    const read = await readPieces(db.prisma, attemptId, end, READ_BYTES);
+    const position = finder.end();
+    const read = await readPieces(db.prisma, attemptId, position, READ_BYTES);
     more = read.more;
-    for (const { gap, bytes } of stretches(read.pieces, end)) {
-      const begin = end + gap;
-      if (isLineStart || gap > 0) starts.push(begin);
-      for (
-        let at = bytes.indexOf(NEWLINE);
-        at !== -1 && at + 1 < bytes.length;
-        at = bytes.indexOf(NEWLINE, at + 1)
-      ) {
-        starts.push(begin + at + 1);
-      }
-      isLineStart = bytes.at(-1) === NEWLINE;
-      end = begin + bytes.length;
-    }
-    starts = most === 0 ? [] : starts.slice(-most);
+    for (const { gap, bytes } of shownStretches(read.pieces, position)) finder.add(bytes, gap);
+    // Halves of characters beside a gap are read again with the gap.
+    if (finder.end() === position) break;
   }
-  return { starts, end };
+  return finder;
 }

@@ -25,6 +25,13 @@ export function headInBytes(bytes: Uint8Array, maxBytes = bytes.length): Uint8Ar
   return head;
 }
 
+/** UTF-8 without the end of a character whose beginning is missing (up to three bytes). */
+export function afterHalfCharacter(bytes: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start < 3 && continuesCharacter(bytes[start])) start++;
+  return bytes.subarray(start);
+}
+
 /** The longest end of a text that fits in `maxBytes` bytes of UTF-8. */
 export function endInBytes(text: string, maxBytes: number): string {
   const bytes = Buffer.from(text, "utf8");

@@ -1,5 +1,6 @@
 /** The rules that apply to every input, in any format, before a schema sees it. */
 import type { FieldError } from "../errors.ts";
+import { startInUnits } from "./cuts.ts";
 
 /** How deep arrays and objects may be nested. */
 export const MAX_DEPTH = 32;
@@ -14,7 +15,7 @@ const MAX_PATH_LENGTH = 300;
 /** The path of a value in an input, such as `jobs.coffee.cron.0`; the whole input is `body`. */
 export function fieldPath(path: readonly PropertyKey[]): string {
   if (path.length === 0) return "body";
-  return path.map(String).join(".").slice(0, MAX_PATH_LENGTH).toWellFormed();
+  return startInUnits(path.map(String).join("."), MAX_PATH_LENGTH).toWellFormed();
 }
 
 /**

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { endInUnits } from "../text/cuts.ts";
 import {
   type CommandExit,
   type Credit,
@@ -110,7 +111,7 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
   const startTimer = setTimeout(kill, READY_MS).unref();
   let complaints = "";
   createInterface({ input: child.stderr as Readable }).on("line", (line) => {
-    complaints = `${complaints}${line}\n`.slice(-MAX_COMPLAINT);
+    complaints = endInUnits(`${complaints}${line}\n`, MAX_COMPLAINT);
     options.onLog(line);
   });
 

@@ -55,20 +55,22 @@ function countingReader(): { reader: LogReader; queries: string[]; signal: () =>
 
 it("queries once for all readers at the same position", async () => {
   const { reader, queries } = countingReader();
-  const texts = await Promise.all(Array.from({ length: FOLLOWERS }, () => reader.text(attemptId, 0, false)));
+  const texts = await Promise.all(
+    Array.from({ length: FOLLOWERS }, () => reader.text(attemptId, 0, { ended: false })),
+  );
   expect(new Set(texts)).toEqual(new Set([{ text: "done\n", position: 5 }]));
   await Promise.all(Array.from({ length: FOLLOWERS }, () => reader.progress(runId)));
   expect(queries).toEqual(["text", "progress"]);
-  await reader.text(attemptId, 0, false);
+  await reader.text(attemptId, 0, { ended: false });
   expect(queries).toHaveLength(3);
 });
 
 it("queries again after a change", async () => {
   const { reader, queries, signal } = countingReader();
   const unwatch = reader.watch(runId, () => undefined);
-  const early = reader.text(attemptId, 5, false);
+  const early = reader.text(attemptId, 5, { ended: false });
   signal();
-  await Promise.all([early, reader.text(attemptId, 5, false)]);
+  await Promise.all([early, reader.text(attemptId, 5, { ended: false })]);
   expect(queries).toHaveLength(2);
   unwatch();
 });

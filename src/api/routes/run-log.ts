@@ -8,7 +8,7 @@ import { CarillonError } from "../../errors.ts";
 import type { Infra } from "../../infra.ts";
 import { followLog, type LogPart, type LogStep, logPart, readLog } from "../../logs/follow.ts";
 import type { LogReader } from "../../logs/reader.ts";
-import { tailPlace } from "../../logs/tail.ts";
+import { findTail } from "../../logs/tail.ts";
 import { requireRun } from "../../runs/read.ts";
 import { readCredential } from "../plugins/authentication.ts";
 import { problems } from "../schemas/problem.ts";
@@ -50,7 +50,8 @@ export const runLogRoutes =
         const asEvents = preferred(request, ["text/plain", EVENTS]) === EVENTS;
         let part = await logPart(reader, id, query.attempt);
         if (query.tail !== undefined) {
-          part = { ...part, from: await tailPlace(db, reader, id, part, query.tail) };
+          const { from, end } = await findTail(db, reader, id, part, query.tail);
+          part = asEvents || query.follow ? { ...part, from } : { ...part, from, end };
         }
         reply.header("vary", "accept");
         if (asEvents) {

@@ -16,7 +16,7 @@ export const logQuerySchema = z.strictObject({
   tail: wholeNumberSchema(0, MAX_TAIL_LINES)
     .optional()
     .describe(
-      "Return only this many lines from the end, counted as `tail -n` does; `follow` then adds the new output",
+      "Return only this many lines from the end, counted as `tail -n` does, but a carriage return ends a line too; `follow` then adds the new output",
     ),
   follow: flagSchema
     .optional()

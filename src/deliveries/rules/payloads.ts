@@ -64,13 +64,13 @@ export function deliveryBody(action: NotifyAction, frozen: string, deliveryId: s
 /** The heading, then as much of the end of the log as fits. */
 function discordMessage(body: EventBody): string {
   const head = chatHead(body);
-  return head + endInUnits(body.log, DISCORD_MAX_UNITS - head.length);
+  return head + endInUnits(chatLog(body), DISCORD_MAX_UNITS - head.length);
 }
 
 /** The same with `&`, `<` and `>` escaped, so that Slack finds no mention, channel or link in the text. */
 function slackMessage(body: EventBody): string {
   const head = escapeForSlack(chatHead(body));
-  const log = escapeForSlack(body.log);
+  const log = escapeForSlack(chatLog(body));
   const end = endInUnits(log, SLACK_MAX_UNITS - head.length);
   const before = log.slice(0, log.length - end.length);
   // In an escaped text every & starts an entity.
@@ -84,6 +84,11 @@ function chatHead({ name, status, reason, log }: EventBody): string {
   return reason === undefined || log.trim() === reason
     ? heading
     : `${heading}${startInUnits(reason, MAX_REASON_UNITS)}\n`;
+}
+
+/** The log with one line for each state of a progress bar, which a terminal draws over the one before. */
+function chatLog({ log }: EventBody): string {
+  return log.replaceAll(/\r\n?/g, "\n");
 }
 
 /** Slack requires exactly these three: https://api.slack.com/docs/message-formatting. */

@@ -1,5 +1,5 @@
 /** Describes an output as pieces of bytes at positions: what is kept, what is missing, and how it reads as text. */
-import { textFromBytes } from "../../text/cuts.ts";
+import { afterHalfCharacter, headInBytes, textFromBytes } from "../../text/cuts.ts";
 
 /** Some bytes of an output, and the position of the first one. */
 export interface OutputPiece {
@@ -81,7 +81,7 @@ export function omittedLine(bytes: number): string {
 export function renderOutput(pieces: readonly OutputPiece[]): { text: string; omittedBytes: number } {
   let text = "";
   let omittedBytes = 0;
-  for (const { gap, bytes } of stretches(pieces, 0)) {
+  for (const { gap, bytes } of shownStretches(pieces, 0)) {
     if (gap > 0) text += omittedLine(gap);
     text += textFromBytes(bytes);
     omittedBytes += gap;
@@ -109,6 +109,24 @@ export function stretches(pieces: readonly OutputPiece[], position: number): Str
     end = piece.position + piece.bytes.length;
   }
   return found.map(({ gap, parts }) => ({ gap, bytes: joined(parts) }));
+}
+
+/** Does the same for readers of text: the halves of characters beside a gap become a part of the gap. */
+export function shownStretches(pieces: readonly OutputPiece[], position: number): Stretch[] {
+  const all = stretches(pieces, position);
+  const whole: Stretch[] = [];
+  let cut = 0;
+  for (const [index, { gap, bytes }] of all.entries()) {
+    const isLast = index === all.length - 1;
+    const begun = gap > 0 ? afterHalfCharacter(bytes) : bytes;
+    // The rest of the last character may follow in another read.
+    const shown = isLast ? begun : headInBytes(begun);
+    const missing = cut + gap + bytes.length - begun.length;
+    const isEmpty = shown.length === 0 && !isLast;
+    if (!isEmpty) whole.push({ gap: missing, bytes: shown });
+    cut = begun.length - shown.length + (isEmpty ? missing : 0);
+  }
+  return whole;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

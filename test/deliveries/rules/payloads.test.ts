@@ -141,6 +141,11 @@ describe.each([
     expect(sent(action, { ...BODY, reason, log: "end\n" })[field]).toBe(`${head}${"x".repeat(499)}\nend\n`);
   });
 
+  test("gives each state of a progress bar a line", () => {
+    const log = "10%\r55%\r100%\r\ndone\n";
+    expect(sent(action, { ...BODY, log })[field]).toBe(`${head}10%\n55%\n100%\ndone\n`);
+  });
+
   test("leaves out a character that the cut would split", () => {
     const kept = `${"x".repeat(room - 4)}end`;
     const message = sent(action, { ...BODY, log: `before☕🫖${kept}` })[field];

@@ -13,8 +13,8 @@ import {
   inPieces,
   keptSpans,
   type OutputPiece,
-  renderOutput,
   type Span,
+  stretches,
 } from "../../../src/logs/rules/output.ts";
 
 /** How many bytes a command prints, and the result of the write after that; lost: done, but not confirmed. */
@@ -106,7 +106,7 @@ describe("nextWrite", () => {
       { printed: 40, write: "done" },
     ]);
     const { pieces, missing } = finalOutput(live, undefined, total, 16, read);
-    expect(renderOutput(pieces).omittedBytes).toBe(53 - 16);
+    expect(stretches(pieces, 0).reduce((sum, { gap }) => sum + gap, 0)).toBe(53 - 16);
     for (const { position, bytes } of [...pieces, ...missing]) {
       expect(bytes).toEqual(bytesOf({ from: position, to: position + bytes.length }));
     }

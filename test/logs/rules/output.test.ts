@@ -30,6 +30,28 @@ describe("renderOutput", () => {
     expect(renderOutput([piece(2, "x")])).toEqual({ text: "\n... 2 bytes omitted ...\nx", omittedBytes: 2 });
   });
 
+  it("cuts between characters: a half beside a gap counts as left out", () => {
+    const bytes = Buffer.from("あ".repeat(9));
+    for (const [headEnd, endStart] of [
+      [3, 12],
+      [4, 13],
+      [5, 14],
+      [6, 16],
+    ] as const) {
+      const pieces = [
+        { position: 0, bytes: bytes.subarray(0, headEnd) },
+        { position: endStart, bytes: bytes.subarray(endStart) },
+      ];
+      const { text, omittedBytes } = renderOutput(pieces);
+      expect(text).toMatch(/^あ+\n\.\.\. \d+ bytes omitted \.\.\.\nあ+$/);
+      expect(Buffer.byteLength(text.replace(/\n.*\n/, "")) + omittedBytes).toBe(bytes.length);
+      expect(renderOutput(pieces.slice(1)).text).toMatch(/^\n.*\nあ+$/);
+    }
+    // Nothing but halves between two gaps.
+    const halves = [piece(0, "a"), { position: 5, bytes: bytes.subarray(1, 3) }, piece(9, "b")];
+    expect(renderOutput(halves)).toEqual({ text: "a\n... 8 bytes omitted ...\nb", omittedBytes: 8 });
+  });
+
   it("returns an empty text without pieces", () => {
     expect(renderOutput([])).toEqual({ text: "", omittedBytes: 0 });
   });
