@@ -12,9 +12,9 @@ export async function waitingForPlace(
   tx: SqlTx,
   jobId: string,
   limit: number,
-): Promise<{ id: string; pool: string }[]> {
+): Promise<{ id: string; pool: string; nextAttemptAt: Date | null }[]> {
   return tx.$queryRaw`
-    SELECT run.id, r.pool FROM run JOIN job_revision r ON r.id = run.revision_id
+    SELECT run.id, r.pool, run.next_attempt_at AS "nextAttemptAt" FROM run JOIN job_revision r ON r.id = run.revision_id
     WHERE run.job_id = ${jobId}::uuid AND run.ended_as IS NULL AND run.state = 'queued' AND run.message_id IS NULL
     ORDER BY run.id LIMIT ${limit} FOR UPDATE OF run`;
 }
@@ -28,7 +28,7 @@ export async function releaseWaiting(queue: Queue, tx: SqlTx, jobId: string): Pr
   if (limit === undefined) return 0;
   const free = limit === null ? MAX_WAITING : Math.max(0, limit - (await countHolders(tx, jobId)));
   const waiting = await waitingForPlace(tx, jobId, free);
-  const messages = waiting.map((run) => attemptMessage(run, newId()));
+  const messages = waiting.map((run) => attemptMessage(run, newId(), run.nextAttemptAt ?? undefined));
   await replaceMessages(
     tx,
     messages.map(({ id, data }) => ({ id: data.run_id, messageId: id })),

@@ -60,9 +60,10 @@ async function readTargetJobs(
     FROM job j JOIN schedule s ON s.id = j.schedule_id JOIN job_revision r ON r.id = j.current_revision_id
     CROSS JOIN LATERAL (
       SELECT (count(*) FILTER (WHERE state <> 'queued' OR message_id IS NOT NULL))::int AS holding,
-        (count(*) FILTER (WHERE state = 'queued'))::int AS waiting,
-        (count(*) FILTER (WHERE state = 'queued' AND trigger = 'cron'))::int AS "waitingCron"
-      FROM run WHERE job_id = j.id AND ended_as IS NULL
+        (count(*) FILTER (WHERE state = 'queued' AND is_due))::int AS waiting,
+        (count(*) FILTER (WHERE state = 'queued' AND is_due AND trigger = 'cron'))::int AS "waitingCron"
+      FROM run CROSS JOIN LATERAL (SELECT coalesce(next_attempt_at <= now(), true) AS is_due) AS delay
+      WHERE job_id = j.id AND ended_as IS NULL
     ) AS active
     WHERE j.deleted_at IS NULL AND j.id = ANY(ARRAY(
       SELECT unnest(${[...ids]}::uuid[])

@@ -123,8 +123,10 @@ export function newRun({ missed, ...request }: RunRequest, job: TargetJob): NewR
   if (reason) return { ...run, state: "missed", messageId: null, reason };
   const admission = admitRun(job.occupancy, job.concurrency, request.trigger);
   const admitted = admittedState(admission);
-  job.occupancy = occupancyAfter(job.occupancy, admission, request.trigger);
-  return { ...run, ...admitted, nextAttemptAt: earliestStart(request, job) };
+  const nextAttemptAt = earliestStart(request, job);
+  const isDelayed = nextAttemptAt !== undefined && nextAttemptAt > request.triggeredAt;
+  job.occupancy = occupancyAfter(job.occupancy, admission, { trigger: request.trigger, isDelayed });
+  return { ...run, ...admitted, nextAttemptAt };
 }
 
 /** The time before which a cron run must not start; undefined: it may start at once. */

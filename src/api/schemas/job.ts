@@ -137,7 +137,7 @@ const jobFields = {
   jitter: durationSchema(MAX_JITTER_MS, "1h")
     .optional()
     .describe(
-      "A cron run starts up to this much later than its slot; the delay of a slot is always the same. Default: 0s, at most 1h",
+      "A cron run starts up to this much later than its slot; the delay of a slot is always the same. It should be shorter than the time between two slots. Default: 0s, at most 1h",
     ),
   pool: poolSchema.optional().describe("The pool of workers that run the job; default: `default`"),
   log_limit: sizeSchema(MIN_LOG_LIMIT_BYTES, MAX_LOG_LIMIT_BYTES)

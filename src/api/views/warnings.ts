@@ -1,5 +1,8 @@
 /** Finds the non-fatal problems of a document, which a save reports. */
 import { ACTIONS, EVENTS } from "../../jobs/rules/definition.ts";
+import { parseCron } from "../../time/cron.ts";
+import { formatDuration, parseDuration } from "../../time/duration.ts";
+import { smallestGapMs } from "../../time/gaps.ts";
 import type { EventsDocument } from "../schemas/events.ts";
 import type { Warning } from "../schemas/fields.ts";
 
@@ -16,12 +19,14 @@ export interface Advice {
 /** The fields of jobs and schedules that warnings read. */
 interface DocumentPart extends EventsDocument {
   encoding?: string | undefined;
+  cron?: string | string[] | undefined;
+  /** In ms once parsed. */
+  jitter?: string | number | undefined;
 }
 
 /** The fields of a job document, parsed or not, that warnings read. */
 interface JobPart extends DocumentPart {
   command: string | string[];
-  cron?: string | string[] | undefined;
   timezone?: string | undefined;
 }
 
@@ -41,7 +46,11 @@ const MAX_SHOWN = 200;
  * @param prefix added to the front of each path, such as `jobs.coffee.`
  */
 export function jobWarnings(job: DocumentPart, { refusal }: Advice, prefix = ""): Warning[] {
-  return [...addressWarnings(job, refusal, prefix), ...encodingWarnings(job, prefix)];
+  return [
+    ...addressWarnings(job, refusal, prefix),
+    ...encodingWarnings(job, prefix),
+    ...jitterWarnings(job, prefix),
+  ];
 }
 
 /** Returns the warnings for a whole schedule, which may be a cheek file. */
@@ -72,6 +81,15 @@ function addressWarnings(events: EventsDocument, refusal: Advice["refusal"], pre
 function encodingWarnings({ encoding }: DocumentPart, prefix: string): Warning[] {
   if (encoding === undefined || /^(utf-?8|ascii)$/i.test(encoding)) return [];
   return [{ path: `${prefix}encoding`, message: `output is always read as UTF-8, not as ${encoding}` }];
+}
+
+function jitterWarnings({ cron = [], jitter = 0 }: DocumentPart, prefix: string): Warning[] {
+  const ms = typeof jitter === "number" ? jitter : (parseDuration(jitter) ?? 0);
+  if (ms === 0) return [];
+  const gap = smallestGapMs([cron].flat().map(parseCron));
+  if (ms < gap) return [];
+  const message = `is not shorter than the shortest time between two slots, ${formatDuration(gap)}: runs of different slots may overlap or start in another order`;
+  return [{ path: `${prefix}jitter`, message }];
 }
 
 // cheek splits a string at spaces and passes the parts on unchanged.

@@ -1,4 +1,4 @@
-/** Finds where the lines of an output begin. A line ends with LF, CR LF, or a CR by which a command draws its progress. */
+/** Finds where the lines of an output begin: each ends with LF, CR LF, or the CR by which a command draws its progress. */
 
 const LF = 0x0a;
 const CR = 0x0d;

@@ -6,9 +6,9 @@ import type { Trigger } from "./states.ts";
 export interface Occupancy {
   /** Runs that hold a place: they are running, retrying, or queued with a message. */
   holding: number;
-  /** Queued runs, with or without a place. */
+  /** Queued runs, with or without a place, without cron runs that wait out their jitter. */
   waiting: number;
-  /** Queued runs that cron triggered. */
+  /** Those of them that cron triggered. */
   waitingCron: number;
 }
 
@@ -45,10 +45,17 @@ export function admitRun(occupancy: Occupancy, { limit, policy }: Concurrency, t
   }
 }
 
-/** The occupancy after an admission. */
-export function occupancyAfter(occupancy: Occupancy, { admit }: Admission, trigger: Trigger): Occupancy {
+/**
+ * The occupancy after an admission.
+ * @param isDelayed the run waits out its jitter first
+ */
+export function occupancyAfter(
+  occupancy: Occupancy,
+  { admit }: Admission,
+  { trigger, isDelayed }: { trigger: Trigger; isDelayed: boolean },
+): Occupancy {
   const starts = admit === "start" ? 1 : 0;
-  const waits = admit === "start" || admit === "wait" ? 1 : 0;
+  const waits = !isDelayed && (admit === "start" || admit === "wait") ? 1 : 0;
   return {
     holding: occupancy.holding + starts,
     waiting: occupancy.waiting + waits,

@@ -32,6 +32,17 @@ describe("POST /jobs/validate", () => {
     await call("get", "/jobs/noon").expect(404);
   });
 
+  it("warns of a jitter that is not shorter than the time between two slots", async () => {
+    const job = { command: "x", cron: ["*/10 * * * *", "5 12 * * *"] };
+    const warning = (path: string) => ({ path, message: expect.stringContaining("two slots, 5m:") });
+    const long = await validate({ name: "a", ...job, jitter: "5m" });
+    expect(long.body).toMatchObject({ valid: true, warnings: [warning("jitter")] });
+    const inSchedule = await validate({ tz_location: "UTC", jobs: { a: { ...job, jitter: "1h" } } });
+    expect(inSchedule.body.warnings).toEqual([warning("jobs.a.jitter")]);
+    expect((await validate({ name: "a", ...job, jitter: "4m59s" })).body.warnings).toEqual([]);
+    expect((await validate({ name: "a", command: "x", jitter: "1h" })).body.warnings).toEqual([]);
+  });
+
   it("lists every error, in the fields and between jobs", async () => {
     const wrong = await validate({ name: "a", command: "", crom: "@daily" });
     expect(wrong.body).toMatchObject({ valid: false, jobs: {} });

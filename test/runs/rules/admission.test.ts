@@ -85,7 +85,7 @@ describe("any sequence of triggers", () => {
           let occupancy: Occupancy = { ...NONE, waiting };
           for (const trigger of all) {
             const admission = admitRun(occupancy, { limit, policy }, trigger);
-            occupancy = occupancyAfter(occupancy, admission, trigger);
+            occupancy = occupancyAfter(occupancy, admission, { trigger, isDelayed: false });
             if (admission.admit === "skip") expect(admission.reason).not.toBe("");
             if (policy === "skip") expect(admission.admit).not.toBe("wait");
           }
@@ -96,6 +96,12 @@ describe("any sequence of triggers", () => {
       ),
     );
   });
+});
+
+it("counts a run that waits out its jitter as one that holds a place, but not as one that waits", () => {
+  const delayed = occupancyAfter(NONE, { admit: "start" }, { trigger: "cron", isDelayed: true });
+  expect(delayed).toEqual({ holding: 1, waiting: 0, waitingCron: 0 });
+  expect(admitRun(delayed, UNLIMITED, "cron")).toEqual({ admit: "start" });
 });
 
 const SLOT = new Date("2026-03-01T09:00:00Z");

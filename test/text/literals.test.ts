@@ -1,7 +1,7 @@
 /** Tests of bare numbers and booleans in documents: kept as written in `env`, refused where text is required. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { caller } from "../../support/authorized-calls.ts";
-import { startTestService, type TestService } from "../../support/test-service.ts";
+import { caller } from "../support/authorized-calls.ts";
+import { startTestService, type TestService } from "../support/test-service.ts";
 
 let service: TestService;
 beforeAll(async () => {
