@@ -38,15 +38,18 @@ export function createBeat(
   /** Returns the time after which this beat's slots begin. Turns the progress back when the clock had been ahead. */
   const startOfSlots = async ({ now, slotsUntil }: ClockReading): Promise<Date> => {
     const limit = new Date(now.getTime() + GAP_MS);
-    if (latest !== undefined && latest > limit) await table.turnBack(now);
+    const wasAhead = latest !== undefined && latest > limit;
     latest = now;
-    if (slotsUntil === null || slotsUntil <= limit) return slotsUntil ?? now;
-    log.warn(
-      { now, slotsUntil },
-      "the database's clock had been ahead; the scheduler continues from the present time",
-    );
-    await db.transaction((tx) => turnBackProgress(tx, now));
-    return now;
+    let start = slotsUntil ?? now;
+    if (start > limit) {
+      log.warn(
+        { now, slotsUntil },
+        "the database's clock had been ahead; the scheduler continues from the present time",
+      );
+      start = await db.transaction((tx) => turnBackProgress(tx, now));
+    }
+    if (wasAhead) await table.turnBack(start < now ? start : now);
+    return start;
   };
 
   return async () => {

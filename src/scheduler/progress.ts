@@ -1,5 +1,6 @@
 /** Queries of the schedulers' progress: the time up to which every slot has its row. */
 import type { Tx } from "../postgres/client.ts";
+import { firstCounted } from "../runs/rules/missed.ts";
 
 /** The database's time, and what a beat compares it with. */
 export interface ClockReading {
@@ -34,10 +35,18 @@ export async function advanceProgress(tx: Tx, until: Date): Promise<void> {
 }
 
 /**
- * Moves the progress back to the present after the clock had been ahead, and deletes the missed runs of slots that lie
- * in the future again.
+ * Moves the progress back after the clock had been ahead, and deletes the missed runs of slots that lie in the future
+ * again. Where one of these counted slots that have passed, the progress moves back to the first of them, so that they
+ * are recorded again.
+ * @returns the new progress, at most `now`
  */
-export async function turnBackProgress(tx: Tx, now: Date): Promise<void> {
-  await tx.schedulerProgress.updateMany({ where: { slotsUntil: { gt: now } }, data: { slotsUntil: now } });
-  await tx.$executeRaw`DELETE FROM run WHERE ended_as = 'missed' AND scheduled_for > ${now}`;
+export async function turnBackProgress(tx: Tx, now: Date): Promise<Date> {
+  const deleted = await tx.$queryRaw<{ reason: string | null }[]>`
+    DELETE FROM run WHERE ended_as = 'missed' AND scheduled_for > ${now} RETURNING reason`;
+  const counted = deleted.flatMap(({ reason }) => firstCounted(reason)?.getTime() ?? []);
+  const slotsUntil = new Date(
+    counted.reduce((earliest, first) => Math.min(earliest, first - 1), now.getTime()),
+  );
+  await tx.schedulerProgress.updateMany({ where: { slotsUntil: { gt: now } }, data: { slotsUntil } });
+  return slotsUntil;
 }

@@ -203,6 +203,32 @@ describe("the migrations of this release", () => {
     });
   });
 
+  it("give revisions from before missed_runs the new default, and leave later ones as they are", async () => {
+    await using database = await emptyDatabase();
+    const before = RELEASE.filter(({ name }) => name < "20261128140500");
+    await applyMigrations(database.connectionString, before);
+    await execute(database.connectionString, "INSERT INTO schedule (name) VALUES ('default')");
+    const insert = "INSERT INTO job (schedule_id, name) SELECT id, 'coffee' FROM schedule";
+    await execute(database.connectionString, insert);
+    await execute(
+      database.connectionString,
+      `INSERT INTO job_revision (job_id, number, shell, command, retry_limit, retry_delay_ms, retry_backoff,
+         retry_jitter, enabled, missed_runs, catchup_window_ms)
+       SELECT id, number, true, '{true}', 0, 0, 'constant', 0, true, policy::missed_runs_policy, win
+       FROM job, (VALUES (1, 'skip', NULL), (2, 'all', NULL), (3, 'skip', 86400000)) AS saved (number, policy, win)`,
+    );
+    await applyMigrations(database.connectionString);
+    const rows = await execute(
+      database.connectionString,
+      "SELECT missed_runs::text, catchup_window_ms::int FROM job_revision ORDER BY number",
+    );
+    expect(rows).toEqual([
+      { missed_runs: "last", catchup_window_ms: null },
+      { missed_runs: "all", catchup_window_ms: null },
+      { missed_runs: "skip", catchup_window_ms: 86_400_000 },
+    ]);
+  });
+
   it("allow one job of a name beside deleted jobs of the same name", async () => {
     await using database = await freshDatabase();
     const insert = (deletedAt: string): Promise<unknown> =>

@@ -140,9 +140,19 @@ export function countPaused(
   return { scheduledFor: last, catchUp: false, reason, continues: counted !== undefined };
 }
 
-/** Reads back what {@link countNote} has written about a pause. */
 function slotsCountedIn({ reason, scheduledFor }: NewestRow): SlotCount | undefined {
-  const [, count, first] = /^(\d+) more slots? left out, (\S+?)(?:;| to) /.exec(reason ?? "") ?? [];
-  if (count === undefined || first === undefined) return undefined;
-  return { count: Number(count), first: new Date(first), last: scheduledFor };
+  const note = readNote(reason);
+  return note?.which === "more" ? { ...note, last: scheduledFor } : undefined;
+}
+
+/** Returns the first of several slots that a row counts, given its reason; undefined: the row is about one slot. */
+export function firstCounted(reason: string | null): Date | undefined {
+  return readNote(reason)?.first;
+}
+
+/** Reads back what {@link countNote} has written. */
+function readNote(reason: string | null) {
+  const [, count, which, first] =
+    /^(\d+) (older|more) slots? left out, (\S+?)(?:;| to) /.exec(reason ?? "") ?? [];
+  return first === undefined ? undefined : { count: Number(count), which, first: new Date(first) };
 }
