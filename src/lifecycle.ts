@@ -76,6 +76,11 @@ export function createMonitor(name: string, log: Logger, lateAfterMs = Number.PO
   };
 }
 
+/** Returns a part that only reports the health of work which another part does and stops. */
+export function healthOnly({ name, health }: Monitor): Part {
+  return { name, stopMs: 0, stop: async () => undefined, health };
+}
+
 /**
  * Calls `tick` at once, and again `waitMs()` after each end, until the part is stopped. Ticks never overlap.
  * @param options `tick`: every wait in it must have a time limit, and it should end early once `stopping` is aborted;

@@ -16,11 +16,19 @@ import { startNotifier } from "./deliveries/notifier.ts";
 import { createSender } from "./deliveries/post-webhook.ts";
 import { DELIVERY_DELAYS_MS } from "./deliveries/rules/retry-schedule.ts";
 import type { Infra } from "./infra.ts";
-import { createMonitor, createParts, type Monitor, type Parts, reportStart } from "./lifecycle.ts";
+import {
+  createMonitor,
+  createParts,
+  healthOnly,
+  type Monitor,
+  type Parts,
+  reportStart,
+} from "./lifecycle.ts";
 import { createLogReader } from "./logs/reader.ts";
 import { openDatabase } from "./postgres/client.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./postgres/embedded/embedded-postgres.ts";
 import { applyMigrations } from "./postgres/migrations.ts";
+import { RENEW_DEADLINE_MS } from "./queue/messages.ts";
 import { openQueue } from "./queue/queue.ts";
 import { openSignals } from "./queue/signals.ts";
 import { startRecovery, startSettlingLost } from "./runs/recover.ts";
@@ -156,6 +164,7 @@ function startBackground(
   { config, log, parts, monitor }: StartContext,
   infra: Infra,
 ): { retention: Retention; scheduler: Scheduler | undefined } {
+  const supervision = infra.queue.supervise(monitor("maintenance of the queue"));
   const recovery = startRecovery(infra, monitor("recovery"));
   const settling = startSettlingLost(infra, {
     random: Math.random,
@@ -163,7 +172,7 @@ function startBackground(
     monitor: monitor("lost attempts", LATE_CLAIM_MS),
   });
   const retention = startRetention(infra.db, monitor("retention"), logSweep(log));
-  parts.add("background", recovery, settling);
+  parts.add("background", supervision, recovery, settling);
   parts.add("intake", retention);
   if (!config.roles.includes("scheduler")) return { retention, scheduler: undefined };
   const scheduler = startScheduler(infra, {
@@ -200,8 +209,9 @@ async function startWork(
   });
   parts.add("background", { name: "runner", stopMs: 1_500, stop: () => runner.close() });
   const limitDatabase = pLimit(WORKER_CONNECTIONS);
-  const workers = config.workerPools.map((pool) =>
-    startWorker(infra, {
+  for (const pool of config.workerPools) {
+    const renewals = monitor(`renewals of pool ${pool}`, RENEW_DEADLINE_MS);
+    const worker = startWorker(infra, {
       name: config.nodeName,
       pool,
       concurrency: config.workerConcurrency,
@@ -216,10 +226,11 @@ async function startWork(
       graceMs: config.shutdownGraceMs,
       closing: context.closing,
       monitor: monitor(`worker of pool ${pool}`, LATE_CLAIM_MS),
+      renewals,
       log,
-    }),
-  );
-  parts.add("work", ...workers);
+    });
+    parts.add("work", worker, healthOnly(renewals));
+  }
 }
 
 /** @throws ConfigError when WEBHOOK_ALLOW_CIDR is not valid */

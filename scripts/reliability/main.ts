@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
 import { processesWith } from "../../test/support/process-search.ts";
 import type { Campaign, Findings, World } from "./campaign.ts";
+import { databaseClock, nodeClock } from "./clocks.ts";
 import { commands } from "./commands.ts";
 import { crash } from "./crash.ts";
 import { cut } from "./cut.ts";
@@ -22,11 +23,13 @@ const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
   flood,
   schedulers,
   slots,
+  "node-clock": nodeClock,
+  "database-clock": databaseClock,
 };
 const USAGE = `npm run reliability -- CAMPAIGN [--rounds 20] [--seed 1]
 
 ${Object.entries(CAMPAIGNS)
-  .map(([name, { title }]) => `  ${name.padEnd(10)} ${title}`)
+  .map(([name, { title }]) => `  ${name.padEnd(14)} ${title}`)
   .join("\n")}
 
 Round N has the seed that was given plus N: --seed S --rounds 1 repeats one round.`;

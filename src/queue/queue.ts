@@ -16,6 +16,7 @@ import {
 } from "./messages.ts";
 import { postponement } from "./postponement.ts";
 import { publish } from "./signals.ts";
+import { startSupervision } from "./supervision.ts";
 
 /**
  * A connection that is silent for this long (ms) is closed. The limit is shorter than elsewhere: a worker renews its
@@ -71,6 +72,8 @@ export async function unlessClaimLost(work: Promise<void>): Promise<void> {
 
 /** The queues of pg-boss, which all processes on one database share. */
 export interface Queue extends Part {
+  /** Starts to take messages from dead holders, to delete old ones and to repair what a step of the clock leaves. */
+  supervise(monitor: Monitor): Part;
   /** Creates missing queues of pools. Do not call this in a transaction. */
   openPools(pools: readonly string[]): Promise<void>;
   /** Whether this process knows that the queue of a pool exists. */
@@ -100,6 +103,12 @@ export interface Queue extends Part {
 
 const Response = z.object({ affected: z.number(), settled: z.array(z.string()).nullish() });
 
+/**
+ * A message without `startAfter` is due since this time, relative to the clock of the database. With the present time
+ * it would have to wait when that clock is set back.
+ */
+const AT_ONCE = "-1 year";
+
 /** A renewal that takes longer (ms) is abandoned; by then the next one is due. */
 const RENEW_LIMIT_MS = 8_000;
 
@@ -121,8 +130,10 @@ export async function openQueue({
     schema: SCHEMA,
     max: 4,
     schedule: false,
-    superviseIntervalSeconds: 3,
-    monitorIntervalSeconds: 3,
+    // Its timer waits for the wall clock of the node; the part `supervise` has one of its own.
+    supervise: false,
+    // Shorter than the time between two looks of that part.
+    monitorIntervalSeconds: 2,
     maintenanceIntervalSeconds: 60,
   });
   boss.on("error", monitor.failed);
@@ -154,12 +165,13 @@ function queueOf(boss: PgBoss, monitor: Monitor): Queue {
       }
     },
     hasPool: (pool) => opened.has(pool),
+    supervise: (supervision) => startSupervision(boss.getDb(), () => boss.supervise(), supervision),
     async send(tx, queueName, messages) {
       if (messages.length === 0) return;
-      const rows = messages.map(({ id, data, startAfter, group }) => ({
+      const rows = messages.map(({ id, data, startAfter = AT_ONCE, group }) => ({
         id,
         data,
-        ...(startAfter && { startAfter }),
+        startAfter,
         ...(group && { group: { id: group } }),
       }));
       await boss.insert(queueName, rows, { db: bossDb(tx) });

@@ -1,5 +1,6 @@
 /** Renews all claims of a worker together, and gives up a claim before another worker may take over. */
 
+import type { Monitor } from "../lifecycle.ts";
 import { claimTimeLeftMs, RENEW_EVERY_MS } from "../queue/messages.ts";
 import type { Message, Queue } from "../queue/queue.ts";
 
@@ -21,7 +22,12 @@ export interface Claims {
   close(): void;
 }
 
-export function createClaims(queue: Queue, queueName: string, onError: (error: Error) => void): Claims {
+/** @param monitor counts the renewals; with nothing to renew, each is a success */
+export function createClaims(
+  queue: Queue,
+  queueName: string,
+  monitor: Pick<Monitor, "succeeded" | "failed">,
+): Claims {
   const held = new Map<string, Claim>();
   const renew = async () => {
     const startedAt = performance.now();
@@ -44,7 +50,7 @@ export function createClaims(queue: Queue, queueName: string, onError: (error: E
       claim.giveUp();
     }
   };
-  const renewal = setInterval(() => void renew().catch(onError), RENEW_EVERY_MS);
+  const renewal = setInterval(() => void renew().then(monitor.succeeded, monitor.failed), RENEW_EVERY_MS);
   // A timer of its own, because a renewal may hang on a database that does not answer.
   const watch = setInterval(giveUpOverdue, 1_000);
   return {

@@ -34,7 +34,10 @@ export interface WorkerOptions extends CommandSettings, SettlingSettings {
   graceMs: number;
   /** Aborted when the service begins to stop: the worker then claims nothing more, and waits for its `stop`. */
   closing?: AbortSignal;
+  /** Counts every claim as a success. */
   monitor: Monitor;
+  /** Counts every renewal of claims as a success. */
+  renewals: Monitor;
   log: Logger;
 }
 
@@ -49,7 +52,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
   const { db, queue, signals } = infra;
   const queueName = attemptQueue(options.pool);
   const { monitor, graceMs } = options;
-  const claims = createClaims(queue, queueName, monitor.failed);
+  const claims = createClaims(queue, queueName, options.renewals);
   const cancellations = createCancellations(infra, monitor.failed);
   const logs = createLiveLogs(db, monitor.failed);
   const running = new Set<RunningCommand>();

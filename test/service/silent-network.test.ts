@@ -70,6 +70,14 @@ describe.concurrent("a node", { timeout: 120_000 }, () => {
       const { status } = await readiness(victim.url);
       return status === 200 || undefined;
     });
+    const { parts } = (await (await fetch(`${victim.url}/readyz`)).json()) as { parts: { name: string }[] };
+    expect(parts.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        "worker of pool default",
+        "renewals of pool default",
+        "maintenance of the queue",
+      ]),
+    );
 
     // Its claim was renewed in time, or its command was killed before another attempt began.
     const order = await beats();

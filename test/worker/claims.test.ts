@@ -12,6 +12,7 @@ import { type Claims, createClaims } from "../../src/worker/claims.ts";
 let renew: Queue["renew"];
 let claims: Claims;
 const errors: Error[] = [];
+let successes = 0;
 const renewed = vi.fn<(leftMs: number) => void>();
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
@@ -19,7 +20,11 @@ beforeEach(() => {
   const queue = {
     renew: (queueName: string, messages: Message<unknown>[]) => renew(queueName, messages),
   } as Queue;
-  claims = createClaims(queue, "attempt.default", (error) => errors.push(error));
+  successes = 0;
+  claims = createClaims(queue, "attempt.default", {
+    succeeded: () => void successes++,
+    failed: (error) => void errors.push(error as Error),
+  });
 });
 afterEach(() => {
   claims.close();
@@ -72,6 +77,7 @@ it("survives a failed renewal if the next one comes in time", async () => {
   await vi.advanceTimersByTimeAsync(10 * RENEW_EVERY_MS);
   expect(giveUp).not.toHaveBeenCalled();
   expect(errors.length).toBeGreaterThan(2);
+  expect(successes).toBeGreaterThan(2);
 });
 
 it("reports how long a claim is valid, counted from the start of the renewing call", async () => {

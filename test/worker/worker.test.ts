@@ -50,6 +50,7 @@ function work(more: Partial<Infra>, end: CommandEnd = { kind: "exited", code: 0 
       limitDatabase: pLimit(PLACES),
       graceMs: 0,
       monitor: testMonitor(() => undefined),
+      renewals: testMonitor(() => undefined),
       runner: {
         start(spec) {
           specs.push(spec);
