@@ -13,6 +13,8 @@ const ASSUMED_TRY_MS = 1_000;
 const SLOW_MS = 2_000;
 /** What is known of an idle host is forgotten after this time (ms). */
 const FORGET_MS = 600_000;
+/** Another process may have claimed the delivery of a probe after this time (ms); then another one is let go. */
+const CLAIM_PROBE_MS = 5_000;
 
 const MOST = {
   ...{ hold: Number.POSITIVE_INFINITY, release: Number.POSITIVE_INFINITY },
@@ -57,6 +59,8 @@ interface Host {
   circuit: Circuit;
   /** The circuit is open and its wait is over: one delivery may be tried. */
   mayProbe: boolean;
+  /** Since when. */
+  probeSince: number;
   /** What its deliveries in the queue still need. */
   errand?: Errand["task"];
   isErrandUnderWay: boolean;
@@ -104,7 +108,8 @@ export function createBusyHosts(onRoom: () => void, now: () => number = () => pe
 
   function takeErrand(name: string, host: Host): Errand[] {
     const { open } = host.circuit;
-    if (open && now() >= open.probeAt && !host.mayProbe && host.inProgress === 0) host.errand ??= "probe";
+    if (open && now() >= open.probeAt && !isProbing(host, now()) && host.inProgress === 0)
+      host.errand ??= "probe";
     if (!open && host.inProgress > 0 && isFull(host) && now() - host.movedAt >= SLOW_MS) {
       hold(host);
       host.movedAt = now();
@@ -137,9 +142,15 @@ export function createBusyHosts(onRoom: () => void, now: () => number = () => pe
     done({ host: name, task, most }, changed) {
       const host = hostNamed(name);
       host.isErrandUnderWay = false;
-      if (changed === undefined) host.errand ??= task;
-      else if (task === "probe" && host.circuit.open) host.mayProbe = true;
-      else if (task === "some" && changed < most) host.isHeld = false;
+      if (changed === undefined) {
+        // It is tried again with the next claim, which comes each second even while the database is away.
+        host.errand ??= task;
+        return;
+      }
+      if (task === "probe" && host.circuit.open) {
+        host.mayProbe = true;
+        host.probeSince = now();
+      } else if (task === "some" && changed < most) host.isHeld = false;
       onRoom();
     },
   };
@@ -148,7 +159,7 @@ export function createBusyHosts(onRoom: () => void, now: () => number = () => pe
 function newHost(): Host {
   return {
     ...{ inProgress: 0, waiting: [], tryMs: ASSUMED_TRY_MS, movedAt: 0, usedAt: 0 },
-    ...{ circuit: CLOSED, mayProbe: false, isErrandUnderWay: false, isHeld: false },
+    ...{ circuit: CLOSED, mayProbe: false, probeSince: 0, isErrandUnderWay: false, isHeld: false },
   };
 }
 
@@ -170,6 +181,11 @@ function resume(host: Host): void {
     host.errand = "release";
     host.isHeld = false;
   } else if (!isFull(host)) host.errand = "some";
+}
+
+/** A delivery was let go for a probe, and this process may still claim it. */
+function isProbing({ mayProbe, probeSince }: Host, now: number): boolean {
+  return mayProbe && now - probeSince < CLAIM_PROBE_MS;
 }
 
 /** A try that said nothing about the host is no probe, so the next delivery is. */

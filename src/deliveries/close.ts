@@ -75,7 +75,10 @@ async function closeAll(
   inTransaction: InTransaction,
 ): Promise<Outcome<void>[]> {
   const tried = items.flatMap(({ delivery, closed }) => (closed ? [{ delivery, ...closed }] : []));
-  const untried = items.flatMap(({ delivery, closed }) => (closed ? [] : [delivery.message]));
+  const untried = items.flatMap(({ delivery, closed }) =>
+    // An earlier release sent messages without a group.
+    closed ? [] : [{ ...delivery.message, group: hostOf(delivery.url) }],
+  );
   await inTransaction(async (tx) => {
     await Promise.all([
       updateAll(tx, tried),

@@ -1,4 +1,5 @@
 /** The loop that claims due deliveries, signs and sends them, and records the result of each try. */
+import pLimit from "p-limit";
 import type { SecretKeys } from "../access/secret-keys.ts";
 import type { Infra } from "../infra.ts";
 import type { Monitor, Part } from "../lifecycle.ts";
@@ -23,6 +24,9 @@ export interface NotifierOptions extends RetryTiming {
   monitor: Monitor;
 }
 
+/** Triggers and settlements use the same connections. */
+const ERRANDS_AT_ONCE = 2;
+
 /** Starts the loop. `stop` claims nothing more and aborts the tries in progress, which are repeated later. */
 export function startNotifier(infra: Infra, options: NotifierOptions): Part {
   const { send, monitor } = options;
@@ -32,6 +36,7 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
     loop.claimSoon();
   });
   const errands = new Set<Promise<void>>();
+  const limitErrands = pLimit(ERRANDS_AT_ONCE);
   const runErrand = async (errand: Errand) => {
     let changed: number | undefined;
     try {
@@ -44,7 +49,7 @@ export function startNotifier(infra: Infra, options: NotifierOptions): Part {
   const runErrands = () => {
     if (aborted.signal.aborted) return;
     for (const errand of busyHosts.takeErrands()) {
-      const running = runErrand(errand).finally(() => errands.delete(running));
+      const running = limitErrands(() => runErrand(errand)).finally(() => errands.delete(running));
       errands.add(running);
     }
   };

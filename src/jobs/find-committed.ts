@@ -18,6 +18,8 @@ export const findCommittedJob: (db: Database, name: string) => Promise<StoredJob
 const fixedParts = new Map<string, FixedParts>();
 /** The most revisions that are kept; the one that was read first gives way. */
 const MOST_KEPT = 1_000;
+/** A longer definition, in characters of JSON, is read each time, so that all that are kept take some megabytes. */
+const MAX_KEPT_LENGTH = 16_384;
 
 async function findTogether(db: Database, names: readonly string[]) {
   const jobs = await db.sqlRead(async (tx) => {
@@ -45,6 +47,7 @@ function knownJob(head: JobHead): StoredJob | undefined {
 }
 
 function keep({ revisionId, revision, updatedAt, definition }: StoredJob): void {
+  if (JSON.stringify(definition).length > MAX_KEPT_LENGTH) return;
   fixedParts.set(revisionId, { revision, updatedAt, definition });
   const [oldest] = fixedParts.size > MOST_KEPT ? fixedParts.keys() : [];
   if (oldest !== undefined) fixedParts.delete(oldest);

@@ -13,11 +13,13 @@ export const postponement: Pick<Queue, "putBack" | "postpone" | "resume"> = {
     if (messages.length === 0) return;
     // As in pg-boss, the next claim counts up `retry_count`, so the fence tells it from this one.
     await tx.$queryRawUnsafe(
-      `UPDATE ${SCHEMA}.job SET state = 'retry' FROM unnest($1::text[], $2::uuid[], $3::int[]) AS claim (name, id, count)
+      `UPDATE ${SCHEMA}.job SET state = 'retry', group_id = coalesce(job.group_id, claim.group_id)
+       FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[]) AS claim (name, id, count, group_id)
        WHERE job.id = ANY ($2::uuid[]) AND job.name = claim.name AND job.id = claim.id AND job.retry_count = claim.count AND job.state = 'active'`,
       messages.map(({ queueName }) => queueName),
       messages.map(({ id }) => id),
       messages.map(({ retryCount }) => retryCount),
+      messages.map(({ group }) => group ?? null),
     );
     for (const queueName of new Set(messages.map((message) => message.queueName))) {
       publish(tx, { type: "queue", queue: queueName });
@@ -30,7 +32,7 @@ export const postponement: Pick<Queue, "putBack" | "postpone" | "resume"> = {
       `UPDATE ${SCHEMA}.job SET start_after = ${after}, priority = ${POSTPONED}
        WHERE name = $1 AND id = ANY (ARRAY(
          SELECT id FROM ${SCHEMA}.job
-         WHERE name = $1 AND group_id = $2 AND state < 'active' AND start_after <= ${SCHEMA}.job_now()
+         WHERE name = $1 AND group_id = $2 AND state < 'active' AND NOT blocked AND start_after <= ${SCHEMA}.job_now()
          LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING 1`,
       [queueName, group, waitMs, limit],
     );
@@ -41,7 +43,7 @@ export const postponement: Pick<Queue, "putBack" | "postpone" | "resume"> = {
       `UPDATE ${SCHEMA}.job SET start_after = ${SCHEMA}.job_now(), priority = 0
        WHERE name = $1 AND id = ANY (ARRAY(
          SELECT id FROM ${SCHEMA}.job
-         WHERE name = $1 AND group_id = $2 AND state < 'active' AND priority = ${POSTPONED}
+         WHERE name = $1 AND group_id = $2 AND state < 'active' AND NOT blocked AND priority = ${POSTPONED}
          ORDER BY created_on LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING 1`,
       [queueName, group, limit],
     );

@@ -83,7 +83,7 @@ type SettlingQueryRow = Omit<SettlingRow, "retry"> & {
   exitCodes: number[];
 };
 
-/** Locks runs, together with the first runs of their chains, and reads them by id. */
+/** Locks runs, together with the first runs of chains that may grow, and reads them by id. */
 export async function readSettlingRuns(
   tx: SqlTx,
   runIds: readonly string[],
@@ -92,7 +92,11 @@ export async function readSettlingRuns(
   const [, rows] = await Promise.all([
     tx.$queryRaw`
       SELECT id FROM run WHERE id = ANY(ARRAY(
-        SELECT unnest(${ids}::uuid[]) UNION SELECT root_id FROM run WHERE id = ANY(${ids}::uuid[])
+        SELECT unnest(${ids}::uuid[])
+        UNION SELECT run.root_id FROM run JOIN job j ON j.id = run.job_id WHERE run.id = ANY(${ids}::uuid[]) AND EXISTS (
+          SELECT FROM event_action a WHERE a.target_job_id IS NOT NULL AND a.job_revision_id = run.revision_id
+          UNION ALL SELECT FROM event_action a WHERE a.target_job_id IS NOT NULL AND a.schedule_id = j.schedule_id
+        )
       )) ORDER BY id FOR UPDATE`,
     // A second statement sees what was committed while the first one waited.
     tx.$queryRaw<SettlingQueryRow[]>`

@@ -23,12 +23,17 @@ import { type Account, runProgram } from "./program.ts";
 /** The name of the database and of its owner. */
 export const NAME = "carillon";
 
+/** Where the cluster is, or will be. */
+export function clusterFolder(dataDir: string): string {
+  return path.join(dataDir, "postgres");
+}
+
 /**
  * Returns the cluster, which is the folder `postgres` in the data folder. Creates it when it does not exist, and makes
  * the account its owner. The caller holds the lock of the data folder.
  */
 export async function ensureCluster(dataDir: string, account: Account, initdb: string): Promise<string> {
-  const cluster = path.join(dataDir, "postgres");
+  const cluster = clusterFolder(dataDir);
   if (!existsSync(path.join(cluster, "PG_VERSION"))) await createCluster(cluster, account, initdb);
   await changeOwner(cluster, account);
   return cluster;
@@ -41,11 +46,9 @@ async function createCluster(cluster: string, account: Account, initdb: string):
   for (const entry of interrupted) await rm(path.join(dataDir, entry), { recursive: true, force: true });
 
   const folder = await mkdtemp(path.join(dataDir, "initdb-"));
-  if (account.switchUser) await initAsNobody(folder, initdb);
-  else {
-    await changeOwner(folder, account);
-    await init(folder, account, initdb);
-  }
+  await changeOwner(folder, account);
+  if (!account.switchUser) await init(folder, account, initdb);
+  else await initWithName(folder, account, initdb).catch(() => initAsNobody(folder, initdb));
   await rename(folder, cluster);
   const parent = await open(dataDir);
   await parent.sync().finally(() => parent.close());
@@ -62,11 +65,19 @@ async function init(folder: string, account: Account, initdb: string): Promise<v
   await runProgram(account, initdb, [`--pgdata=${folder}`, ...settings]);
 }
 
+/** Makes the files in a user namespace, where the id has the name of `nobody`: initdb refuses an id without a name. */
+async function initWithName(folder: string, account: Account, initdb: string): Promise<void> {
+  const { uid, gid } = await nobodyAccount();
+  const wrapper = ["unshare", "--user", `--map-user=${uid}`, `--map-group=${gid}`, "--"];
+  await init(folder, { ...account, wrapper }, initdb);
+}
+
 /**
- * Makes the files as `nobody`, since initdb refuses an id without a name. Copies them, so that a process of `nobody`
+ * Makes the files as `nobody`, where the system allows no user namespaces. Copies them, so that a process of `nobody`
  * that has opened one of them meanwhile does not hold the file that the server uses.
  */
 async function initAsNobody(folder: string, initdb: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
   const nobody = await nobodyAccount();
   const draft = await mkdtemp(path.join(tmpdir(), "carillon-initdb-"));
   try {

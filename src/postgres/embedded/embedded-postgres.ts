@@ -2,7 +2,7 @@
 import { mkdir, realpath, rm } from "node:fs/promises";
 import path from "node:path";
 import { OperatorError } from "../../errors.ts";
-import { accessSettings, ensureCluster, NAME } from "./cluster.ts";
+import { accessSettings, clusterFolder, ensureCluster, NAME } from "./cluster.ts";
 import { lockData } from "./data-lock.ts";
 import { stopLeftover } from "./leftover-server.ts";
 import { chooseAccount } from "./postgres-account.ts";
@@ -47,8 +47,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const lock = await lockData(path.join(socketFolder, "data"), dataDir);
   failure.defer(() => rm(socketFolder, { recursive: true, force: true }));
   failure.use(lock);
+  // Before the files change their owner: a server that still runs must be able to finish writing.
+  const stalePid = await stopLeftover(clusterFolder(dataDir));
   const cluster = await ensureCluster(dataDir, account, initdb);
-  const stalePid = await stopLeftover(cluster);
   const onLog = options.onLog ?? (() => undefined);
   const access = await accessSettings(cluster, account);
   const server = startServer({ account, postgres, cluster, socketFolder, access, stalePid, onLog });

@@ -5,10 +5,10 @@ import { OperatorError } from "../../errors.ts";
 import { type Account, runProgram } from "./program.ts";
 
 /**
- * The ids to try for the server. They are above those of accounts and below those of containers, and `user` of a job
- * cannot name them, because no account has them.
+ * The ids to try for the server. Neither distributions nor systemd give away those from 60706 to 61183:
+ * https://systemd.io/UIDS-GIDS. `user` of a job cannot name them, because no account has them.
  */
-const FIRST_ID = 64_070;
+const FIRST_ID = 60_706;
 
 /**
  * Returns the service's own account. For root, returns an id of the server's own that no account has, if it can reach

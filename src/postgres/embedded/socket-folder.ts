@@ -1,9 +1,10 @@
 /** Creates the folder of the embedded Postgres' unix socket. */
 import { createHash } from "node:crypto";
-import { chmod, chown, lstat, mkdir, symlink } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { OperatorError } from "../../errors.ts";
+import { nobodyAccount } from "./postgres-account.ts";
 import type { Account } from "./program.ts";
 
 /** The port. It is only a part of the socket's name, because the server opens no TCP port. */
@@ -25,6 +26,7 @@ export async function prepareSocketFolder(dataDir: string, account: Account): Pr
   const folder = path.join(fits ? tmpdir() : "/tmp", name);
 
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  await removeFormer(folder, account);
   const found = await lstat(folder);
   // Another owner of the folder could put their own server behind the socket.
   if (!found.isDirectory() || ![process.geteuid?.(), account.uid].includes(found.uid)) {
@@ -37,6 +39,15 @@ export async function prepareSocketFolder(dataDir: string, account: Account): Pr
     if (error.code !== "EEXIST") throw error;
   });
   return folder;
+}
+
+/** An earlier release ran the server as `nobody`, and left the folder when it was killed. */
+async function removeFormer(folder: string, account: Account): Promise<void> {
+  const { uid } = await nobodyAccount();
+  const found = await lstat(folder);
+  if (!account.switchUser || !found.isDirectory() || found.uid !== uid) return;
+  await rm(folder, { recursive: true });
+  await mkdir(folder, { mode: 0o700 });
 }
 
 function socketPath(folder: string): string {

@@ -1,4 +1,5 @@
 /** Decides what a settlement leaves out after the database has refused it several times. */
+import { freezeBody, thawBody } from "../../deliveries/rules/payloads.ts";
 import type { Settlement } from "./settlement.ts";
 
 /** What a settlement leaves out, and why. `log`: the log and the parent's body. `effects`: deliveries and child runs, too. */
@@ -34,6 +35,7 @@ export function reducedSettlement(settlement: Settlement, reduction: Reduction |
   const { why } = reduction;
   const events = settlement.events.map((event) => ({
     ...event,
+    body: freezeBody({ ...thawBody(event.body), triggered: [] }),
     triggers: [],
     refusals: [...event.refusals, ...event.triggers.map(({ name }) => ({ name, reason: why }))],
   }));
