@@ -198,7 +198,7 @@ function storedJob(row: JobRow): StoredJob {
   return withHead(row, { revision, updatedAt, definition });
 }
 
-/** The parts of a job that its revision fixes, but for the schedule. */
+/** The parts of a job that come from its revision, without the schedule. */
 export type FixedParts = Pick<StoredJob, "revision" | "updatedAt" | "definition">;
 
 /** Puts a job together. */

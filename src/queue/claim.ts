@@ -11,8 +11,8 @@ export interface ClaimedRow<T> {
 }
 
 /**
- * Does what `fetch` of pg-boss does for a queue without a policy. That statement joins the messages with those that it
- * has chosen, and Postgres then reads all messages of the queue for as long as its statistics of the table are old.
+ * Does what `fetch` of pg-boss does for a queue without a policy. pg-boss joins the chosen ids
+ * with the table. While the statistics of the table are old, Postgres then reads the whole queue.
  * @param without groups whose messages are left out
  */
 export async function claimMessages<T>(

@@ -22,7 +22,7 @@ export function createLineFinder(most: number): LineFinder {
 
   function addGap(gap: number): void {
     // The mark of the gap ends the line before it, which is an empty one at the beginning of a line, and has a line of
-    // its own. No position lies between these lines, so who wants only a part of them gets the text behind the gap.
+    // its own. No position lies between these lines: a caller that asks for fewer of them gets the text after the gap.
     const behind = end + gap;
     if (isLineStart) starts.push(behind);
     starts.push(behind);
