@@ -89,6 +89,19 @@ it("refuses a late result of an attempt that counts as lost", async () => {
   expect(await infra.db.prisma.runEvent.count()).toBe(1);
 });
 
+it("refuses a result under a message that is claimed, but is not the one of the running attempt", async () => {
+  const { id, message } = await startedRun();
+  const other = { id: randomUUID(), data: { run_id: id, message_id: randomUUID() } };
+  await infra.db.transaction((tx) => infra.queue.send(tx, QUEUE, [other]));
+  const claimed = await claim();
+  expect(claimed).toMatchObject(other);
+  await expect(settleAttempt(infra, claimed, FAILED, infra)).rejects.toThrow(ClaimLost);
+  expect(await stateOf(id)).toBe("running");
+  expect(await infra.db.prisma.delivery.count()).toBe(0);
+  await settleAttempt(infra, message, FAILED, infra);
+  expect(await stateOf(id)).toBe("failed");
+});
+
 it("lets a running attempt of a deleted job end, and does not retry it", async () => {
   await putJob(infra, ADMINISTRATOR, { ...JOB, retry: { ...JOB.retry, limit: 3 } });
   const { id, message } = await startedRun();
