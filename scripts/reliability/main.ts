@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createDatabase, dropDatabase, openServer } from "../../test/support/postgres-server.ts";
 import { processesWith } from "../../test/support/process-search.ts";
+import { burst } from "./burst.ts";
 import type { Campaign, Findings, World } from "./campaign.ts";
 import { databaseClock, nodeClock } from "./clocks.ts";
 import { commands } from "./commands.ts";
@@ -23,6 +24,7 @@ const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
   flood,
   schedulers,
   slots,
+  burst,
   "node-clock": nodeClock,
   "database-clock": databaseClock,
 };

@@ -102,7 +102,7 @@ function logAnswers(app: FastifyInstance): void {
 }
 
 function createServer(
-  { logger, tls, maxConnections, stallTimeout, serverFactory }: AppOptions,
+  { logger, tls, maxConnections, stallTimeout, graceMs, serverFactory }: AppOptions,
   headers: SecurityHeaders,
 ): FastifyInstance {
   return Fastify({
@@ -112,7 +112,7 @@ function createServer(
     genReqId: () => randomUUID(),
     bodyLimit: BODY_LIMIT_BYTES,
     serverFactory: (listener) =>
-      serverFactory?.(listener) ?? createHttpServer(listener, { tls, maxConnections, stallTimeout }),
+      serverFactory?.(listener) ?? createHttpServer(listener, { tls, maxConnections, stallTimeout, graceMs }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, caseSensitive: true },
     // It would also take the host and the scheme from headers: see client-address.ts.
     trustProxy: false,

@@ -1,5 +1,6 @@
 /** Clients who take connections and send or take next to nothing: they are cut, and nobody loses a place to them. */
 import type { Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import type { FastifyInstance } from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import { certificate } from "../support/certificate.ts";
@@ -29,7 +30,7 @@ describe.each(["nothing", "head", "body"] as const)("sockets that send %s of a r
     expect(app.server).toMatchObject({
       headersTimeout: 5_000,
       requestTimeout: 10_000,
-      maxConnections: 1_000,
+      maxConnections: 1_001,
     });
     Object.assign(app.server, { headersTimeout: 1, requestTimeout: 2 });
     await openSlow(started.port, stage, 10);
@@ -37,10 +38,11 @@ describe.each(["nothing", "head", "body"] as const)("sockets that send %s of a r
   });
 
   it("are closed, the oldest first, when a client with a request needs the place", async () => {
-    const started = await listen({ maxConnections: MOST });
+    const started = await listen({ maxConnections: MOST, graceMs: 0 });
     ({ app } = started);
     for (let round = 0; round < 5; round++) {
       await openSlow(started.port, stage, MOST);
+      await expect.poll(open).toBeLessThanOrEqual(MOST * 0.9);
       const answer = await fetch(`http://127.0.0.1:${started.port}/private/a`, {
         headers: { authorization: BEARER, connection: "close" },
       });
@@ -66,6 +68,7 @@ it("a connection that is receiving its response does not count as idle", async (
   const released = Promise.withResolvers<void>();
   const started = await listen({
     maxConnections: MOST,
+    graceMs: 0,
     routes: async (scope) => {
       scope.get("/long", { config: { public: true } }, async () => {
         arrived.resolve();
@@ -82,9 +85,20 @@ it("a connection that is receiving its response does not count as idle", async (
   expect(await (await long).text()).toBe("done");
 });
 
+it("connections of a burst, whose requests have not been read yet, are all answered", async () => {
+  const started = await listen({ maxConnections: MOST, graceMs: 60_000 });
+  ({ app } = started);
+  await openSlow(started.port, "nothing", MOST);
+  const answers = sockets.map(async (socket) => {
+    socket.write(`GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${started.port}\r\nConnection: close\r\n\r\n`);
+    return (await text(socket)).slice(0, "HTTP/1.1 200".length);
+  });
+  expect(await Promise.all(answers)).toEqual(answers.map(() => "HTTP/1.1 200"));
+});
+
 it("a connection without a TLS handshake is closed as well when the place is needed", async () => {
   const tls = certificate();
-  const started = await listen({ tls, maxConnections: MOST });
+  const started = await listen({ tls, maxConnections: MOST, graceMs: 0 });
   ({ app } = started);
   await openSlow(started.port, "nothing", 5 * MOST);
   await expect.poll(open).toBeLessThanOrEqual(MOST * 0.9);
@@ -92,7 +106,12 @@ it("a connection without a TLS handshake is closed as well when the place is nee
 
 it("connections whose responses nobody reads are closed when the place is needed, but not those of followers", async () => {
   const calls = answering();
-  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  const started = await listen({
+    maxConnections: MOST,
+    graceMs: 100,
+    routes: calls.routes,
+    findGrant: grants,
+  });
   ({ app } = started);
   const quiet = await get(started.port, "/follow", "quiet");
   // A peer that reads learns that it was cut.
@@ -105,6 +124,7 @@ it("connections whose responses nobody reads are closed when the place is needed
         await expect.poll(calls.begun).toBe(before + 1);
       }
     }
+    await expect.poll(calls.open).toBeLessThanOrEqual(MOST * 0.9);
     const answer = await fetch(`http://127.0.0.1:${started.port}/healthz`, {
       headers: { connection: "close" },
     });
@@ -116,7 +136,7 @@ it("connections whose responses nobody reads are closed when the place is needed
 
 it("followers of all tokens together leave connections to others", async () => {
   const calls = answering();
-  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  const started = await listen({ maxConnections: MOST, graceMs: 0, routes: calls.routes, findGrant: grants });
   ({ app } = started);
   const most = MOST * 0.8;
   for (let i = 0; i < most; i++) {
@@ -151,7 +171,7 @@ it("a client that reads nothing of a response is cut off, and one that has nothi
 
 it("a connection with pipelined requests counts as idle only after the last response", async () => {
   const calls = answering();
-  const started = await listen({ maxConnections: MOST, routes: calls.routes, findGrant: grants });
+  const started = await listen({ maxConnections: MOST, graceMs: 0, routes: calls.routes, findGrant: grants });
   ({ app } = started);
   const pipelined = await get(started.port, "/healthz", "a", "/follow");
   sockets.push(pipelined);

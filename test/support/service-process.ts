@@ -13,6 +13,8 @@ export interface ServiceProcess extends AsyncDisposable {
   child: ChildProcess;
   /** Empty without the role api. */
   url: string;
+  /** The admin token. */
+  token: string;
   client: Client;
   /** All that it printed so far. */
   output(): string;
@@ -54,11 +56,13 @@ export async function startProcess(
   };
   try {
     const url = await greeted.promise;
-    const token = await readFile(join(String(environment["DATA_DIR"]), "admin-token"), "utf8");
+    const file = await readFile(join(String(environment["DATA_DIR"]), "admin-token"), "utf8");
+    const token = file.trim();
     return {
       child,
       url,
-      client: createClient(url, token.trim()),
+      token,
+      client: createClient(url, token),
       output: () => output,
       end,
       [Symbol.asyncDispose]: async () => void (await end("SIGKILL")),
