@@ -63,36 +63,36 @@ export type JobHead = Omit<StoredJob, "definition" | "paused" | "revision" | "up
 };
 type JobRow = JobHead & RevisionRow & Pick<StoredJob, "revision" | "updatedAt"> & { actions: ActionRow[] };
 
-/** The column of each field of a revision's definition; the compiler misses none. */
-const REVISION_COLUMNS: Record<keyof RevisionRow, string> = {
-  shell: "shell",
-  command: "command",
-  cron: "cron",
-  timezone: "timezone",
-  env: "env",
-  secretEnv: "secret_env",
-  params: "params",
-  user: '"user"',
-  workingDirectory: "working_directory",
-  retryLimit: "retry_limit",
-  retryDelayMs: "retry_delay_ms",
-  retryBackoff: "retry_backoff",
-  retryMaxDelayMs: "retry_max_delay_ms",
-  retryJitter: "retry_jitter",
-  retryExitCodes: "retry_exit_codes",
-  timeoutMs: "timeout_ms",
-  concurrencyLimit: "concurrency_limit",
-  concurrencyPolicy: "concurrency_policy",
-  missedRuns: "missed_runs",
-  catchupWindowMs: "catchup_window_ms",
-  jitterMs: "jitter_ms",
-  pool: "pool",
-  logLimitBytes: "log_limit_bytes",
-  logRetentionMs: "log_retention_ms",
-  allowCycle: "allow_cycle",
-  enabled: "enabled",
-  description: "description",
-  labels: "labels",
+/** What selects each field of a revision's definition; the compiler misses none. A list may be null: it is empty then. */
+const REVISION_FIELDS: Record<keyof RevisionRow, string> = {
+  shell: "r.shell",
+  command: "coalesce(r.command, '{}')",
+  cron: "coalesce(r.cron, '{}')",
+  timezone: "r.timezone",
+  env: "r.env",
+  secretEnv: "r.secret_env",
+  params: "coalesce(r.params, '{}')",
+  user: 'r."user"',
+  workingDirectory: "r.working_directory",
+  retryLimit: "r.retry_limit",
+  retryDelayMs: "r.retry_delay_ms",
+  retryBackoff: "r.retry_backoff",
+  retryMaxDelayMs: "r.retry_max_delay_ms",
+  retryJitter: "r.retry_jitter",
+  retryExitCodes: "coalesce(r.retry_exit_codes, '{}')",
+  timeoutMs: "r.timeout_ms",
+  concurrencyLimit: "r.concurrency_limit",
+  concurrencyPolicy: "r.concurrency_policy",
+  missedRuns: "r.missed_runs",
+  catchupWindowMs: "r.catchup_window_ms",
+  jitterMs: "r.jitter_ms",
+  pool: "r.pool",
+  logLimitBytes: "r.log_limit_bytes",
+  logRetentionMs: "r.log_retention_ms",
+  allowCycle: "r.allow_cycle",
+  enabled: "r.enabled",
+  description: "r.description",
+  labels: "r.labels",
 };
 
 const HEAD_COLUMNS = `j.id, j.name, j.schedule_id AS "scheduleId", s.name AS schedule,
@@ -102,8 +102,8 @@ const HEAD_COLUMNS = `j.id, j.name, j.schedule_id AS "scheduleId", s.name AS sch
 // One statement, so that a job and its parts come from one moment.
 const LIVE_JOBS = `
   SELECT ${HEAD_COLUMNS}, r.number AS revision, r.created_at AS "updatedAt",
-    ${Object.entries(REVISION_COLUMNS)
-      .map(([field, column]) => `r.${column} AS "${field}"`)
+    ${Object.entries(REVISION_FIELDS)
+      .map(([field, expression]) => `${expression} AS "${field}"`)
       .join(", ")},
     (
       SELECT coalesce(json_agg(json_build_object('event', a.event, 'action', a.action, 'url', a.url,
