@@ -63,6 +63,10 @@ function runFailed(full: FullRun): CarillonError {
   const why = reason === null ? "" : `: ${reason}`;
   const exit = status === null ? "" : ` with exit code ${status}`;
   // A run that never started has no log.
-  const log = startedAt === null ? "" : ` GET /api/v1/runs/${id}/log returns its log.`;
-  return new CarillonError("run_failed", `The run ${id} ended as ${state}${exit}${why}.${log}`);
+  return new CarillonError(
+    "run_failed",
+    startedAt === null
+      ? `The run ${id} ended as ${state}${exit}${why}.`
+      : `The run ${id} ended as ${state}${exit}${why}. GET /api/v1/runs/${id}/log returns its log.`,
+  );
 }
