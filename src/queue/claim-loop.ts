@@ -53,13 +53,13 @@ export function startClaimLoop<Claimed>(options: {
     });
   };
   const claimMessages = async () => {
-    const room = concurrency - working.size;
-    if (room === 0) {
+    const room = Math.min(concurrency - working.size, most?.() ?? concurrency);
+    if (room <= 0) {
       mayHaveMore = true;
       return;
     }
     // Each count is a statement of its own that Postgres has to plan: powers of two are few.
-    const count = 2 ** Math.floor(Math.log2(Math.min(room, most?.() ?? room)));
+    const count = 2 ** Math.floor(Math.log2(room));
     const claiming = claim(count).then((claimed) => {
       for (const one of claimed) start(one);
       return claimed.length;

@@ -14,6 +14,8 @@ export function attemptOutcome(end: CommandEnd): AttemptOutcome {
       return { state: "timed_out", status: 124 };
     case "start_failed":
       return { state: "start_failed", status: end.code };
+    case "no_resources":
+      return killedOutcome("handed_back");
     case "killed":
       return killedOutcome(end.reason);
     case "lease_expired":
@@ -36,6 +38,7 @@ export function attemptReason(end: CommandEnd, timeoutMs: number | null): string
     case "timed_out":
       return `timed out after ${formatDuration(timeoutMs ?? 0)}`;
     case "start_failed":
+    case "no_resources":
       return end.message;
     case "killed":
       return end.reason === "lost" ? "the worker could not renew its claim in time" : undefined;

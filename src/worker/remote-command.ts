@@ -3,6 +3,7 @@ import {
   type Command,
   type CommandExit,
   monotonicMs,
+  type NoResources,
   type ProcessEnd,
   type StartFailure,
 } from "./runner/frames.ts";
@@ -37,6 +38,7 @@ export type CommandEnd =
   | ProcessEnd
   | { kind: "timed_out" }
   | StartFailure
+  | NoResources
   | { kind: "killed"; reason: KillReason }
   /** It was killed because its lease expired. */
   | { kind: "lease_expired" }
@@ -146,6 +148,8 @@ function endOf(exited: CommandExit, forcedEnd: CommandEnd | undefined): CommandE
     case "start_failed":
     case "lease_expired":
       return exited;
+    case "no_resources":
+      return forcedEnd ?? exited;
     case "exited":
     case "signalled": {
       const { signalSent, ...ownEnd } = exited;

@@ -15,8 +15,9 @@ import { type SettlingSettings, settleAttempt } from "../runs/settle.ts";
 import { type ClaimedAttempt, claimAttempts, startAttempt } from "../runs/start.ts";
 import { attemptResult, type CommandSettings, startCommand } from "./attempt-command.ts";
 import { createCancellations } from "./cancellations.ts";
+import { type Capacity, createCapacity } from "./capacity.ts";
 import { type Claims, createClaims } from "./claims.ts";
-import type { RunningCommand } from "./remote-command.ts";
+import type { CommandEnd, RunningCommand } from "./remote-command.ts";
 
 /** Failed tries of a start while the database answers; then the claim is left to expire. */
 const TRIES = 5;
@@ -56,6 +57,7 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
   const cancellations = createCancellations(infra, monitor.failed);
   const logs = createLiveLogs(db, monitor.failed);
   const running = new Set<RunningCommand>();
+  const capacity = createCapacity(options.concurrency);
 
   let handingBack = false;
 
@@ -81,7 +83,9 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
       if (!claims.has(message)) command.kill("lost");
       if (handingBack) command.kill("handed_back");
       void cancellation.requested.then(() => command?.kill("cancelled"));
-      const result = attemptResult(await command.finished, order, log);
+      const end = await command.finished;
+      noteResources(end, capacity, running.size - 1, monitor);
+      const result = attemptResult(end, order, log);
       await recordAttempt(message, "settled", SETTLE_TRIES, (refusal) =>
         settleAttempt(infra, message, result, options, reductionOf(refusal)),
       );
@@ -91,12 +95,12 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
     }
   };
   const recordAttempt = recorder(options.log, claims);
-  const { name: worker } = options;
   const loop = startClaimLoop({
     signals,
     queueName,
-    claim: (count) => claimAttempts(infra, { queueName, count, worker }),
+    claim: (count) => claimAttempts(infra, { queueName, count, worker: options.name }),
     concurrency: options.concurrency,
+    most: () => capacity.free(running.size),
     handle,
     monitor,
     stopMs: graceMs + HAND_BACK_MS,
@@ -117,6 +121,16 @@ export function startWorker(infra: Infra, options: WorkerOptions): Part {
       await logs.close();
     },
   };
+}
+
+/** Notes whether the machine had the resources for a command beside `others`. */
+function noteResources(end: CommandEnd, capacity: Capacity, others: number, monitor: Monitor): void {
+  if (end.kind !== "no_resources") {
+    capacity.ran();
+    return;
+  }
+  capacity.refused(others);
+  monitor.failed(new Error(`${end.message}; the attempt is handed back, and fewer are claimed`));
 }
 
 /** Persists the start or the end of an attempt while its claim is ours; see {@link persist}. */

@@ -56,6 +56,9 @@ export interface Credit {
 /** Says why a command could not be started, with the exit code that a shell would give. */
 export type StartFailure = { kind: "start_failed"; code: 126 | 127; message: string };
 
+/** The machine has no resources for one more command, such as open files. The command is not to blame. */
+export type NoResources = { kind: "no_resources"; message: string };
+
 /** How the process of a command ended. */
 export type ProcessEnd =
   | { kind: "exited"; code: number }
@@ -64,6 +67,7 @@ export type ProcessEnd =
 /** Payload of `exited`: all output was sent before it, and no process of the command is left. */
 export type CommandExit =
   | StartFailure
+  | NoResources
   /** `signalSent`: a `signal` frame arrived before the process ended. */
   | (ProcessEnd & { signalSent: boolean })
   | { kind: "lease_expired" };

@@ -1,6 +1,6 @@
 /** Makes the one real pipe for a command's stdout and stderr, and reads it. */
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmdirSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,8 +51,8 @@ export function takeOutputPipe(): OutputPipe {
 
 function makeSpares(): void {
   const folder = mkdtempSync(join(tmpdir(), "carillon-pipes-"));
+  const paths = Array.from({ length: PIPE_BATCH }, (_, index) => join(folder, `${index}`));
   try {
-    const paths = Array.from({ length: PIPE_BATCH }, (_, index) => join(folder, `${index}`));
     // A command of another account may reopen its own stderr; nobody else can reach the unlinked pipe.
     execFileSync("mkfifo", ["-m", "622", ...paths], { stdio: ["ignore", "ignore", "pipe"] });
     for (const path of paths) {
@@ -65,7 +65,9 @@ function makeSpares(): void {
       }
     }
   } finally {
-    rmSync(folder, { recursive: true });
+    // Not `recursive`: that opens the folder, for which there may be no file descriptor.
+    for (const path of paths) rmSync(path, { force: true });
+    rmdirSync(folder);
   }
 }
 

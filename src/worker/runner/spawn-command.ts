@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, closeSync, constants as fileConstants, readFileSync, statSync } from "node:fs";
 import { constants, userInfo } from "node:os";
-import type { ProcessEnd, StartFailure, StartOrder } from "./frames.ts";
+import type { NoResources, ProcessEnd, StartFailure, StartOrder } from "./frames.ts";
 import { takeOutputPipe } from "./output-pipe.ts";
 
 /** A running process. */
@@ -91,7 +91,12 @@ function accountOf(name: string, refusedUid: number | undefined): Account {
  * Explains the error of a spawn, with code 127 for a missing command and 126 for everything else.
  * `spawn` reports ENOENT for a missing command and for a missing folder, so the folder is checked first.
  */
-export function explainStartFailure({ command, cwd, user }: StartOrder, error: unknown): StartFailure {
+export function explainStartFailure(
+  { command, cwd, user }: StartOrder,
+  error: unknown,
+): StartFailure | NoResources {
+  const lack = LACKS.get(String(errorCode(error)));
+  if (lack !== undefined) return { kind: "no_resources", message: `the worker's machine has ${lack}` };
   const failed = (code: 126 | 127, message: string): StartFailure => ({
     kind: "start_failed",
     code,
@@ -114,6 +119,14 @@ export function explainStartFailure({ command, cwd, user }: StartOrder, error: u
       return failed(126, `could not be started: ${error instanceof Error ? error.message : error}`);
   }
 }
+
+/** What the machine lacks, by the code of an error. */
+const LACKS = new Map([
+  ["EMFILE", "no free file descriptors (EMFILE)"],
+  ["ENFILE", "no free file descriptors (ENFILE)"],
+  ["EAGAIN", "no room for more processes (EAGAIN)"],
+  ["ENOMEM", "no free memory (ENOMEM)"],
+]);
 
 function describeFolderProblem(cwd: string): string | undefined {
   try {
