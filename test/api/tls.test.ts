@@ -37,7 +37,7 @@ describe("a server with a certificate", () => {
       expect(app.server).toMatchObject({
         requestTimeout: 10_000,
         headersTimeout: 5_000,
-        maxConnections: 1_000,
+        maxConnections: 1_001,
       });
       const get = async (headers: object, path = "/private/a") => {
         const call = tlsRequest({

@@ -67,15 +67,6 @@ it("changes no state, event or delivery when the acknowledgement fails (promise 
   expect(await stateOf(id)).toBe("failed");
 });
 
-it("refuses a result under a message that the run no longer has, although its claim is valid", async () => {
-  const { id, message } = await startedRun();
-  await infra.db.prisma.$executeRaw`UPDATE run SET message_id = gen_random_uuid() WHERE id = ${id}::uuid`;
-  await expect(settleAttempt(infra, message, FAILED, infra)).rejects.toThrow(ClaimLost);
-  expect(await stateOf(id)).toBe("running");
-  expect(await infra.db.prisma.runEvent.count()).toBe(0);
-  expect(await infra.queue.renew(message.queueName, [message])).toEqual(new Set([message.id]));
-});
-
 it("refuses a late result of an attempt that counts as lost", async () => {
   const { id, message } = await startedRun();
   await dropMessages();

@@ -17,10 +17,10 @@ it("names the lock that another node holds for migrations, and starts once it is
   const world = { connectionString, folder: folder.path, seed: 1 };
   const printed = Promise.withResolvers<string>();
   const starting = startNode(world, "node", {}, (output) => {
-    if (output.includes("the start has been waiting")) printed.resolve(output);
+    if (output.includes("which holds the lock")) printed.resolve(output);
   });
   expect(await Promise.race([printed.promise, starting.then(() => "it started")])).toMatch(
-    /the start has been waiting for another node or tool, which holds the lock for migrations .* for 5 s/,
+    /the start has been waiting for another node or tool, which holds the lock for migrations .* for \d+ s/,
   );
   await other.end();
   await using node = await starting;

@@ -95,8 +95,12 @@ export function explainStartFailure(
   { command, cwd, user }: StartOrder,
   error: unknown,
 ): StartFailure | NoResources {
-  const lack = LACKS.get(String(errorCode(error)));
-  if (lack !== undefined) return { kind: "no_resources", message: `the worker's machine has ${lack}` };
+  const code = String(errorCode(error));
+  const lack = LACKS.get(code);
+  // With `user`, EAGAIN may be the limit of that account, which waiting does not lift.
+  const isOwn = code === "EAGAIN" && user !== undefined;
+  if (lack !== undefined && !isOwn)
+    return { kind: "no_resources", message: `the worker's machine has ${lack}` };
   const failed = (code: 126 | 127, message: string): StartFailure => ({
     kind: "start_failed",
     code,
