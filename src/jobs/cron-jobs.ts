@@ -1,5 +1,4 @@
 /** Reads the jobs that have a cron expression, and the revisions that were in force since a time. */
-
 import type { Tx } from "../postgres/client.ts";
 import { LOWEST_ID } from "../postgres/ids.ts";
 import { DEFAULT_CATCHUP_WINDOW_MS, type MissedRuns } from "./rules/definition.ts";
@@ -21,6 +20,7 @@ export interface CronJob {
 
 /** Jobs for each query: parsing many rows at once would block the event loop. */
 const PAGE = 1_000;
+
 /** All live, enabled jobs that have a cron expression, by id. */
 export async function cronJobs(tx: Tx): Promise<CronJob[]> {
   const jobs: CronJob[] = [];
