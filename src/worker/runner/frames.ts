@@ -110,23 +110,41 @@ export function decodePayload<T>({ payload }: Frame): T {
 
 /** Splits a stream of chunks into frames. Payloads may share the memory of a chunk. */
 export function createFrameReader(onFrame: (frame: Frame) => void): (chunk: Buffer) => void {
-  let held: Buffer[] = [];
-  let heldBytes = 0;
-  let wantedBytes = HEADER_BYTES;
+  /** The beginning of a frame that came in several chunks; its own memory once its length is known. */
+  let begun = Buffer.alloc(0);
+  let begunBytes = 0;
   return (chunk) => {
-    held.push(chunk);
-    heldBytes += chunk.length;
-    // The chunks of a large frame are joined at most twice: to read its length, and when it is complete.
-    if (heldBytes < wantedBytes) return;
-    let rest = held.length === 1 ? chunk : Buffer.concat(held);
-    for (wantedBytes = HEADER_BYTES; rest.length >= HEADER_BYTES; wantedBytes = HEADER_BYTES) {
-      wantedBytes += rest.readUInt32LE(0);
-      if (rest.length < wantedBytes) break;
-      const payload = rest.subarray(HEADER_BYTES, wantedBytes);
-      onFrame({ type: rest.readUInt8(4) as FrameType, command: rest.readUInt32LE(5), payload });
-      rest = rest.subarray(wantedBytes);
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (begunBytes === 0 && rest.length >= HEADER_BYTES && rest.length >= lengthOf(rest)) {
+        const length = lengthOf(rest);
+        onFrame(frameOf(rest.subarray(0, length)));
+        rest = rest.subarray(length);
+        continue;
+      }
+      const wanted = begunBytes < HEADER_BYTES ? HEADER_BYTES : lengthOf(begun);
+      if (begun.length < wanted) {
+        const larger = Buffer.allocUnsafeSlow(wanted);
+        begun.copy(larger, 0, 0, begunBytes);
+        begun = larger;
+      }
+      const taken = rest.copy(begun, begunBytes, 0, wanted - begunBytes);
+      begunBytes += taken;
+      rest = rest.subarray(taken);
+      if (begunBytes < HEADER_BYTES || begunBytes < lengthOf(begun)) continue;
+      const whole = begun;
+      begun = Buffer.alloc(0);
+      begunBytes = 0;
+      onFrame(frameOf(whole));
     }
-    held = rest.length > 0 ? [rest] : [];
-    heldBytes = rest.length;
   };
+}
+
+function lengthOf(frame: Buffer): number {
+  return HEADER_BYTES + frame.readUInt32LE(0);
+}
+
+function frameOf(whole: Buffer): Frame {
+  const payload = whole.subarray(HEADER_BYTES);
+  return { type: whole.readUInt8(4) as FrameType, command: whole.readUInt32LE(5), payload };
 }
